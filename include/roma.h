@@ -1,0 +1,27 @@
+/* roma.h - everything: reference-counted blocks from huge pages and chosen NUMA nodes.
+ *
+ *   roma/common.h    version, page kinds, sizes as text
+ *   roma/nodes.h     sets of NUMA nodes
+ *   roma/error.h     what went wrong and what to do
+ *   roma/request.h   what a caller wants, and what it got
+ *   roma/provider.h  sources of memory, and how to write one
+ *   roma/topology.h  what this machine has
+ *   roma/manager.h   managers
+ *   roma/block.h     blocks, by pointer and by handle
+ *   roma/segment.h   checked views of memory
+ *   roma/visitor.h   statistics as typed keys and values */
+#ifndef ROMA_H
+#define ROMA_H
+
+#include <roma/block.h>
+#include <roma/common.h>
+#include <roma/error.h>
+#include <roma/manager.h>
+#include <roma/nodes.h>
+#include <roma/provider.h>
+#include <roma/request.h>
+#include <roma/segment.h>
+#include <roma/topology.h>
+#include <roma/visitor.h>
+
+#endif

@@ -1,0 +1,187 @@
+/* roma/block.h - blocks: a fixed address and length, with a reference count.
+ *
+ * Plain pointers are first-class: C programs store them. A handle (roma_block) names one life of a
+ * block by address and generation, so that use after the free is reported; a plain pointer names
+ * whatever block stands at that address now, so reuse hides misuse through it.
+ *
+ * Detected: a release or use of a handle after the free; of two racing releases one frees and the
+ * other is reported; addresses that are not a block's start. Not detected: reads and writes through
+ * stale addresses (except by AddressSanitizer and Valgrind, which are told of every block), a
+ * release too many while others hold references, a handle kept for exactly 2^22 lives of its block.
+ *
+ * Pointer-returning calls give NULL and set errno; others return 0 or a count, or -errno. */
+#ifndef ROMA_BLOCK_H
+#define ROMA_BLOCK_H
+
+#include <roma/manager.h>
+#include <roma/segment.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- by pointer ---------------------------------------------------------------------------- */
+
+/** Allocate a block with one reference, the caller's.
+ *
+ *  manager  NULL is EINVAL
+ *  bytes    0 gives a block of length 0 with an address of its own
+ *  Returns its address, aligned to the largest power of two that divides its length, from 16 to
+ *  4096 (a block of 4 KiB or a multiple of it is fit for O_DIRECT); or NULL with errno ENOMEM,
+ *  EOVERFLOW or EINVAL. The bytes are not initialised.
+ *  Threads: any, also after fork in the child.  Signals: no.
+ *  Cost: one lock; a system call when a new extent is needed.  Since: 0.1 */
+ROMA_API ROMA_PURE void *roma_alloc(roma_manager *manager, size_t bytes);
+
+/** The same; all bytes read as zero.  Since: 0.1 */
+ROMA_API ROMA_PURE void *roma_alloc_zeroed(roma_manager *manager, size_t bytes);
+
+/** The same, aligned to a power of two up to 1 GiB (else NULL, EINVAL).  Since: 0.1 */
+ROMA_API ROMA_PURE void *roma_alloc_aligned(roma_manager *manager, size_t bytes, size_t align);
+
+/** The same, with wishes.
+ *
+ *  request  made with roma_request_default(); NULL is EINVAL
+ *  grant    filled on success and on failure; may be NULL
+ *  Also: NULL with EXDEV (strict placement not possible), E2BIG (a request newer than the library).
+ *  Since: 0.1 */
+ROMA_API ROMA_PURE void *roma_alloc_with(roma_manager *manager, const roma_request *request,
+                                         roma_grant *grant);
+
+/** Allocate `count` blocks of `bytes` each, all or none.
+ *
+ *  blocks  receives the addresses
+ *  Returns 0, or -ENOMEM, -EOVERFLOW, -EINVAL; then nothing is allocated.  Since: 0.1 */
+ROMA_API int roma_alloc_batch(roma_manager *manager, size_t bytes, void **blocks, size_t count);
+
+/** Take one more reference. The caller must hold one.
+ *
+ *  Returns the new count, or -EINVAL (not the start of a block), -ESTALE (free), -EOVERFLOW (beyond
+ *  INT_MAX).
+ *  Threads: any.  Signals: no.  Cost: one locked instruction.  Since: 0.1 */
+ROMA_API int roma_retain(void *block);
+
+/** Give up one reference; the last one frees the block.
+ *
+ *  Returns the references left, or -EINVAL (not the start of a block; NULL too), -ESTALE (it was
+ *  free).
+ *  Threads: any.  Signals: no.  Cost: one locked instruction, and one lock when it frees.
+ *  Since: 0.1 */
+ROMA_API int roma_release(void *block);
+
+/** Give up one reference, for those who need no answer; NULL is a no-op. What roma_release() would
+ *  return as an error goes to the manager's on_misuse, or to the default manager's when the address
+ *  is nobody's.  Since: 0.1 */
+ROMA_API void roma_free(void *block);
+
+/** The same; `bytes` must be the block's length, else it is misuse.  Since: 0.1 */
+ROMA_API void roma_free_sized(void *block, size_t bytes);
+
+/** Give up one reference of each of `count` blocks, NULLs skipped.  Since: 0.1 */
+ROMA_API void roma_free_batch(void *const *blocks, size_t count);
+
+/** Change the length, as realloc does: in place where possible, else by moving page tables, else by
+ *  copying. With other holders the caller gets a new block, and they keep the old one. A new part
+ *  is not initialised. Handles are stale after a move or a shrink.
+ *
+ *  block  NULL is EINVAL
+ *  Returns the address now, or NULL with errno: EINVAL, ESTALE, EBUSY (registered), EOVERFLOW,
+ *  ENOMEM; the block is then as it was.
+ *  Threads: any, but nobody may use this reference meanwhile.  Signals: no.  Since: 0.1 */
+ROMA_API ROMA_PURE void *roma_resize(void *block, size_t bytes);
+
+/** Requested length; 0 with errno EINVAL or ESTALE when it is no live block. So for the next.
+ *  Threads: any.  Signals: no.  Cost: two loads.  Since: 0.1 */
+ROMA_API size_t roma_bytes(const void *block);
+/** Bytes up to the end of its cell: what a resize can reach in place. Bytes between the length and
+ *  this are not the caller's until it resizes.  Since: 0.1 */
+ROMA_API size_t roma_usable(const void *block);
+/** References; -EINVAL or -ESTALE.  Since: 0.1 */
+ROMA_API int roma_count(const void *block);
+/** NULL with errno EINVAL or ESTALE.  Since: 0.1 */
+ROMA_API roma_manager *roma_manager_of(const void *block);
+/** The label, "" when it has none, NULL with errno as above; valid while the block lives. */
+ROMA_API const char *roma_label_of(const void *block);
+
+/** Where the block's pages are, as the kernel reports them.
+ *
+ *  Returns 0, or -EINVAL, -ESTALE.  Threads: any.  Signals: no.
+ *  Cost: system calls in proportion to its pages.  Since: 0.1 */
+ROMA_API int roma_where(const void *block, roma_report *report);
+
+/* ---- by handle ----------------------------------------------------------------------------- */
+
+/** One life of a block. 16 bytes, passed by value; {NULL, 0} is the cleared handle. */
+typedef struct roma_block {
+    void *address;
+    uint64_t generation;
+} roma_block;
+
+/** The handle of a live block; the cleared one with errno EINVAL or ESTALE else.  Since: 0.1 */
+ROMA_API roma_block roma_block_of(const void *block);
+
+/** The address; NULL with errno ESTALE when the block is gone, EINVAL for a cleared handle. */
+ROMA_API void *roma_block_get(roma_block block);
+
+/** Whether the handle's block lives.  Since: 0.1 */
+ROMA_API bool roma_block_is_live(roma_block block);
+
+/** Take one more reference; the caller must hold one.  Returns the new count, -ESTALE, -EINVAL. */
+ROMA_API int roma_block_retain(roma_block block);
+
+/** Take a reference from a handle that may be stale. Only for blocks made `weak`.
+ *  Returns the new count, -ESTALE when it is too late, -EINVAL when the block is not weak. */
+ROMA_API int roma_block_try_retain(roma_block block);
+
+/** Give up one reference to a block; the last one frees it.
+ *
+ *  block  the handle; cleared on success. A cleared handle is a no-op.
+ *  Returns the references left, or -ESTALE when the block had already gone (nothing is changed),
+ *  -EINVAL for NULL.
+ *  Threads: any, also after fork in the child.  Signals: no.  Since: 0.1 */
+ROMA_API int roma_block_release(roma_block *block);
+
+/** Flags of roma_block_resize(). */
+enum {
+    ROMA_RESIZE_ZERO = 1u << 0,    /**< the new part reads as zero                     */
+    ROMA_RESIZE_IN_PLACE = 1u << 1 /**< fail with -ENOMEM rather than move the block   */
+};
+
+/** roma_resize() by handle; *block is the new handle on success and unchanged else.
+ *
+ *  Returns 0, -ESTALE, -EINVAL (also unknown flags), -EBUSY, -EOVERFLOW, -ENOMEM.  Since: 0.1 */
+ROMA_API int roma_block_resize(roma_block *block, size_t bytes, unsigned flags);
+
+/** The block as a segment; the null segment with errno ESTALE or EINVAL else.  Since: 0.1 */
+ROMA_API roma_segment roma_block_segment(roma_block block);
+
+/* ---- call sites ---------------------------------------------------------------------------- */
+
+/** Name the place of this thread's next call into roma, for ROMA_DEBUG_SITES. `file` must live as
+ *  long as the program. Programs compiled with ROMA_CALL_SITES defined before including roma.h do
+ *  this at every call of the functions below.  Cost: two stores.  Since: 0.1 */
+ROMA_API void roma_site(const char *file, int line);
+
+#ifdef ROMA_CALL_SITES
+#define roma_alloc(...) (roma_site(__FILE__, __LINE__), roma_alloc(__VA_ARGS__))
+#define roma_alloc_zeroed(...) (roma_site(__FILE__, __LINE__), roma_alloc_zeroed(__VA_ARGS__))
+#define roma_alloc_aligned(...) (roma_site(__FILE__, __LINE__), roma_alloc_aligned(__VA_ARGS__))
+#define roma_alloc_with(...) (roma_site(__FILE__, __LINE__), roma_alloc_with(__VA_ARGS__))
+#define roma_alloc_batch(...) (roma_site(__FILE__, __LINE__), roma_alloc_batch(__VA_ARGS__))
+#define roma_retain(...) (roma_site(__FILE__, __LINE__), roma_retain(__VA_ARGS__))
+#define roma_release(...) (roma_site(__FILE__, __LINE__), roma_release(__VA_ARGS__))
+#define roma_free(...) (roma_site(__FILE__, __LINE__), roma_free(__VA_ARGS__))
+#define roma_free_sized(...) (roma_site(__FILE__, __LINE__), roma_free_sized(__VA_ARGS__))
+#define roma_free_batch(...) (roma_site(__FILE__, __LINE__), roma_free_batch(__VA_ARGS__))
+#define roma_resize(...) (roma_site(__FILE__, __LINE__), roma_resize(__VA_ARGS__))
+#define roma_block_retain(...) (roma_site(__FILE__, __LINE__), roma_block_retain(__VA_ARGS__))
+#define roma_block_try_retain(...) \
+    (roma_site(__FILE__, __LINE__), roma_block_try_retain(__VA_ARGS__))
+#define roma_block_release(...) (roma_site(__FILE__, __LINE__), roma_block_release(__VA_ARGS__))
+#define roma_block_resize(...) (roma_site(__FILE__, __LINE__), roma_block_resize(__VA_ARGS__))
+#endif
+
+#ifdef __cplusplus
+}
+#endif
+#endif

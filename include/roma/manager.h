@@ -1,0 +1,191 @@
+/* roma/manager.h - managers: what allocates, resizes and frees blocks.
+ *
+ * A manager routes each request down a ladder of (provider, nodes, page kind) and cuts blocks out
+ * of the extents that it gets. There is one for the process, roma_default(), which cannot be
+ * destroyed; others are made with options of their own. All calls are thread-safe unless they say
+ * otherwise.
+ *
+ * Fork: in a child, blocks on ordinary pages are the child's copies and it may allocate and free.
+ * Blocks on hugetlb pages are not there (unless asked for with `inherit`): access is SIGSEGV,
+ * handles say -ESTALE, plain pointers to them are unknown to roma. */
+#ifndef ROMA_MANAGER_H
+#define ROMA_MANAGER_H
+
+#include <roma/provider.h>
+#include <roma/request.h>
+#include <roma/visitor.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct roma_manager roma_manager;
+
+/** What kind of misuse was found. */
+typedef enum roma_misuse_kind {
+    ROMA_MISUSE_FOREIGN = 1, /**< an address that no manager knows                          */
+    ROMA_MISUSE_INTERIOR,    /**< an address inside a block, not its start                  */
+    ROMA_MISUSE_DOUBLE_FREE, /**< the block was free already                                */
+    ROMA_MISUSE_OVERRUN,     /**< guard bytes behind the block were overwritten             */
+    ROMA_MISUSE_WRITE_FREED, /**< a free block was written to (fill patterns)               */
+    ROMA_MISUSE_SIZE,        /**< freed with a length that is not the block's               */
+    ROMA_MISUSE_LEAK,        /**< blocks live at roma_manager_destroy_all(), with
+                                  ROMA_DEBUG_LEAKS; for a function of the program's own only  */
+    ROMA_MISUSE_DAMAGE       /**< roma's own records do not agree: roma_manager_check()     */
+} roma_misuse_kind;
+
+typedef struct roma_misuse {
+    roma_misuse_kind kind;
+    const void *address;   /**< as given, or the block's                                        */
+    roma_manager *manager; /**< NULL when no manager is known                                   */
+    const char *text;      /**< one sentence, with call sites where they are kept; valid during
+                                the callback only                                               */
+} roma_misuse;
+
+/** Called for misuse found outside a call that can return it; it may not call the manager. When it
+ *  returns, a call that was the misuse has no effect, and one that found damage done before (an
+ *  overrun, a write to a free block) goes on. The default prints the text to stderr and aborts. */
+typedef void (*roma_on_misuse)(void *context, const roma_misuse *misuse);
+
+/** Called once each time that the memory obtained rises past the threshold; it may free. */
+typedef void (*roma_on_threshold)(void *context, roma_manager *manager, size_t held_bytes);
+
+/** Debug options, bits; each costs time and memory, none is on by default. */
+enum {
+    ROMA_DEBUG_PATTERNS = 1u << 0, /**< fill on allocate (0xA5) and on free (0x5A), and check the
+                                        latter on reuse and in roma_manager_check(); cells of more
+                                        than 256 KiB are given back instead and not checked       */
+    ROMA_DEBUG_GUARDS = 1u << 1,   /**< 16 guard bytes behind each block, checked on free, resize
+                                        and roma_manager_check()                                  */
+    ROMA_DEBUG_SITES = 1u << 2,    /**< keep where each block was allocated, last retained, last
+                                        released: file and line where the caller is compiled with
+                                        ROMA_CALL_SITES, else the return address                  */
+    ROMA_DEBUG_LEAKS = 1u << 3,    /**< destroy lists the blocks still live, with sites if kept */
+    ROMA_DEBUG_ALL = ROMA_DEBUG_PATTERNS | ROMA_DEBUG_GUARDS | ROMA_DEBUG_SITES | ROMA_DEBUG_LEAKS
+};
+
+typedef struct roma_options {
+    size_t size;                     /**< of this struct                                          */
+    const char *name;                /**< for reports, copied, up to 31 bytes; NULL: "manager"    */
+    const roma_request *request;     /**< defaults for placement, nodes, pages, strict, inherit and
+                                          populate_threads of requests that leave them unset;
+                                          copied; NULL: none                                      */
+    roma_provider *const *providers; /**< tried in this order within each (nodes, page kind);
+                                          copied; NULL: the anonymous one                         */
+    size_t providers_count;
+    size_t limit_bytes;              /**< most memory to hold; 0: no limit                        */
+    size_t threshold_bytes;          /**< call on_threshold past this; 0: never                   */
+    roma_on_threshold on_threshold;
+    void *threshold_context;
+    size_t growth_bytes;             /**< least bytes of a new extent for small blocks; 0: 2 MiB */
+    unsigned debug;                  /**< ROMA_DEBUG_*                                            */
+    FILE *leak_stream;               /**< where the leak list goes; NULL: stderr                  */
+    roma_on_misuse on_misuse;        /**< NULL: print and abort                                   */
+    void *misuse_context;
+} roma_options;
+
+static inline roma_options roma_options_default(void)
+{
+    roma_options options;
+    memset(&options, 0, sizeof options);
+    options.size = sizeof options;
+    return options;
+}
+
+/** The process's manager, made at first use, never destroyed. Never NULL.
+ *
+ *  Threads: any.  Signals: no.  Cost: one load after the first call.  Since: 0.1 */
+ROMA_API roma_manager *roma_default(void);
+
+/** Make a manager.
+ *
+ *  manager  receives it
+ *  options  NULL: all defaults
+ *  error    may be NULL; `subject` names the wrong option
+ *  Returns 0, -EINVAL, -E2BIG (options newer than the library), -ENOMEM. No memory is obtained for
+ *  blocks before the first is allocated.
+ *  Threads: any.  Signals: no.  Since: 0.1 */
+ROMA_API int roma_manager_create(roma_manager **manager, const roma_options *options,
+                                 roma_error *error);
+
+/** Give back all memory and the manager itself.
+ *
+ *  Returns 0, -EBUSY while blocks live (nothing is changed; with ROMA_DEBUG_LEAKS they are listed),
+ *  -EINVAL for NULL and for the default manager.
+ *  Threads: no other call on this manager may run at the same time.  Signals: no.  Since: 0.1 */
+ROMA_API int roma_manager_destroy(roma_manager *manager);
+
+/** The same, though blocks live: they are freed first, handles to them are stale afterwards. With
+ *  ROMA_DEBUG_LEAKS they are listed.  Returns 0, -EBUSY when a registered block lives (nothing is
+ *  changed), -EINVAL.  Since: 0.1 */
+ROMA_API int roma_manager_destroy_all(roma_manager *manager);
+
+/** Free all blocks whatever their counts; handles to them are stale afterwards. Memory is given
+ *  back.
+ *
+ *  Returns how many blocks were freed, -EBUSY when a registered block lives (nothing is changed),
+ *  -EINVAL.
+ *  Threads: no other call on this manager may run at the same time.  Signals: no.  Since: 0.1 */
+ROMA_API int64_t roma_manager_clear(roma_manager *manager);
+
+/** Give memory that holds no block back to the kernel, but keep at least `keep_bytes` held.
+ *
+ *  Returns the bytes given back, or -EINVAL.
+ *  Threads: any.  Signals: no.  Cost: a system call for each extent given back.  Since: 0.1 */
+ROMA_API int64_t roma_manager_trim(roma_manager *manager, size_t keep_bytes);
+
+/** Visit the manager's figures, in this order:
+ *  "name" (text), "blocks.live", "blocks.bytes" (requested lengths), "blocks.usable_bytes",
+ *  "blocks.peak_bytes", "allocations.count", "releases.count", "failures.count",
+ *  "extents.live", "extents.bytes" (held), "extents.peak_bytes", "metadata.bytes" (descriptors and
+ *  debug records of this manager), "limit.bytes", "misuse.count".
+ *
+ *  Returns 0, what the visitor returned, or -EINVAL. The figures are read one after the other, not
+ *  at one instant.
+ *  Threads: any.  Signals: no.  Since: 0.1 */
+ROMA_API int roma_manager_stats(roma_manager *manager, roma_visit visit, void *context);
+
+/** Write the same figures as one JSON object, dots in keys as nested objects, and a newline.
+ *
+ *  Returns 0, or -errno of writing.  Allocates nothing.  Threads: any.  Signals: no.  Since: 0.1 */
+ROMA_API int roma_manager_json(roma_manager *manager, int fd);
+
+/** Prove the manager: descriptors, counts and figures agree, guard bytes and free patterns are
+ *  intact where debug options keep them. Damage found is reported to on_misuse.
+ *
+ *  Returns how many faults were found, or -EINVAL.
+ *  Threads: no other call on this manager may run at the same time.  Signals: no.
+ *  Cost: visits every block.  Since: 0.1 */
+ROMA_API int64_t roma_manager_check(roma_manager *manager);
+
+/** What a live block is, for roma_manager_blocks(). */
+typedef struct roma_block_info {
+    void *address;
+    size_t bytes, usable_bytes;
+    int count;
+    uint64_t generation;
+    const char *label;       /**< "" when none                                              */
+    const char *file;        /**< allocation site; NULL when not known                      */
+    int line;
+    const void *return_address; /**< allocation site where no file is known; NULL else      */
+} roma_block_info;
+
+/** Visit the live blocks. A non-zero return of `visit` ends the walk and is returned.
+ *  Threads: no other call on this manager may run at the same time.  Signals: no.  Since: 0.1 */
+ROMA_API int roma_manager_blocks(roma_manager *manager,
+                                 int (*visit)(void *context, const roma_block_info *block),
+                                 void *context);
+
+/** What a request would get here, step by step, without doing it: each step's error is what its
+ *  provider's probe says now. `grant->code` is 0 when some step would work, `grant->pages` its
+ *  kind.
+ *
+ *  All steps are listed, also those after the first that would work.
+ *  Returns 0, or -EINVAL, -E2BIG.  Threads: any.  Signals: no.
+ *  Cost: reads of /sys and /proc for each step.  Since: 0.1 */
+ROMA_API int roma_explain(roma_manager *manager, const roma_request *request, roma_grant *grant);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
