@@ -1,0 +1,125 @@
+/* kernel.h - the kernel's constants and structures that C libraries may lack: those of Linux up to
+ * 6.7, under the kernel's own names where headers that a source includes may have them too.
+ *
+ * No <linux/...> header is needed, so the library builds with musl and with old kernel headers.
+ * Whether the running kernel knows a value is asked at run time, never here. */
+#ifndef ROMA_SYS_KERNEL_H
+#define ROMA_SYS_KERNEL_H
+
+#include <stdint.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+
+/* ---- mmap and mremap ------------------------------------------------------------------------ */
+
+#ifndef MAP_HUGETLB
+#define MAP_HUGETLB 0x40000
+#endif
+#ifndef MAP_HUGE_SHIFT
+#define MAP_HUGE_SHIFT 26 /* log2 of the page's bytes stands here in mmap's flags */
+#endif
+#ifndef MAP_FIXED_NOREPLACE
+#define MAP_FIXED_NOREPLACE 0x100000
+#endif
+#ifndef MREMAP_MAYMOVE
+#define MREMAP_MAYMOVE 1
+#endif
+#ifndef MREMAP_FIXED
+#define MREMAP_FIXED 2
+#endif
+
+/* ---- madvise -------------------------------------------------------------------------------- */
+
+#ifndef MADV_FREE
+#define MADV_FREE 8
+#endif
+#ifndef MADV_DONTFORK
+#define MADV_DONTFORK 10
+#endif
+#ifndef MADV_DOFORK
+#define MADV_DOFORK 11
+#endif
+#ifndef MADV_HUGEPAGE
+#define MADV_HUGEPAGE 14
+#endif
+#ifndef MADV_NOHUGEPAGE
+#define MADV_NOHUGEPAGE 15
+#endif
+#ifndef MADV_DONTDUMP
+#define MADV_DONTDUMP 16
+#endif
+#ifndef MADV_DODUMP
+#define MADV_DODUMP 17
+#endif
+#ifndef MADV_COLD
+#define MADV_COLD 20 /* Linux 5.4 */
+#endif
+#ifndef MADV_PAGEOUT
+#define MADV_PAGEOUT 21 /* Linux 5.4 */
+#endif
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22 /* Linux 5.14 */
+#endif
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23 /* Linux 5.14 */
+#endif
+
+/* ---- memory policy -------------------------------------------------------------------------- */
+
+#ifndef MPOL_PREFERRED
+#define MPOL_PREFERRED 1
+#endif
+#ifndef MPOL_BIND
+#define MPOL_BIND 2
+#endif
+#ifndef MPOL_PREFERRED_MANY
+#define MPOL_PREFERRED_MANY 5 /* Linux 5.15 */
+#endif
+
+/* ---- names of mappings (Linux 5.17, CONFIG_ANON_VMA_NAME) ----------------------------------- */
+
+#ifndef PR_SET_VMA
+#define PR_SET_VMA 0x53564d41
+#endif
+#ifndef PR_SET_VMA_ANON_NAME
+#define PR_SET_VMA_ANON_NAME 0
+#endif
+
+/* ---- system calls newer than some C libraries ----------------------------------------------- */
+
+#ifndef SYS_io_uring_setup
+#define SYS_io_uring_setup 425
+#endif
+
+enum { ROMA__IO_URING_PARAMS_BYTES = 120 };
+
+/* ---- PAGEMAP_SCAN (Linux 6.7) ---------------------------------------------------------------- */
+
+typedef struct roma__pagemap_region {
+    uint64_t start, end; /* addresses */
+    uint64_t categories; /* ROMA__PAGE_IS_* */
+} roma__pagemap_region;
+
+typedef struct roma__pagemap_argument {
+    uint64_t size; /* of this struct */
+    uint64_t flags;
+    uint64_t start, end;
+    uint64_t walk_end; /* out: where the walk stopped */
+    uint64_t vec, vec_len;
+    uint64_t max_pages;
+    uint64_t category_inverted;
+    uint64_t category_mask;
+    uint64_t category_anyof_mask;
+    uint64_t return_mask;
+} roma__pagemap_argument;
+
+#define ROMA__PAGEMAP_SCAN _IOWR('f', 16, roma__pagemap_argument)
+
+enum {
+    ROMA__PAGE_IS_PRESENT = 1 << 3,
+    ROMA__PAGE_IS_PFNZERO = 1 << 5, /* the kernel's shared page of zeros */
+    ROMA__PAGE_IS_HUGE = 1 << 6     /* mapped as a whole: hugetlb, or transparent of full size */
+};
+
+#endif

@@ -1,0 +1,117 @@
+/* sys.c - the table in use, and the kernel's own: one short function for each call that the C
+ * library does not offer in the form of the table, nothing else. */
+#include "sys/sys.h"
+
+#include "sys/kernel.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+_Static_assert(sizeof(pthread_t) <= sizeof(void *), "a thread is handed out as a pointer");
+
+static void *kernel_mremap(void *address, size_t old_bytes, size_t bytes, int flags, void *to)
+{
+    return mremap(address, old_bytes, bytes, flags, to);
+}
+
+static int kernel_mbind(void *address, size_t bytes, int mode, const unsigned long *nodes,
+                        unsigned long max_node, unsigned flags)
+{
+    return (int)syscall(SYS_mbind, address, bytes, mode, nodes, max_node, flags);
+}
+
+static int kernel_move_pages(unsigned long count, void **pages, const int *nodes, int *status,
+                             int flags)
+{
+    return (int)syscall(SYS_move_pages, 0, count, pages, nodes, status, flags);
+}
+
+static int kernel_getcpu(unsigned *cpu, unsigned *node)
+{
+    return (int)syscall(SYS_getcpu, cpu, node, NULL);
+}
+
+static int kernel_name_mapping(void *address, size_t bytes, const char *name)
+{
+    return prctl(PR_SET_VMA, (unsigned long)PR_SET_VMA_ANON_NAME, (unsigned long)address, bytes,
+                 (unsigned long)name);
+}
+
+static int kernel_open(const char *path, int flags)
+{
+    return open(path, flags | O_CLOEXEC);
+}
+
+static ssize_t kernel_getdents(int fd, void *buffer, size_t bytes)
+{
+    return syscall(SYS_getdents64, fd, buffer, bytes);
+}
+
+static int kernel_pagemap_scan(int fd, void *argument)
+{
+    return (int)syscall(SYS_ioctl, fd, ROMA__PAGEMAP_SCAN, argument); /* musl: an int number */
+}
+
+static int kernel_io_uring_setup(unsigned entries, void *parameters)
+{
+    return (int)syscall(SYS_io_uring_setup, entries, parameters);
+}
+
+/* Signals are the program's: its handlers never run on a thread of roma's. */
+static int kernel_thread_start(void **thread, void *(*run)(void *), void *argument)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    int code = pthread_sigmask(SIG_SETMASK, &all, &before);
+    if (code == 0) {
+        pthread_t started;
+        code = pthread_create(&started, NULL, run, argument);
+        if (code == 0)
+            *thread = (void *)(uintptr_t)started;
+        (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    }
+    errno = code;
+    return code == 0 ? 0 : -1;
+}
+
+static int kernel_thread_join(void *thread)
+{
+    int code = pthread_join((pthread_t)(uintptr_t)thread, NULL);
+    errno = code;
+    return code == 0 ? 0 : -1;
+}
+
+const struct roma__sys roma__sys_kernel = {
+    .mmap = mmap,
+    .munmap = munmap,
+    .mremap = kernel_mremap,
+    .madvise = madvise,
+    .mbind = kernel_mbind,
+    .move_pages = kernel_move_pages,
+    .getcpu = kernel_getcpu,
+    .name_mapping = kernel_name_mapping,
+    .open = kernel_open,
+    .read = read,
+    .pread = pread,
+    .write = write,
+    .getdents = kernel_getdents,
+    .close = close,
+    .pagemap_scan = kernel_pagemap_scan,
+    .io_uring_setup = kernel_io_uring_setup,
+    .thread_start = kernel_thread_start,
+    .thread_join = kernel_thread_join,
+};
+
+const struct roma__sys *roma__sys = &roma__sys_kernel;
+
+const struct roma__sys *roma__sys_replace(const struct roma__sys *table)
+{
+    const struct roma__sys *before = roma__sys;
+    roma__sys = table != NULL ? table : &roma__sys_kernel;
+    return before;
+}

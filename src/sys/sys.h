@@ -1,0 +1,74 @@
+/* sys.h - every system call that roma issues, behind one table of function pointers.
+ *
+ * The library calls `roma__sys->madvise(...)` and never the C library's function, so a test can put
+ * its own table in place and fail the N-th call of any kind, once or for good. Entries behave as
+ * system calls do: -1 (MAP_FAILED for mmap and mremap) and errno on failure.
+ *
+ * The list is an X-macro, so that tests make their wrappers from it and notice a new entry:
+ * X(return type, name, failure value, (parameters), (arguments)).
+ *
+ * Not in the table: what issues no system call in the common case (mutexes, getpagesize), and the
+ * streams that a caller passes in (FILE *). */
+#ifndef ROMA_SYS_SYS_H
+#define ROMA_SYS_SYS_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define ROMA_SYS_CALLS(X)                                                                          \
+    X(void *, mmap, ((void *)-1),                                                                  \
+      (void *address, size_t bytes, int protection, int flags, int fd, off_t offset),              \
+      (address, bytes, protection, flags, fd, offset))                                             \
+    X(int, munmap, -1, (void *address, size_t bytes), (address, bytes))                            \
+    X(void *, mremap, ((void *)-1),                                                                \
+      (void *address, size_t old_bytes, size_t bytes, int flags, void *to),                        \
+      (address, old_bytes, bytes, flags, to))                                                      \
+    X(int, madvise, -1, (void *address, size_t bytes, int advice), (address, bytes, advice))       \
+    X(int, mbind, -1,                                                                              \
+      (void *address, size_t bytes, int mode, const unsigned long *nodes, unsigned long max_node,  \
+       unsigned flags),                                                                            \
+      (address, bytes, mode, nodes, max_node, flags))                                              \
+    X(int, move_pages, -1,                                                                         \
+      (unsigned long count, void **pages, const int *nodes, int *status, int flags),               \
+      (count, pages, nodes, status, flags))                                                        \
+    X(int, getcpu, -1, (unsigned *cpu, unsigned *node), (cpu, node))                               \
+    X(int, name_mapping, -1, (void *address, size_t bytes, const char *name),                      \
+      (address, bytes, name))                                                                      \
+    X(int, open, -1, (const char *path, int flags), (path, flags))                                 \
+    X(ssize_t, read, -1, (int fd, void *buffer, size_t bytes), (fd, buffer, bytes))                \
+    X(ssize_t, pread, -1, (int fd, void *buffer, size_t bytes, off_t offset),                      \
+      (fd, buffer, bytes, offset))                                                                 \
+    X(ssize_t, write, -1, (int fd, const void *buffer, size_t bytes), (fd, buffer, bytes))         \
+    X(ssize_t, getdents, -1, (int fd, void *buffer, size_t bytes), (fd, buffer, bytes))            \
+    X(int, close, -1, (int fd), (fd))                                                              \
+    X(int, pagemap_scan, -1, (int fd, void *argument), (fd, argument))                             \
+    X(int, io_uring_setup, -1, (unsigned entries, void *parameters), (entries, parameters))        \
+    X(int, thread_start, -1, (void **thread, void *(*run)(void *), void *argument),                \
+      (thread, run, argument))                                                                     \
+    X(int, thread_join, -1, (void *thread), (thread))
+
+struct roma__sys {
+#define X(type, name, failure, parameters, arguments) type(*name) parameters;
+    ROMA_SYS_CALLS(X)
+#undef X
+};
+
+/* The table in use: the kernel's calls unless a test has replaced it. */
+extern const struct roma__sys *roma__sys;
+
+/* The kernel's own, for wrappers to forward to. */
+extern const struct roma__sys roma__sys_kernel;
+
+/* Put a table in place (NULL: the kernel's) and return the one before. For tests; no other thread
+ * may be inside the library. */
+const struct roma__sys *roma__sys_replace(const struct roma__sys *table);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
