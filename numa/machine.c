@@ -1,0 +1,175 @@
+/* machine.c - which nodes and page kinds this machine has, for those who ask at a request, and the
+ * memory policy of a range. The pre-flight checks are in ready.c, the placement report in where.c.
+ *
+ * The library's own topology is read at its first use and published by one compare-and-swap: of two
+ * threads that read it at once, the loser frees its copy. A reader's acquire pairs with the winner's
+ * release, and nothing in a topology changes afterwards; so no lock is there to be held over fork. */
+#include "numa/machine.h"
+
+#include "base/error.h"
+#include "base/text.h"
+#include "numa/facts.h"
+#include "numa/topology.h"
+#include "sys/kernel.h"
+#include "sys/read.h"
+#include "sys/sys.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <unistd.h>
+
+static char machine_root[ROMA__PATH_BYTES];
+static _Atomic(roma_topology *) machine_topology;
+
+/* ---- what is fixed -------------------------------------------------------------------------- */
+
+void roma__machine_root(const char *root)
+{
+    roma__text_copy(machine_root, sizeof machine_root, root);
+    roma_topology_free(atomic_exchange_explicit(&machine_topology, NULL, memory_order_acq_rel));
+}
+
+const char *roma__machine_root_now(void)
+{
+    return machine_root;
+}
+
+const roma_topology *roma_topology_get(void)
+{
+    roma_topology *topology = atomic_load_explicit(&machine_topology, memory_order_acquire);
+    if (topology != NULL)
+        return topology;
+    roma_topology *made;
+    if (roma_topology_read(machine_root, &made, NULL) != 0)
+        return NULL; /* asked again, it is read again */
+    if (atomic_compare_exchange_strong_explicit(&machine_topology, &topology, made,
+                                                memory_order_acq_rel, memory_order_acquire))
+        return made;
+    roma_topology_free(made);
+    return topology;
+}
+
+size_t roma__machine_base_bytes(void)
+{
+    return (size_t)sysconf(_SC_PAGESIZE);
+}
+
+roma_page_kind roma__machine_resolve(roma_page_kind kind)
+{
+    if (roma_page_class(kind) == ROMA_PAGE_CLASS_BASE) {
+        /* Needs no file, and so is there when nothing else can be read. */
+        size_t base_bytes = roma__machine_base_bytes();
+        size_t bytes = roma_page_bytes(kind);
+        if (bytes != 0 && bytes != base_bytes)
+            return 0;
+        return (roma_page_kind)ROMA_PAGES_OF(ROMA_PAGE_CLASS_BASE, __builtin_ctzl(base_bytes));
+    }
+    return roma_topology_resolve(roma_topology_get(), kind);
+}
+
+roma_pages roma__machine_smaller_hugetlb(roma_page_kind kind)
+{
+    const roma_topology *topology = roma_topology_get();
+    size_t bytes = roma_page_bytes(kind);
+    roma_pages smaller = 0;
+    for (unsigned i = 0; i < roma_topology_kinds_count(topology); i++) {
+        roma_page_kind here = topology->kinds[i].pages;
+        if (roma_page_class(here) == ROMA_PAGE_CLASS_HUGETLB && roma_page_bytes(here) < bytes)
+            smaller = roma_pages_then(smaller, here);
+    }
+    return smaller;
+}
+
+/* ---- nodes ---------------------------------------------------------------------------------- */
+
+int roma__machine_local_node(unsigned *node, roma_error *error)
+{
+    unsigned cpu;
+    if (roma__sys->getcpu(&cpu, node) != 0)
+        return roma__error_call(error, "getcpu", errno);
+    return 0;
+}
+
+static int node_error(roma_error *error, int code, roma_why why, int node)
+{
+    (void)roma__error(error, code, why);
+    if (error != NULL)
+        error->node = node;
+    return code;
+}
+
+static int read_node_sets(roma_nodes *memory, roma_nodes *allowed)
+{
+    roma_nodes online;
+    bool has_numa;
+    int code = roma__fact_online(machine_root, &online, &has_numa);
+    *memory = online;
+    if (code == 0 && has_numa)
+        code = roma__fact_memory_nodes(machine_root, &online, memory);
+    return code != 0 ? code : roma__fact_allowed(machine_root, allowed);
+}
+
+int roma__machine_nodes_usable(const roma_nodes *nodes, bool strict, roma_error *error)
+{
+    if (roma_nodes_is_empty(nodes))
+        return 0;
+    roma_nodes memory, allowed;
+    int code = read_node_sets(&memory, &allowed);
+    if (code != 0)
+        return roma__error_call(error, "reading", -code);
+    roma_nodes there = roma_nodes_both(nodes, &memory);
+    roma_nodes usable = roma_nodes_both(&there, &allowed);
+    if (strict ? roma_nodes_equal(&usable, nodes) : !roma_nodes_is_empty(&usable))
+        return 0;
+    /* Not there at all is the caller's mistake and comes first; of a wish that may be met in part,
+     * a node that is there but forbidden says more. */
+    roma_nodes absent = roma_nodes_without(nodes, &memory);
+    roma_nodes forbidden = roma_nodes_without(&there, &allowed);
+    if (!roma_nodes_is_empty(&absent) && (strict || roma_nodes_is_empty(&forbidden)))
+        return node_error(error, -EINVAL, ROMA_WHY_NODE_ABSENT, roma_nodes_next(&absent, 0));
+    return node_error(error, -EXDEV, ROMA_WHY_NODE_FORBIDDEN, roma_nodes_next(&forbidden, 0));
+}
+
+/* ---- memory policy -------------------------------------------------------------------------- */
+
+enum { MASK_WORDS = ROMA_NODES_MAX / (8 * sizeof(unsigned long)) };
+
+/* The kernel reads one bit less than it is told. */
+static int set_policy(void *address, size_t bytes, int mode, const roma_nodes *nodes)
+{
+    _Static_assert(sizeof(unsigned long) == sizeof(uint64_t), "a set's words are the kernel's");
+    unsigned long mask[MASK_WORDS];
+    memcpy(mask, nodes->words, sizeof mask);
+    return roma__sys->mbind(address, bytes, mode, mask, ROMA_NODES_MAX + 1, 0);
+}
+
+static bool is_node_zero_without_numa(const roma_nodes *nodes)
+{
+    const roma_topology *topology = roma_topology_get();
+    roma_nodes zero = roma_nodes_one(0);
+    return topology != NULL && !topology->has_numa && roma_nodes_equal(nodes, &zero);
+}
+
+int roma__machine_bind(void *address, size_t bytes, const roma_nodes *nodes, bool prefer,
+                       roma_error *error)
+{
+    if (roma_nodes_is_empty(nodes))
+        return 0;
+    int result = set_policy(address, bytes, prefer ? MPOL_PREFERRED_MANY : MPOL_BIND, nodes);
+    if (result != 0 && errno == EINVAL && prefer) {
+        roma_nodes lowest = roma_nodes_one((unsigned)roma_nodes_next(nodes, 0));
+        result = set_policy(address, bytes, MPOL_PREFERRED, &lowest); /* before Linux 5.15 */
+    }
+    if (result == 0)
+        return 0;
+    int cause = errno;
+    if (cause == ENOSYS && is_node_zero_without_numa(nodes))
+        return 0;
+    if (cause == EINVAL) {
+        int code = roma__machine_nodes_usable(nodes, false, error);
+        if (code != 0)
+            return code;
+    }
+    return roma__error_call(error, "mbind", cause);
+}

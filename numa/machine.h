@@ -1,0 +1,72 @@
+/* machine.h - the questions that providers ask about nodes and page kinds at the moment of a
+ * request.
+ *
+ * numa/ is the only place that interprets node numbers; others pass node sets along. What may
+ * change from one moment to the next (free pages, headroom, cpusets) is read afresh by each call;
+ * what is fixed (page sizes) comes from the topology that the library reads once. The root of the
+ * files read is the machine's unless a test sets another. */
+#ifndef ROMA_NUMA_MACHINE_H
+#define ROMA_NUMA_MACHINE_H
+
+#include <roma/error.h>
+#include <roma/nodes.h>
+#include <roma/provider.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Read files under `root` from now on (NULL: "", this machine) and forget the topology read before.
+ * For tests; no other thread may be inside the library. */
+void roma__machine_root(const char *root);
+const char *roma__machine_root_now(void);
+
+size_t roma__machine_base_bytes(void); /* base page, from the C library */
+
+/* A kind with its size made explicit; 0 when the machine has no such kind. Cheap after first use.
+ * */
+roma_page_kind roma__machine_resolve(roma_page_kind kind);
+
+/* The hugetlb kinds that the machine has and that are smaller than `kind`, from large to small. */
+roma_pages roma__machine_smaller_hugetlb(roma_page_kind kind);
+
+/* The node of the CPU that this thread runs on. Returns 0 or -errno (a refused call). */
+int roma__machine_local_node(unsigned *node, roma_error *error);
+
+/* Are these nodes there, with memory, and allowed to this process? Empty: yes.
+ * Returns 0, -EINVAL (no such node: NODE_ABSENT), -EXDEV (NODE_FORBIDDEN), with *error filled.
+ * Strict:
+ * all of them must be; else one is enough. */
+int roma__machine_nodes_usable(const roma_nodes *nodes, bool strict, roma_error *error);
+
+/* Pre-flight of hugetlb pages: free and not reserved in the machine's pool (or obtainable as
+ * surplus), free on the nodes, within the hugetlb cgroups (max and rsvd).
+ * Returns 0, or -ENOMEM (POOL_EMPTY, CGROUP_*), -EOPNOTSUPP (NO_PAGE_KIND), with *error filled. */
+int roma__machine_hugetlb_ready(size_t page_bytes, uint64_t pages, const roma_nodes *nodes,
+                                roma_error *error);
+
+/* Pre-flight of ordinary memory: free memory of the nodes (empty: no check) and headroom in memory
+ * cgroups. Returns 0 or -ENOMEM (NODE_FULL, CGROUP_MEMORY) with *error filled. */
+int roma__machine_memory_ready(uint64_t bytes, const roma_nodes *nodes, roma_error *error);
+
+/* Are transparent huge pages of this kind to be had by madvise? Returns 0 or -EOPNOTSUPP (THP_OFF,
+ * NO_PAGE_KIND) with *error filled. */
+int roma__machine_thp_ready(roma_page_kind kind, roma_error *error);
+
+/* Set the memory policy of a range: bind (only these nodes) or prefer (these first). An empty set
+ * changes nothing. `prefer` falls back from preferred-many (Linux 5.15) to the set's lowest node.
+ * Where the kernel has no NUMA and the set is exactly node 0, nothing is to be done.
+ * Returns 0, or -EPERM (CALL_REFUSED), -EXDEV (NODE_FORBIDDEN), -EINVAL, -errno; *error filled. */
+int roma__machine_bind(void *address, size_t bytes, const roma_nodes *nodes, bool prefer,
+                       roma_error *error);
+
+/* Where the pages of a range are: nodes by move_pages, kinds by PAGEMAP_SCAN (Linux 6.7), else from
+ * smaps where the range is exactly what the mappings say, else unknown. `kind` is what the range is
+ * mapped as. Adds into *report (zeroed by the caller). Returns 0 or -errno with *error filled. */
+int roma__machine_where(const void *address, size_t bytes, roma_page_kind kind,
+                        roma_report *report, roma_error *error);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
