@@ -1,0 +1,68 @@
+/* mapping.h - the mapping core: extents of anonymous memory of one page kind, on given nodes.
+ *
+ * The anonymous provider is this and statistics; a provider of node arenas composes it too.
+ * Requests and ranges are whole, as the dispatch passes them on; *error is never NULL. */
+#ifndef ROMA_PROVIDER_MAPPING_H
+#define ROMA_PROVIDER_MAPPING_H
+
+#include <roma/provider.h>
+
+#include "provider/space.h"
+
+/* A request with its kind resolved and its sizes rounded. */
+typedef struct roma__mapping_plan {
+    roma__space_kind kind;
+    size_t bytes;
+    roma_nodes nodes;
+    bool prove_nodes; /* look where the pages are, and fail if elsewhere  */
+    bool prove_kind;  /* look whether they are huge pages, and fail if not */
+    bool strict, inherit;
+    unsigned threads; /* > 0: populate, on so many                         */
+} roma__mapping_plan;
+
+int roma__mapping_probe(const roma_extent_request *request, roma_error *error);
+int roma__mapping_obtain(const roma_extent_request *request, roma_extent *extent,
+                         roma_error *error);
+int roma__mapping_return(const roma_extent *extent, roma_error *error);
+int roma__mapping_resize(roma_extent *extent, size_t bytes, bool may_move, roma_error *error);
+int roma__mapping_populate(const roma_range *range, const roma_populate_options *options,
+                           roma_error *error);
+int roma__mapping_advise(const roma_range *range, roma_advice advice, roma_error *error);
+int roma__mapping_query(const roma_range *range, roma_report *report, roma_error *error);
+
+/* ---- between the core's own files ---- */
+
+/* Complete a plan whose kind, nodes, strict, inherit and threads are set: what is to be proved, and
+ * on how many threads. Returns 0, or -EOPNOTSUPP where a proof is not possible. */
+int roma__mapping_complete(roma__mapping_plan *plan, roma_error *error);
+
+/* Would `bytes` more be had now? */
+int roma__mapping_ready(const roma__mapping_plan *plan, size_t bytes, roma_error *error);
+
+/* Give fresh pages their policy, advice and name, then populate and prove as planned. On failure
+ * they are still mapped, the caller's to unmap. `label` NULL: no name. */
+int roma__mapping_furnish(const roma__mapping_plan *plan, char *address, size_t bytes,
+                          const char *label, roma_error *error);
+
+/* furnish's second half, in fill.c. */
+int roma__mapping_fill(const roma__mapping_plan *plan, char *address, size_t bytes,
+                       roma_error *error);
+
+/* Populate; what failed is explained: which pool or limit was exhausted. */
+int roma__mapping_populate_part(const roma__mapping_plan *plan, char *address, size_t bytes,
+                                const roma_executor *executor, roma_error *error);
+
+/* What an extent's tag remembers of its request. */
+typedef struct roma__mapping_memory {
+    size_t align;
+    bool strict;
+    unsigned generation; /* of fork */
+} roma__mapping_memory;
+
+void *roma__mapping_tag(const roma__mapping_memory *memory);
+roma__mapping_memory roma__mapping_memory_of(const roma_extent *extent);
+
+/* The plan after which new pages of an extent are to be made like its old ones. */
+roma__mapping_plan roma__mapping_plan_of(const roma_extent *extent);
+
+#endif

@@ -1,0 +1,220 @@
+/* space.c - see space.h.
+ *
+ * mmap aligns to a base page, or for hugetlb to the huge page. For more, a longer range is
+ * reserved, cut to the aligned part, and mapped over: reservations are inaccessible and count
+ * against nobody's limit of memory. Mapping over a reservation of one's own is the only use of
+ * MAP_FIXED here.
+ *
+ * hugetlb pages are mapped without the kernel's reservation. It would take pages by the thread's
+ * memory policy, before a node could be named, and say nothing of cgroup limits; so pages are taken
+ * when the range is populated, and failing to take one is an error there (populate.c).
+ *
+ * A range that grew may be several mappings: the kernel merges neighbours that are alike, but never
+ * hugetlb ones, and kernels before 6.17 move one mapping at a time. So a move that meets several is
+ * halved until each part is one. */
+#include "provider/space.h"
+
+#include "base/bits.h"
+#include "base/check.h"
+#include "base/error.h"
+#include "base/text.h"
+#include "numa/machine.h"
+#include "sys/kernel.h"
+#include "sys/sys.h"
+
+#include <errno.h>
+
+/* ---- reserving ------------------------------------------------------------------------------ */
+
+static int no_space(roma_error *error, int cause, size_t bytes)
+{
+    if (cause != ENOMEM && cause != EEXIST)
+        return roma__error_call(error, "mmap", cause);
+    (void)roma__error(error, -ENOMEM, ROMA_WHY_ADDRESS_SPACE);
+    if (error != NULL) {
+        error->call = "mmap";
+        error->cause = cause;
+        error->need = bytes;
+    }
+    return -ENOMEM;
+}
+
+int roma__space_unmap(char *address, size_t bytes, roma_error *error)
+{
+    if (bytes == 0 || roma__sys->munmap(address, bytes) == 0)
+        return 0;
+    return roma__error_call(error, "munmap", errno);
+}
+
+/* Cut [raw, raw + span) to the part in use; what was cut off is not touched again on failure,
+ * because it may be somebody else's by then. */
+static int cut(char *raw, size_t span, char *first, size_t bytes, roma_error *error)
+{
+    size_t head = (size_t)(first - raw);
+    size_t tail = span - head - bytes;
+    int code = roma__space_unmap(raw, head, error);
+    if (code < 0) {
+        (void)roma__space_unmap(raw, span, NULL);
+        return code;
+    }
+    code = roma__space_unmap(first + bytes, tail, error);
+    if (code < 0)
+        (void)roma__space_unmap(first, bytes + tail, NULL);
+    return code;
+}
+
+int roma__space_reserve(size_t bytes, size_t align, char **address, roma_error *error)
+{
+    size_t base_bytes = roma__machine_base_bytes();
+    size_t span, slack = align > base_bytes ? align - base_bytes : 0;
+    if (roma__add_overflows(bytes, slack, &span))
+        return no_space(error, ENOMEM, bytes);
+    char *raw = roma__sys->mmap(NULL, span, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+                                -1, 0);
+    if (raw == MAP_FAILED)
+        return no_space(error, errno, bytes);
+    size_t up = roma__align_up((uintptr_t)raw, roma__max(align, base_bytes)) - (uintptr_t)raw;
+    int code = cut(raw, span, raw + up, bytes, error);
+    if (code == 0)
+        *address = raw + up;
+    return code;
+}
+
+/* ---- mapping -------------------------------------------------------------------------------- */
+
+static bool is_hugetlb(const roma__space_kind *kind)
+{
+    return roma_page_class(kind->pages) == ROMA_PAGE_CLASS_HUGETLB;
+}
+
+static int flags_of(const roma__space_kind *kind)
+{
+    int flags = MAP_PRIVATE | MAP_ANONYMOUS;
+    if (is_hugetlb(kind))
+        flags |= MAP_NORESERVE | MAP_HUGETLB |
+                 (int)(roma__log2_floor(kind->page_bytes) << MAP_HUGE_SHIFT);
+    return flags;
+}
+
+static int map(const roma__space_kind *kind, char *at, size_t bytes, int how, char **address,
+               roma_error *error)
+{
+    char *mapped = roma__sys->mmap(at, bytes, PROT_READ | PROT_WRITE, flags_of(kind) | how, -1, 0);
+    if (mapped != MAP_FAILED) {
+        *address = mapped;
+        return 0;
+    }
+    int cause = errno;
+    if (cause == EEXIST)
+        return no_space(error, cause, bytes);
+    if (!is_hugetlb(kind) || cause != EINVAL)
+        return roma__error_call(error, "mmap", cause);
+    int code = roma__error(error, -EOPNOTSUPP, ROMA_WHY_NO_PAGE_KIND);
+    if (error != NULL) {
+        error->call = "mmap";
+        error->cause = cause;
+        error->pages = kind->pages;
+    }
+    return code;
+}
+
+int roma__space_map_within(const roma__space_kind *kind, char *address, size_t bytes,
+                           roma_error *error)
+{
+    char *mapped;
+    return map(kind, address, bytes, MAP_FIXED, &mapped, error);
+}
+
+int roma__space_map_behind(const roma__space_kind *kind, char *address, size_t bytes,
+                           roma_error *error)
+{
+    char *mapped;
+    int code = map(kind, address, bytes, MAP_FIXED_NOREPLACE, &mapped, error);
+    if (code == 0 && mapped != address) { /* an emulator that takes the address for a hint */
+        (void)roma__space_unmap(mapped, bytes, NULL);
+        code = no_space(error, EEXIST, bytes);
+    }
+    return code;
+}
+
+int roma__space_map(const roma__space_kind *kind, size_t bytes, char **address, roma_error *error)
+{
+    size_t natural = is_hugetlb(kind) ? kind->page_bytes : roma__machine_base_bytes();
+    if (kind->align <= natural)
+        return map(kind, NULL, bytes, 0, address, error);
+    char *reserved;
+    int code = roma__space_reserve(bytes, kind->align, &reserved, error);
+    if (code < 0)
+        return code;
+    code = roma__space_map_within(kind, reserved, bytes, error);
+    if (code < 0)
+        (void)roma__space_unmap(reserved, bytes, NULL);
+    else
+        *address = reserved;
+    return code;
+}
+
+/* ---- moving --------------------------------------------------------------------------------- */
+
+static int move_failed(const roma__space_kind *kind, int cause, roma_error *error)
+{
+    if (is_hugetlb(kind) && cause == EINVAL)
+        return roma__error_subject(error, -EOPNOTSUPP, ROMA_WHY_UNSUPPORTED,
+                                   "moving hugetlb pages (Linux 5.16)");
+    return roma__error_call(error, "mremap", cause);
+}
+
+/* A resize to the same length does nothing, but is refused for a range of several mappings. */
+static bool is_one_mapping(char *from, size_t bytes)
+{
+    return roma__sys->mremap(from, bytes, bytes, 0, NULL) != MAP_FAILED || errno != EFAULT;
+}
+
+/* Reserve a range if nothing is mapped there. */
+static bool claim(char *address, size_t bytes)
+{
+    void *claimed = roma__sys->mmap(
+        address, bytes, PROT_NONE,
+        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+    if (claimed != MAP_FAILED && claimed != (void *)address)
+        (void)roma__sys->munmap(claimed, bytes);
+    return claimed == (void *)address;
+}
+
+static int move_one(const roma__space_kind *kind, char *from, char *to, size_t bytes,
+                    roma_error *error)
+{
+    if (roma__sys->mremap(from, bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, to) != MAP_FAILED)
+        return 0;
+    int cause = errno;
+    /* The kernel clears the target before it looks whether the move can be done: it may still be
+     * ours or be a hole by now. Claim the hole; where that fails the reservation stands (or, in a
+     * kernel out of memory, somebody was faster within these microseconds). */
+    (void)claim(to, bytes);
+    return move_failed(kind, cause, error);
+}
+
+/* The old place is a hole that others may have mapped meanwhile, so it is claimed first. Half an
+ * extent at each of two places is nothing that a caller could go on with: then we end. It takes a
+ * kernel out of memory and a second thread that maps at this very address in the same moment. */
+static void move_back(const roma__space_kind *kind, char *at, char *home, size_t bytes)
+{
+    roma_check(claim(home, bytes));
+    roma_check(roma__space_move(kind, at, home, bytes, NULL) == 0);
+    (void)claim(at, bytes);
+}
+
+int roma__space_move(const roma__space_kind *kind, char *from, char *to, size_t bytes,
+                     roma_error *error)
+{
+    if (bytes == kind->page_bytes || is_one_mapping(from, bytes))
+        return move_one(kind, from, to, bytes, error);
+    size_t half = roma__align_up(bytes / 2, kind->page_bytes);
+    int code = roma__space_move(kind, from, to, half, error);
+    if (code < 0)
+        return code;
+    code = roma__space_move(kind, from + half, to + half, bytes - half, error);
+    if (code < 0)
+        move_back(kind, to, from, half);
+    return code;
+}

@@ -1,0 +1,40 @@
+/* space.h - ranges of address space: aligned reservations, and mappings of one page kind in them.
+ *  */
+#ifndef ROMA_PROVIDER_SPACE_H
+#define ROMA_PROVIDER_SPACE_H
+
+#include <roma/error.h>
+
+/* What the mappings of an extent are made of. */
+typedef struct roma__space_kind {
+    roma_page_kind pages; /* with its size            */
+    size_t page_bytes;    /* of that kind             */
+    size_t align;         /* at least page_bytes      */
+} roma__space_kind;
+
+/* Reserve inaccessible address space at a multiple of `align`.
+ * Returns 0, or -ENOMEM (ADDRESS_SPACE), -errno, with *error filled. */
+int roma__space_reserve(size_t bytes, size_t align, char **address, roma_error *error);
+
+/* Map fresh pages of a kind anywhere, aligned as the kind says. `bytes` is whole pages. Returns 0,
+ * or -ENOMEM, -EOPNOTSUPP (the kernel has no such hugetlb size), -errno, with *error filled. */
+int roma__space_map(const roma__space_kind *kind, size_t bytes, char **address, roma_error *error);
+
+/* The same over a part of a reservation. */
+int roma__space_map_within(const roma__space_kind *kind, char *address, size_t bytes,
+                           roma_error *error);
+
+/* The same at a free address; -ENOMEM (ADDRESS_SPACE) when something is mapped there. */
+int roma__space_map_behind(const roma__space_kind *kind, char *address, size_t bytes,
+                           roma_error *error);
+
+/* Returns 0 or -errno with *error (may be NULL) filled. */
+int roma__space_unmap(char *address, size_t bytes, roma_error *error);
+
+/* Move the pages of [from, from + bytes) to a reservation at `to`; no byte is copied. On failure
+ * all is where it was, and the reservation still the caller's.
+ * Returns 0, or -EOPNOTSUPP (hugetlb pages before Linux 5.16), -errno, with *error filled. */
+int roma__space_move(const roma__space_kind *kind, char *from, char *to, size_t bytes,
+                     roma_error *error);
+
+#endif
