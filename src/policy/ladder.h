@@ -1,0 +1,85 @@
+/* ladder.h - request -> ladder, a pure function; and the walk down it.
+ *
+ * A step's identity is (provider, nodes, page kind). This is the only place that orders fallbacks:
+ * providers try what one step says, once. */
+#ifndef ROMA_POLICY_LADDER_H
+#define ROMA_POLICY_LADDER_H
+
+#include <roma/provider.h>
+#include <roma/request.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct roma__ladder_step {
+    roma_provider *provider;
+    roma_nodes nodes;     /* empty: the kernel's choice  */
+    roma_page_kind pages; /* with its size               */
+} roma__ladder_step;
+
+typedef struct roma__ladder {
+    unsigned count;
+    bool strict;
+    roma__ladder_step steps[ROMA_STEPS_MAX];
+} roma__ladder;
+
+/* What the machine has, as far as the order of steps depends on it. */
+typedef struct roma__ladder_machine {
+    roma_page_kind base;    /* with its size                                      */
+    roma_page_kind thp;     /* largest transparent huge page; 0: none             */
+    roma_page_kind hugetlb; /* default hugetlb page; 0: none                      */
+    roma_pages pools;       /* hugetlb kinds that there are pools for, large first */
+} roma__ladder_machine;
+
+typedef struct roma__ladder_wish {
+    roma_pages pages;  /* 0: the default, transparent huge then base */
+    roma_nodes nodes;  /* empty: the kernel's choice                 */
+    bool strict;
+    roma_provider *const *providers;
+    size_t providers_count;
+} roma__ladder_wish;
+
+/* Build the ladder:
+ *
+ *   kinds  the wish's in order, or by default transparent huge then base. Not strict: after the
+ *          smallest hugetlb kind named, the machine's smaller page pools, then transparent huge
+ *          where it is not larger than what was named, then base.
+ *   nodes  the wish's; not strict: then all kinds again without a wish for nodes.
+ *   order  nodes before kinds before providers: memory of the right kind on the right node first,
+ *          then weaker pages on the right node, then other nodes.
+ *
+ * A kind that the machine lacks keeps its step, so that the grant can say so.
+ * Pure: same arguments, same ladder. Returns 0, or -EINVAL (no provider; a kind of no class; more
+ * steps than a ladder holds) with *error filled. */
+int roma__ladder_build(const roma__ladder_wish *wish, const roma__ladder_machine *machine,
+                       roma__ladder *ladder, roma_error *error);
+
+/* The facts of this machine. Cheap after first use. */
+roma__ladder_machine roma__ladder_machine_now(void);
+
+/* Do two ladders have the same steps in the same order? */
+bool roma__ladder_equal(const roma__ladder *a, const roma__ladder *b);
+
+/* Try the steps in order, each once; the first extent wins.
+ *
+ * ask     bytes, align, label, inherit, populate_threads; what a step says replaces the rest
+ * extent  receives the extent; taken: the index of the step that gave it
+ * grant   may be NULL; steps and how each went
+ * Returns 0, or the code of the last step, with *error (never NULL) its error. */
+int roma__ladder_walk(const roma__ladder *ladder, const roma_extent_request *ask,
+                      roma_extent *extent, unsigned *taken, roma_grant *grant, roma_error *error);
+
+/* Ask every step's provider whether it would work now; nothing is done. grant->code is 0 when some
+ * step would. */
+void roma__ladder_explain(const roma__ladder *ladder, const roma_extent_request *ask,
+                          roma_grant *grant);
+
+/* Fill one step of a grant from a step of a ladder. */
+void roma__ladder_step_note(const roma__ladder *ladder, unsigned index, const roma_error *error,
+                            roma_step *note);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
