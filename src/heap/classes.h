@@ -1,0 +1,30 @@
+/* classes.h - size classes and the geometry of their slabs. Pure arithmetic.
+ *
+ * Classes are 16 bytes apart up to 128 and then four to each doubling up to 256 KiB, so that at
+ * most a fifth of a cell is unused. A class's size is divisible by every power of two that divides
+ * a length which rounds up to it: cells in slabs that start on a granule are therefore aligned to
+ * whatever power of two (up to 64 KiB) the asked length was a multiple of. */
+#ifndef ROMA_HEAP_CLASSES_H
+#define ROMA_HEAP_CLASSES_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+    ROMA__CLASS_LINEAR = 8, /* 16, 32, ... 128         */
+    ROMA__CLASS_COUNT = ROMA__CLASS_LINEAR + 4 * 11, /* ... 256 KiB */
+    ROMA__CLASS_MAX_BYTES = 128 << 11
+};
+
+/* The class of a length, 0 <= bytes <= ROMA__CLASS_MAX_BYTES. */
+unsigned roma__class_of(size_t bytes);
+
+/* Size of the class's cells. */
+uint32_t roma__class_bytes(unsigned class_index);
+
+/* How many granules a slab of the class has, 1 to 32: few enough to waste little on a class used
+ * once, enough that the tail that fits no cell is at most a sixteenth and the descriptor is shared
+ * by at least 16 cells where 2 MiB allow it (64 for cells of up to 4 KiB). */
+uint32_t roma__class_granules(unsigned class_index);
+
+#endif

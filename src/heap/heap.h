@@ -1,0 +1,171 @@
+/* heap.h - blocks out of extents: the interface that managers build on.
+ *
+ * A heap serves one ladder. It obtains extents by walking it, cuts them into cells, and knows the
+ * state of every cell: generation, references, requested length. What a manager adds (labels, guard
+ * bytes, fill patterns, call sites, misuse reports) is not known here.
+ *
+ * A cell's life:   take -> retain and drop, any thread -> the last drop -> recycle
+ * Between the last drop and recycle the cell is nobody's: the caller may still look at its bytes
+ * (fill patterns, guards), handles to it are stale already, and it cannot be taken again.
+ *
+ * Any address finds its cell through the process-wide page map, so callers need no heap for that.
+ * Threads: all calls from any thread, except where said. */
+#ifndef ROMA_HEAP_HEAP_H
+#define ROMA_HEAP_HEAP_H
+
+#include "policy/ladder.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct roma__heap roma__heap;
+struct roma__slab;
+
+typedef struct roma__heap_options {
+    void *owner; /* the manager; given back by find */
+    roma__ladder ladder;
+    size_t growth_bytes; /* least bytes of an extent that cells share; 0: 2 MiB  */
+    bool inherit;        /* extents are there in a child made by fork()          */
+    const char *label;   /* for the kernel's names of the extents; copied         */
+    /* Called before memory is obtained and after it was given back. charge refuses with -ENOMEM
+     * (the manager's limit). Both may run under the heap's locks: they must not call the heap. */
+    int (*charge)(void *owner, size_t bytes);
+    void (*credit)(void *owner, size_t bytes);
+    /* Called before an address range is given back to its provider, for tools that keep marks on
+     * memory; NULL: not called. Under the heap's locks, too. */
+    void (*released)(void *owner, void *address, size_t bytes);
+} roma__heap_options;
+
+/* Flags that a manager gives a cell at take; kept until its next life. */
+enum {
+    ROMA__CELL_WEAK = 1u << 0,
+    ROMA__CELL_REGISTERED = 1u << 1,
+    ROMA__CELL_NOTED = 1u << 2, /* the manager keeps a note about this block */
+    ROMA__CELL_FLAGS = 7u
+};
+
+/* What is known of a cell. A snapshot: count and generation may change under the caller unless it
+ * holds a reference. */
+typedef struct roma__cell {
+    void *address;
+    size_t bytes;  /* requested                                     */
+    size_t usable; /* to the end of the cell                        */
+    int count;     /* references; 0: free                           */
+    uint32_t generation;
+    unsigned flags;
+    roma__heap *heap;
+    void *owner;
+    struct roma__slab *slab;
+    uint32_t index;
+} roma__cell;
+
+typedef struct roma__take {
+    size_t bytes;              /* any, also 0                                              */
+    size_t align;              /* power of two, 16 to 1 GiB                                */
+    bool zero;
+    unsigned flags;            /* ROMA__CELL_*                                             */
+    unsigned populate_threads; /* > 0: the cell's pages are present on return              */
+} roma__take;
+
+/* Make a heap. Returns 0, or -ENOMEM. Obtains no extent. */
+int roma__heap_open(const roma__heap_options *options, roma__heap **heap, roma_error *error);
+
+/* Free all cells, whatever their counts, give all extents back, and the heap itself. Returns how
+ * many cells were live. No other thread may use the heap or its cells. */
+uint64_t roma__heap_close(roma__heap *heap);
+
+/* Free all cells and give all extents back; the heap stays. Returns how many were live. Threads: as
+ * close. */
+uint64_t roma__heap_clear(roma__heap *heap);
+
+const roma__ladder *roma__heap_ladder(const roma__heap *heap);
+
+/* Allocate a cell with one reference. grant (may be NULL) is filled in full, also on failure.
+ * Returns 0 with *cell, or -ENOMEM, -EXDEV, ... with *error. */
+int roma__heap_take(roma__heap *heap, const roma__take *take, roma__cell *cell, roma_grant *grant,
+                    roma_error *error);
+
+/* Give back extents that hold no cell, as long as more than keep_bytes stay held. Returns bytes. */
+size_t roma__heap_trim(roma__heap *heap, size_t keep_bytes);
+
+typedef struct roma__heap_figures {
+    uint64_t cells_live;     /* exact only when no other thread is inside       */
+    uint64_t extents_live, extents_bytes;
+    uint64_t metadata_bytes; /* descriptors of this heap's slabs, page map share included */
+} roma__heap_figures;
+
+roma__heap_figures roma__heap_figures_of(roma__heap *heap);
+
+/* Visit the live cells. A non-zero return ends the walk and is returned. Threads: no other call on
+ * this heap. */
+int roma__heap_each(roma__heap *heap, int (*visit)(void *context, const roma__cell *cell),
+                    void *context);
+
+/* The specification of a heap's data, checked: returns how many invariants are broken, each told to
+ * `report` (may be NULL) as a sentence. Threads: no other call on this heap. */
+uint64_t roma__heap_check(roma__heap *heap, void (*report)(void *context, const char *sentence),
+                          void *context);
+
+/* ---- cells by address ------------------------------------------------------------------------ */
+
+/* Find the cell that starts at an address. Returns 0 (also for a free cell: count is 0), or
+ * -ENOENT (no heap's address), -ESTALE (no heap's now, but cells stood there once), -EINVAL (inside
+ * a cell or between cells; *cell is then that of the cell around it where there is one, else its
+ * slab is NULL). */
+int roma__cell_find(const void *address, roma__cell *cell);
+
+enum { ROMA__ANY_GENERATION = UINT32_MAX };
+
+/* One more reference, if the cell lives and has that generation. Returns the new count, or -ESTALE,
+ * -EOVERFLOW. */
+int roma__cell_retain(roma__cell *cell, uint32_t generation);
+
+/* One reference less. Returns the references left, or -ESTALE. At 0 the caller, and nobody else,
+ * must call recycle; the generation has already moved on. */
+int roma__cell_drop(roma__cell *cell, uint32_t generation);
+
+/* Let a dropped cell be taken again; may give its extent back. */
+void roma__cell_recycle(roma__cell *cell);
+
+/* Change the requested length without moving the cell: within it, or by growing or shrinking its
+ * extent in place. Only for the holder of the only reference. A shrink moves the generation on.
+ * Returns 0 with *cell up to date, or -ENOMEM: then nothing is changed. */
+int roma__cell_resize(roma__cell *cell, size_t bytes);
+
+/* Give the cell a new address by moving its page tables, where it has an extent of its own and the
+ * provider can. Contents and reference stay; the generation at the new address is fresh, the old
+ * address is nobody's. Returns 0 with *cell up to date, or -EOPNOTSUPP, -ENOMEM: nothing is
+ * changed.
+ * Only for the holder of the only reference. */
+int roma__cell_move(roma__cell *cell, size_t bytes);
+
+/* Change the flags of a live cell; only for a holder. */
+void roma__cell_set_flags(roma__cell *cell, unsigned flags);
+
+/* Where its pages are. Returns 0 or -errno. */
+int roma__cell_where(const roma__cell *cell, roma_report *report, roma_error *error);
+
+/* The step that obtained the extent under a cell, and the extent's properties, as a grant. */
+void roma__cell_grant(const roma__cell *cell, roma_grant *grant);
+
+/* ---- fork ------------------------------------------------------------------------------------ */
+
+/* Before fork: hold every lock of the heap; after it in the parent: let go. The process-wide part
+ * (page map, descriptors' memory) has its own pair, taken last. */
+void roma__heap_fork_hold(roma__heap *heap);
+void roma__heap_fork_free(roma__heap *heap);
+void roma__heap_process_fork_hold(void);
+void roma__heap_process_fork_free(void);
+
+/* In the child, after the locks were let go: cells on extents that are not inherited are gone,
+ * their handles stale, their extents forgotten. Returns how many cells that were. */
+uint64_t roma__heap_fork_child(roma__heap *heap);
+
+/* Bytes of process-wide records that are kept for ever (page map, descriptors of all heaps). */
+size_t roma__heap_process_bytes(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
