@@ -1,0 +1,119 @@
+/* handle.c - blocks by handle: address and generation, checked.
+ *
+ * A handle names one life. Whatever its address holds by now, another block, the inside of a larger
+ * one, or nothing that roma knows, the answer for it is the same: -ESTALE. */
+#include "manager/manager.h"
+
+#include <errno.h>
+
+/* The life that a handle names. Returns 0, -EINVAL (cleared), -ESTALE. */
+static int find(roma_block block, roma__cell *cell)
+{
+    if (block.address == NULL)
+        return -EINVAL;
+    if (roma__block_at(block.address, cell) < 0 || cell->generation != block.generation)
+        return -ESTALE;
+    return 0;
+}
+
+static roma_block handle_of(const roma__cell *cell)
+{
+    roma_block block = {cell->address, cell->generation};
+    return block;
+}
+
+roma_block roma_block_of(const void *block)
+{
+    roma__cell cell;
+    int code = roma__block_at(block, &cell);
+    if (code == 0)
+        return handle_of(&cell);
+    errno = -code;
+    roma_block none = {NULL, 0};
+    return none;
+}
+
+void *roma_block_get(roma_block block)
+{
+    roma__cell cell;
+    int code = find(block, &cell);
+    if (code == 0)
+        return block.address;
+    errno = -code;
+    return NULL;
+}
+
+bool roma_block_is_live(roma_block block)
+{
+    roma__cell cell;
+    return find(block, &cell) == 0;
+}
+
+int roma_block_retain(roma_block block)
+{
+    const roma__site site = ROMA__SITE_HERE();
+    roma__cell cell;
+    int code = find(block, &cell);
+    return code < 0 ? code : roma__life_retain(&cell, &site);
+}
+
+int roma_block_try_retain(roma_block block)
+{
+    const roma__site site = ROMA__SITE_HERE();
+    roma__cell cell;
+    int code = find(block, &cell);
+    if (code < 0)
+        return code;
+    /* What was found may end meanwhile. The retain succeeds only in the handle's own life, and from
+     * then on the reference keeps that life: only now can its flags be trusted. */
+    int count = roma__life_retain(&cell, &site);
+    if (count < 0)
+        return count;
+    code = find(block, &cell);
+    if (code == 0 && (cell.flags & ROMA__CELL_WEAK) != 0)
+        return count;
+    code = roma__life_drop(&cell, &site);
+    return code < 0 ? code : -EINVAL;
+}
+
+int roma_block_release(roma_block *block)
+{
+    const roma__site site = ROMA__SITE_HERE();
+    if (block == NULL)
+        return -EINVAL;
+    if (block->address == NULL)
+        return 0;
+    roma__cell cell;
+    int code = find(*block, &cell);
+    if (code == 0)
+        code = roma__life_drop(&cell, &site);
+    if (code >= 0) {
+        block->address = NULL;
+        block->generation = 0;
+    }
+    return code;
+}
+
+int roma_block_resize(roma_block *block, size_t bytes, unsigned flags)
+{
+    const roma__site site = ROMA__SITE_HERE();
+    if (block == NULL || (flags & ~(unsigned)(ROMA_RESIZE_ZERO | ROMA_RESIZE_IN_PLACE)) != 0)
+        return -EINVAL;
+    roma__cell cell;
+    int code = find(*block, &cell);
+    if (code == 0)
+        code = roma__resize(&cell, bytes, flags, &site);
+    if (code == 0)
+        *block = handle_of(&cell);
+    return code;
+}
+
+roma_segment roma_block_segment(roma_block block)
+{
+    roma__cell cell;
+    int code = find(block, &cell);
+    if (code == 0)
+        return roma_segment_of(block.address, roma__length_of(&cell));
+    errno = -code;
+    return roma_segment_of(NULL, 0);
+}

@@ -1,0 +1,161 @@
+/* heaps.c - a manager's heaps: one for each ladder in use, found by what a request wishes.
+ *
+ * A wish is looked up in a list of routes, without a lock: routes are complete when they are
+ * published at the head (release, paired with the acquire of the reader who loads it) and are never
+ * changed or removed while the manager lives. Programs have few different wishes, so a list does. A
+ * new wish builds its ladder; where another wish has led to the same ladder, both share its heap.
+ *
+ * Requests without a wish, the common ones, do not even look into the list. */
+#include "manager/manager.h"
+
+#include "base/error.h"
+#include "manager/tools.h"
+#include "sys/records.h"
+
+#include <errno.h>
+
+static bool wishes_are_equal(const roma__wish *a, const roma__wish *b)
+{
+    return a->pages == b->pages && a->strict == b->strict && a->inherit == b->inherit &&
+           roma_nodes_equal(&a->nodes, &b->nodes);
+}
+
+static const roma__route *find_route(roma_manager *manager, const roma__wish *wish)
+{
+    const roma__route *route = atomic_load_explicit(&manager->routes, memory_order_acquire);
+    while (route != NULL && !wishes_are_equal(&route->wish, wish))
+        route = route->next;
+    return route;
+}
+
+const roma__route *roma__route_heap(const roma__route *route)
+{
+    while (route != NULL && !route->opened_heap)
+        route = route->next;
+    return route;
+}
+
+static roma__heap *heap_with(roma_manager *manager, const roma__ladder *ladder, bool inherit)
+{
+    ROMA__EACH_HEAP(manager, route) {
+        const roma__ladder *other = roma__heap_ladder(route->heap);
+        if (route->wish.inherit == inherit && other->strict == ladder->strict &&
+            roma__ladder_equal(other, ladder))
+            return route->heap;
+    }
+    return NULL;
+}
+
+int roma__ladder_for(const roma_manager *manager, const roma__wish *wish, roma__ladder *ladder,
+                     roma_error *error)
+{
+    roma__ladder_machine machine = roma__ladder_machine_now();
+    roma__ladder_wish asked = {
+        .pages = wish->pages,
+        .nodes = wish->nodes,
+        .strict = wish->strict,
+        .providers = manager->providers,
+        .providers_count = manager->providers_count,
+    };
+    return roma__ladder_build(&asked, &machine, ladder, error);
+}
+
+/* Addresses go back: what tools and notes remember of them ends. Under the heap's locks. */
+static void addresses_released(void *owner, void *address, size_t bytes)
+{
+    roma_manager *manager = owner;
+    roma__tools_open(address, bytes);
+    roma__notes_forget_range(&manager->notes, address, bytes);
+}
+
+static int open_heap(roma_manager *manager, const roma__ladder *ladder, bool inherit,
+                     roma__heap **heap, roma_error *error)
+{
+    roma__heap_options options = {
+        .owner = manager,
+        .ladder = *ladder,
+        .growth_bytes = manager->growth_bytes,
+        .inherit = inherit,
+        .label = manager->name,
+        .charge = roma__limit_charge,
+        .credit = roma__limit_credit,
+        .released = addresses_released,
+    };
+    return roma__heap_open(&options, heap, error);
+}
+
+/* Under the lock: nobody else has added it meanwhile. */
+static int add_route(roma_manager *manager, const roma__wish *wish, roma__heap **heap,
+                     roma_error *error)
+{
+    roma__ladder ladder;
+    int code = roma__ladder_for(manager, wish, &ladder, error);
+    if (code < 0)
+        return code;
+    roma__route *route = roma__record_new(sizeof *route);
+    if (route == NULL)
+        return roma__error(error, -ENOMEM, ROMA_WHY_OUT_OF_MEMORY);
+    route->wish = *wish;
+    route->heap = heap_with(manager, &ladder, wish->inherit);
+    if (route->heap == NULL) {
+        code = open_heap(manager, &ladder, wish->inherit, &route->heap, error);
+        route->opened_heap = true;
+    }
+    if (code < 0) {
+        roma__record_free(route, sizeof *route);
+        return code;
+    }
+    route->next = atomic_load_explicit(&manager->routes, memory_order_relaxed);
+    atomic_store_explicit(&manager->routes, route, memory_order_release);
+    *heap = route->heap;
+    return 0;
+}
+
+int roma__heap_for(roma_manager *manager, const roma__wish *wish, roma__heap **heap,
+                   roma_error *error)
+{
+    int code = 0;
+    const roma__route *route = find_route(manager, wish);
+    if (route == NULL) {
+        pthread_mutex_lock(&manager->routes_lock);
+        route = find_route(manager, wish);
+        if (route == NULL)
+            code = add_route(manager, wish, heap, error);
+        pthread_mutex_unlock(&manager->routes_lock);
+    }
+    if (route != NULL)
+        *heap = route->heap;
+    return code;
+}
+
+int roma__heap_plain(roma_manager *manager, roma__heap **heap, roma_error *error)
+{
+    *heap = atomic_load_explicit(&manager->plain_heap, memory_order_acquire);
+    if (*heap != NULL)
+        return 0;
+    roma_request nothing = roma_request_default();
+    roma__wish wish;
+    int code = roma__wish_of(manager, &nothing, &wish, error);
+    if (code == 0)
+        code = roma__heap_for(manager, &wish, heap, error);
+    /* Where memory is to be local, the heap depends on where the caller runs. */
+    if (code == 0 && manager->defaults.placement != ROMA_LOCAL)
+        atomic_store_explicit(&manager->plain_heap, *heap, memory_order_release);
+    return code;
+}
+
+uint64_t roma__heaps_close(roma_manager *manager)
+{
+    uint64_t live = 0;
+    roma__route *route = atomic_load_explicit(&manager->routes, memory_order_acquire);
+    atomic_store_explicit(&manager->routes, NULL, memory_order_relaxed);
+    atomic_store_explicit(&manager->plain_heap, NULL, memory_order_relaxed);
+    while (route != NULL) {
+        roma__route *next = route->next;
+        if (route->opened_heap)
+            live += roma__heap_close(route->heap);
+        roma__record_free(route, sizeof *route);
+        route = next;
+    }
+    return live;
+}

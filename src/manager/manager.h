@@ -1,0 +1,220 @@
+/* manager.h - a manager's inside, and what the files of this folder do for each other.
+ *
+ *   options.c  reading structs of other versions     life.c    a block's life
+ *   request.c  a request becomes a wish              block.c   blocks by pointer, batch.c many
+ *   heaps.c    a wish becomes a heap                 handle.c  blocks by handle
+ *   limits.c   the limit and the threshold           resize.c  another length
+ *   misuse.c   telling of misuse, leaks.c of leaks   fork.c    all managers over fork()
+ *   sites.c notes.c tools.c debug.c  what debug options need
+ *
+ * Locks, outermost first: the list of managers (fork.c), routes of a manager, locks of its heaps,
+ * its notes, the process-wide ones of the heap floor. The caller's functions (on_threshold,
+ * on_misuse) are called with none held, but for what roma_manager_check() finds. */
+#ifndef ROMA_MANAGER_MANAGER_H
+#define ROMA_MANAGER_MANAGER_H
+
+#include <roma/block.h>
+
+#include "heap/heap.h"
+#include "manager/notes.h"
+#include "manager/sites.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+enum { ROMA__NAME_BYTES = 32, ROMA__GUARD_BYTES = 16 };
+#define ROMA__ALIGN_MAX ((size_t)1 << 30)
+/* Longer blocks are -EOVERFLOW: no sum of length, guard, alignment and page overflows below it. */
+#define ROMA__BYTES_MAX ((size_t)PTRDIFF_MAX - 4 * ROMA__ALIGN_MAX)
+
+/* What decides on the ladder, and so on the heap, that a request goes to. */
+typedef struct roma__wish {
+    roma_nodes nodes;
+    roma_pages pages;
+    bool strict, inherit;
+} roma__wish;
+
+/* Where a wish goes. Several wishes may have the same ladder; the first one opened the heap. Routes
+ * are only ever added: written before they are published, not changed afterwards. */
+typedef struct roma__route {
+    roma__wish wish;
+    roma__heap *heap;
+    bool opened_heap;
+    struct roma__route *next;
+} roma__route;
+
+struct roma_manager {
+    /* fixed when it was made */
+    char name[ROMA__NAME_BYTES];
+    roma_request defaults; /* placement, nodes, pages, strict, inherit, populate_threads */
+    roma_provider *providers[ROMA_STEPS_MAX];
+    size_t providers_count;
+    size_t page_bytes; /* the machine's base page */
+    size_t limit_bytes, threshold_bytes, growth_bytes;
+    roma_on_threshold on_threshold;
+    void *threshold_context;
+    unsigned debug;
+    bool under_tool;
+    FILE *leak_stream;
+    roma_on_misuse on_misuse;
+    void *misuse_context;
+
+    /* heaps.c: head of the routes; release when one is added, paired with the acquire of readers */
+    _Atomic(roma__route *) routes;
+    _Atomic(roma__heap *) plain_heap; /* for requests without a wish; NULL before the first */
+    pthread_mutex_t routes_lock;      /* who adds one */
+
+    roma__notes notes;
+
+    /* Figures: relaxed, each right in itself, not at one instant. */
+    _Atomic(uint64_t) allocations, releases, failures, misuses;
+    _Atomic(uint64_t) block_bytes, block_usable_bytes, block_peak_bytes;
+    _Atomic(uint64_t) held_bytes, held_peak_bytes;
+    _Atomic(bool) has_risen; /* past the threshold, and nobody was told yet */
+
+    /* fork.c: all managers */
+    struct roma_manager *next, *previous;
+};
+
+/* ---- options.c ------------------------------------------------------------------------------- */
+
+/* Read a struct of another version of roma: `given` starts with its size and is `given_bytes` long,
+ * ours is `bytes`, and none is shorter than `least_bytes`. What it lacks is zero; a tail that we do
+ * not know must be. Returns 0, -EINVAL, -E2BIG with *error (may be NULL) filled about `subject`. */
+int roma__struct_read(void *own, size_t bytes, const void *given, size_t given_bytes,
+                      size_t least_bytes, const char *subject, roma_error *error);
+
+/* Check options and lay them down in a manager that is zero. Returns 0, -EINVAL, -E2BIG. */
+int roma__options_take(roma_manager *manager, const roma_options *given, roma_error *error);
+
+/* ---- request.c ------------------------------------------------------------------------------- */
+
+/* Read and check a request. Returns 0, -EINVAL, -E2BIG, -EOVERFLOW with *error filled. */
+int roma__request_read(roma_request *own, const roma_request *given, roma_error *error);
+
+/* What a request wishes, with the manager's defaults where it leaves something unset. LOCAL becomes
+ * the node of the caller. Returns 0 or -errno with *error filled. */
+int roma__wish_of(const roma_manager *manager, const roma_request *request, roma__wish *wish,
+                  roma_error *error);
+
+/* Alignment that a block of this length has without being asked: the largest power of two that
+ * divides it, at least 16, at most a base page. */
+size_t roma__natural_align(const roma_manager *manager, size_t bytes);
+
+/* ---- heaps.c --------------------------------------------------------------------------------- */
+
+/* The heap of a wish, opened when there is none. Returns 0, -EINVAL, -ENOMEM with *error filled. */
+int roma__heap_for(roma_manager *manager, const roma__wish *wish, roma__heap **heap,
+                   roma_error *error);
+
+/* The heap of requests that wish nothing. The same. */
+int roma__heap_plain(roma_manager *manager, roma__heap **heap, roma_error *error);
+
+int roma__ladder_for(const roma_manager *manager, const roma__wish *wish, roma__ladder *ladder,
+                     roma_error *error);
+
+/* Walk over the heaps: the first route that opened one from `route` on; NULL: no more. */
+const roma__route *roma__route_heap(const roma__route *route);
+
+#define ROMA__EACH_HEAP(manager, route)                                                            \
+    for (const roma__route *route = roma__route_heap(                                              \
+             atomic_load_explicit(&(manager)->routes, memory_order_acquire));                      \
+         route != NULL; route = roma__route_heap(route->next))
+
+/* Close all heaps and forget the routes. Returns how many blocks were live. */
+uint64_t roma__heaps_close(roma_manager *manager);
+
+/* ---- limits.c -------------------------------------------------------------------------------- */
+
+/* The heap's callbacks; owner is the manager. */
+int roma__limit_charge(void *owner, size_t bytes);
+void roma__limit_credit(void *owner, size_t bytes);
+
+/* Complete the error of a refused charge. */
+void roma__limit_explain(const roma_manager *manager, roma_error *error);
+
+/* Call on_threshold if memory has risen past it. With no lock held. */
+void roma__threshold_tell(roma_manager *manager);
+
+/* Give back what no block needs, but for keep_bytes in all. Returns bytes. */
+size_t roma__manager_trim(roma_manager *manager, size_t keep_bytes);
+
+/* ---- life.c ---------------------------------------------------------------------------------- */
+
+typedef struct roma__wanted {
+    size_t bytes, align;
+    bool zero;
+    unsigned flags; /* ROMA__CELL_WEAK, ROMA__CELL_REGISTERED */
+    unsigned populate_threads;
+    const char *label; /* NULL: none */
+} roma__wanted;
+
+/* Bytes behind a block that are not the caller's: guard bytes, or a tool's redzone. */
+size_t roma__tail_bytes(const roma_manager *manager, const roma__heap *heap);
+/* Length of the block in a cell, and what it could reach in place. */
+size_t roma__length_of(const roma__cell *cell);
+size_t roma__usable_of(const roma__cell *cell);
+
+/* The live block that starts at an address. Returns 0, -EINVAL (no block starts here: cell->slab is
+ * NULL unless it is inside one), -ESTALE (free). */
+int roma__block_at(const void *address, roma__cell *cell);
+
+/* Returns 0 with *cell and *grant (may be NULL), or -errno with both *error and *grant filled. */
+int roma__life_begin(roma_manager *manager, roma__heap *heap, const roma__wanted *wanted,
+                     const roma__site *site, roma__cell *cell, roma_grant *grant,
+                     roma_error *error);
+
+/* Take or give up a reference of the life that `cell` was found in; the last one ends it.
+ * Returns the count afterwards, -ESTALE, and for retain also -EOVERFLOW, -ENOMEM. */
+int roma__life_retain(roma__cell *cell, const roma__site *site);
+int roma__life_drop(roma__cell *cell, const roma__site *site);
+
+/* Lay guard bytes behind a block of `bytes`; check those of a live or just dropped one, telling of
+ * damage (site may be NULL). Without ROMA_DEBUG_GUARDS nothing, and whole. */
+void roma__guard_lay(const roma__cell *cell, size_t bytes);
+bool roma__guard_check(const roma__cell *cell, const roma__site *site);
+
+/* The figures of blocks, when one begins, ends, or changes its length. */
+void roma__figures_begin(roma_manager *manager, const roma__cell *cell);
+void roma__figures_end(roma_manager *manager, const roma__cell *cell);
+void roma__figures_resize(roma_manager *manager, size_t before_bytes, size_t before_usable,
+                          const roma__cell *cell);
+
+/* ---- resize.c -------------------------------------------------------------------------------- */
+
+/* Another length for a block that the caller has a reference of; flags as roma_block_resize().
+ * *cell is the block afterwards. Returns 0 or -errno; then the block is as it was. */
+int roma__resize(roma__cell *cell, size_t bytes, unsigned flags, const roma__site *site);
+
+/* ---- misuse.c -------------------------------------------------------------------------------- */
+
+/* Giving up a reference of `address` failed with `code`; *cell as roma__block_at() left it. */
+void roma__misuse_release(const void *address, int code, const roma__cell *cell,
+                          const roma__site *site);
+void roma__misuse_size(const roma__cell *cell, size_t given_bytes, const roma__site *site);
+/* Guard byte `index` behind the block in `cell` was overwritten. site may be NULL. */
+void roma__misuse_overrun(const roma__cell *cell, size_t index, const roma__site *site);
+/* Byte `index` of a freed block was; `note` is about that one. */
+void roma__misuse_written(roma_manager *manager, const roma__note *note, size_t index);
+void roma__misuse_damage(roma_manager *manager, const char *sentence);
+void roma__misuse_leak(roma_manager *manager, uint64_t blocks, uint64_t bytes);
+
+/* ---- leaks.c --------------------------------------------------------------------------------- */
+
+/* List the live blocks on the manager's stream. */
+void roma__leaks_list(roma_manager *manager);
+
+/* Call `visit` for each live block of all heaps. A non-zero return ends the walk. */
+int roma__cells_each(roma_manager *manager, int (*visit)(void *context, const roma__cell *cell),
+                     void *context);
+
+/* ---- fork.c ---------------------------------------------------------------------------------- */
+
+/* Have fork() attended to from now on. Returns 0 or -ENOMEM; the same each time. */
+int roma__managers_watch_fork(void);
+
+/* Add to and remove from the list of all managers. */
+void roma__managers_add(roma_manager *manager);
+void roma__managers_remove(roma_manager *manager);
+
+#endif
