@@ -1,0 +1,136 @@
+/* main.c - the `roma` command: what its words are, and help on them. */
+#include "tool.h"
+
+#include <string.h>
+
+typedef struct command {
+    const char *name;
+    int (*run)(int argc, char **argv);
+    const char *summary; /* a line in the list of commands */
+    const char *help;    /* the rest of `roma help NAME`   */
+} command;
+
+static const char topo_help[] =
+    "usage: roma topo [--json] [--root DIR]\n"
+    "\n"
+    "Tells what this machine has: NUMA nodes with their CPUs, memory and distances, page kinds,\n"
+    "page pools of the machine and of each node, the cgroup limits that bind this process, and\n"
+    "the kernel's settings that matter to memory.\n"
+    "\n"
+    "  --json      one JSON object instead of tables\n"
+    "  --root DIR  read a captured tree (DIR/sys, DIR/proc) instead of this machine\n";
+
+static const char explain_help[] =
+    "usage: roma explain SIZE [--pages LIST] [--node LIST] [--strict] [--align SIZE] [--json]\n"
+    "\n"
+    "Tells what a request for SIZE bytes would get here now, step by step, without doing it.\n"
+    "\n"
+    "  --pages LIST  page kinds in order: base, thp, hugetlb, a hugetlb size (2M, 1G), or a\n"
+    "                transparent huge page's size (thp:64K); default: transparent huge, then base\n"
+    "  --node LIST   nodes, as in 0 or 0-1,3; default: any\n"
+    "  --strict      these page kinds and nodes, and nothing weaker\n"
+    "  --align SIZE  a power of two up to 1 GiB\n"
+    "  --json        one JSON object instead of a table\n"
+    "\n"
+    "Sizes: 4096, 64K, 2MiB, 1G. Exit status: 0 when some step would work, 1 when none would.\n";
+
+static const char tour_help[] =
+    "usage: roma tour [FILE] [--bytes SIZE] [--threads N] [--reserve] [--quick] [--json]\n"
+    "\n"
+    "Takes memory of each page kind that this machine can give, proves from the kernel's own\n"
+    "accounting what pages they are, and measures: populating, memset, and a chase through\n"
+    "pointers in random order, beside plain malloc. Then loads FILE into a block, hashes it in\n"
+    "segments, grows it, retains and releases it across threads, and compares it with a plain\n"
+    "read.\n"
+    "\n"
+    "  FILE           default: the largest shared library under /usr/lib and /lib\n"
+    "  --bytes SIZE   working set; default: a quarter of free memory, at most 4 GiB\n"
+    "  --threads N    threads of the parallel figures; default: this process's CPUs, at most 8\n"
+    "  --reserve      reserve hugetlb pages for the tour and put the reservation back at its end,\n"
+    "                 whatever that end is; without it no system setting is changed\n"
+    "  --quick        smaller default (256 MiB) and one pass of each measurement instead of three\n"
+    "  --json         one JSON object instead of tables\n"
+    "\n"
+    "Exit status: 0, or 1 when something did not verify.\n";
+
+static const command commands[] = {
+    {"topo", topo_command, "what this machine has: nodes, page kinds, pools, limits", topo_help},
+    {"explain", explain_command, "what a request would get here, without doing it", explain_help},
+    {"tour", tour_command, "measure each page kind, and see blocks at work", tour_help},
+};
+enum { COMMANDS_COUNT = sizeof commands / sizeof commands[0] };
+
+static const command *find_command(const char *name)
+{
+    for (size_t i = 0; i < COMMANDS_COUNT; i++)
+        if (strcmp(commands[i].name, name) == 0)
+            return &commands[i];
+    return NULL;
+}
+
+static void print_help(FILE *stream)
+{
+    fputs("usage: roma COMMAND [ARGUMENTS]\n\n", stream);
+    for (size_t i = 0; i < COMMANDS_COUNT; i++)
+        fprintf(stream, "  %-15s %s\n", commands[i].name, commands[i].summary);
+    fputs("  help [COMMAND]  this, or how to use a command\n"
+          "  --version       the version of the tool and of the library\n",
+          stream);
+}
+
+static int help_command(int argc, char **argv)
+{
+    if (argc > 2) {
+        fputs("roma help: one command at a time; `roma help` lists them\n", stderr);
+        return EXIT_MISUSE;
+    }
+    const command *found = argc == 2 ? find_command(argv[1]) : NULL;
+    if (argc == 2 && found == NULL) {
+        fprintf(stderr, "roma help: there is no command '%s'; `roma help` lists them\n", argv[1]);
+        return EXIT_MISUSE;
+    }
+    if (found != NULL)
+        fputs(found->help, stdout);
+    else
+        print_help(stdout);
+    return finish_output("help", EXIT_GOOD);
+}
+
+static int version_command(void)
+{
+    printf("roma %d.%d.%d (library %s)\n", ROMA_VERSION_MAJOR, ROMA_VERSION_MINOR,
+           ROMA_VERSION_PATCH, roma_version());
+    return finish_output("--version", EXIT_GOOD);
+}
+
+static bool asks_for_help(int argc, char **argv)
+{
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
+        if (strcmp(argv[i], "--help") == 0)
+            return true;
+    return false;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2) {
+        print_help(stderr);
+        return EXIT_MISUSE;
+    }
+    if (strcmp(argv[1], "--version") == 0)
+        return version_command();
+    if (strcmp(argv[1], "help") == 0)
+        return help_command(argc - 1, argv + 1);
+    if (strcmp(argv[1], "--help") == 0)
+        return help_command(1, argv);
+    const command *found = find_command(argv[1]);
+    if (found == NULL) {
+        fprintf(stderr, "roma: there is no command '%s'; `roma help` lists them\n", argv[1]);
+        return EXIT_MISUSE;
+    }
+    if (asks_for_help(argc - 1, argv + 1)) {
+        fputs(found->help, stdout);
+        return finish_output(found->name, EXIT_GOOD);
+    }
+    return found->run(argc - 1, argv + 1);
+}
