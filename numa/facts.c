@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -155,11 +156,11 @@ typedef struct zone_reserve {
 static void take_protection(zone_reserve *reserve, const char *list)
 {
     uint64_t most = 0;
-    unsigned long long pages;
-    for (list += strspn(list, "(, "); sscanf(list, "%20llu", &pages) == 1;) {
+    for (list += strspn(list, "(, "); *list >= '0' && *list <= '9'; list += strspn(list, ", ")) {
+        char *end;
+        uint64_t pages = strtoull(list, &end, 10); /* a digit is there: it advances */
         most = pages > most ? pages : most;
-        list += strspn(list, "0123456789");
-        list += strspn(list, ", ");
+        list = end;
     }
     uint64_t kept = add_capped(most, reserve->zone_high);
     reserve->kept = add_capped(reserve->kept,
