@@ -131,6 +131,19 @@ static void print_reasons(const roma_grant *grant, FILE *stream)
     }
 }
 
+/* A forecast for ordinary pages is about addresses, which the kernel gives freely; hugetlb pages
+ * are there or not. */
+static bool is_beyond_memory(const roma_request *request, const roma_grant *grant)
+{
+    roma_system_info system = {0};
+    unsigned taken = taken_step(grant);
+    if (taken == grant->steps_count || roma_topology_get() == NULL ||
+        roma_page_class(grant->steps[taken].pages) == ROMA_PAGE_CLASS_HUGETLB)
+        return false;
+    roma_topology_system(roma_topology_get(), &system);
+    return request->bytes > system.memory_available_bytes;
+}
+
 static void print_answer(const roma_request *request, const roma_grant *grant, FILE *stream)
 {
     char size[WORD_BYTES], kind[WORD_BYTES];
@@ -145,6 +158,10 @@ static void print_answer(const roma_request *request, const roma_grant *grant, F
                 roma_page_kind_text(grant->steps[taken].pages, kind, sizeof kind), taken + 1);
     else
         fputs("It would fail: no step would work.\n", stream);
+    if (is_beyond_memory(request, grant))
+        fputs("That is more than the memory that is available: pages come as they are touched, and "
+              "the\nkernel may kill programs when they run out.\n",
+              stream);
 }
 
 static json *answer_json(const roma_request *request, const roma_grant *grant)
@@ -160,6 +177,7 @@ static json *answer_json(const roma_request *request, const roma_grant *grant)
         json_put_count(map, "step", taken + 1);
     else
         json_put(map, "step", NULL);
+    json_put_flag(map, "beyond_memory", is_beyond_memory(request, grant));
     for (unsigned i = 0; i < grant->steps_count; i++) {
         const roma_step *step = &grant->steps[i];
         json *entry = json_map();
