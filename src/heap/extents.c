@@ -8,6 +8,7 @@
 #include "base/bits.h"
 #include "base/check.h"
 #include "base/error.h"
+#include "base/grant.h"
 #include "heap/metadata.h"
 #include "heap/pagemap.h"
 
@@ -16,8 +17,7 @@
 
 enum { GROWTH_BYTES = 2 << 20 };
 
-/* ---- records -----------------------------------------------------------------------------------
- * */
+/* ---- records -------------------------------------------------------------------------------- */
 
 static struct {
     pthread_mutex_t lock;
@@ -94,6 +94,13 @@ static void mark(struct roma__extent_record *record, uint32_t first, uint32_t co
         record->free_granules -= count;
 }
 
+static void mark_all_free(struct roma__extent_record *record)
+{
+    memset(record->bits, 0, record->bits_capacity * sizeof(uint64_t));
+    record->free_granules = 0;
+    mark(record, 0, record->granules, true);
+}
+
 /* First fit. Returns the first granule of the lowest free run of `count`; UINT32_MAX: none. */
 static uint32_t find_run(const struct roma__extent_record *record, uint32_t count)
 {
@@ -165,12 +172,8 @@ static int refused_by_limit(roma_grant *grant, roma_error *error, size_t bytes)
 {
     roma__error(error, -ENOMEM, ROMA_WHY_MANAGER_LIMIT);
     error->need = bytes;
-    if (grant != NULL) {
-        memset(grant, 0, sizeof *grant);
-        grant->code = -ENOMEM;
-        grant->error = *error;
-    }
-    return -ENOMEM;
+    roma__grant_clear(grant);
+    return roma__grant_fail(grant, error);
 }
 
 static void return_extent(struct roma__extents *extents, unsigned step, roma_extent *extent,
@@ -186,8 +189,9 @@ static void return_extent(struct roma__extents *extents, unsigned step, roma_ext
     credit(extents, charged_bytes);
 }
 
-/* The manager's limit counts what is asked before it is obtained, and what rounding added after: on
- * success the owner has been charged for all of extent->bytes. */
+/* The limit counts what is asked before it is obtained, and what a step's page size adds after:
+ * where that is too much, the next step has smaller pages. On success the owner has been charged
+ * for all of extent->bytes. */
 static int obtain(struct roma__extents *extents, size_t bytes, size_t align, unsigned threads,
                   roma_extent *extent, unsigned *step, roma_grant *grant, roma_error *error)
 {
@@ -199,17 +203,27 @@ static int obtain(struct roma__extents *extents, size_t bytes, size_t align, uns
     ask.label = extents->label;
     ask.inherit = extents->inherit;
     ask.populate_threads = threads;
-    int code = roma__ladder_walk(&extents->ladder, &ask, extent, step, grant, error);
-    if (code < 0) {
-        credit(extents, bytes);
-        return code;
-    }
-    if (extent->bytes > bytes && charge(extents, extent->bytes - bytes) < 0) {
+    int code = -ENOMEM;
+    for (unsigned first = 0; first < extents->ladder.count; first = *step + 1) {
+        code = roma__ladder_walk(&extents->ladder, first, &ask, extent, step, grant, error);
+        if (code < 0)
+            break;
+        if (extent->bytes <= bytes || charge(extents, extent->bytes - bytes) == 0) {
+            if (extents->obtained != NULL)
+                extents->obtained(extents->owner);
+            return 0;
+        }
         size_t got = extent->bytes;
-        return_extent(extents, *step, extent, bytes);
-        return refused_by_limit(grant, error, got);
+        return_extent(extents, *step, extent, 0);
+        code = roma__error(error, -ENOMEM, ROMA_WHY_MANAGER_LIMIT);
+        error->need = got;
+        if (grant != NULL) {
+            grant->steps[*step].error = *error;
+            roma__grant_fail(grant, error);
+        }
     }
-    return 0;
+    credit(extents, bytes);
+    return code;
 }
 
 /* An extent in a record, in the page map's reach and in the list. Under the lock. */
@@ -223,13 +237,8 @@ static int adopt(struct roma__extents *extents, roma_extent *extent, unsigned st
         if (record != NULL)
             record_free(record);
         return_extent(extents, step, extent, extent->bytes);
-        code = roma__error(error, code,
-                           code == -ENOMEM ? ROMA_WHY_OUT_OF_MEMORY : ROMA_WHY_ADDRESS_SPACE);
-        if (grant != NULL) {
-            grant->code = code;
-            grant->error = *error;
-        }
-        return code;
+        roma__error(error, code, code == -ENOMEM ? ROMA_WHY_OUT_OF_MEMORY : ROMA_WHY_ADDRESS_SPACE);
+        return roma__grant_fail(grant, error);
     }
     record->extent = *extent;
     record->step = step;
@@ -237,9 +246,9 @@ static int adopt(struct roma__extents *extents, roma_extent *extent, unsigned st
     record->own = own;
     record->granules = own ? 0 : granules;
     record->free_granules = 0;
+    record->marked = own;
     if (!own) {
-        memset(record->bits, 0, record->bits_capacity * sizeof(uint64_t));
-        mark(record, 0, granules, true);
+        mark_all_free(record);
         extents->empty_count++;
     }
     link_record(extents, record);
@@ -318,13 +327,30 @@ int roma__extents_cut(struct roma__extents *extents, uint32_t granules, char **b
     return code;
 }
 
+/* Returns whether the extent is empty now. */
+static bool put_locked(struct roma__extents *extents, struct roma__extent_record *record,
+                       char *base, uint32_t granules)
+{
+    mark(record, granule_of(record, base), granules, true);
+    bool is_empty = record->free_granules == record->granules;
+    extents->empty_count += is_empty;
+    return is_empty;
+}
+
 void roma__extents_give(struct roma__extents *extents, struct roma__extent_record *record,
                         char *base, uint32_t granules)
 {
     pthread_mutex_lock(&extents->lock);
-    mark(record, granule_of(record, base), granules, true);
-    if (record->free_granules == record->granules && ++extents->empty_count > 1)
+    if (put_locked(extents, record, base, granules) && extents->empty_count > 1)
         release_locked(extents, record);
+    pthread_mutex_unlock(&extents->lock);
+}
+
+void roma__extents_put(struct roma__extents *extents, struct roma__extent_record *record,
+                       char *base, uint32_t granules)
+{
+    pthread_mutex_lock(&extents->lock);
+    (void)put_locked(extents, record, base, granules);
     pthread_mutex_unlock(&extents->lock);
 }
 
@@ -384,6 +410,8 @@ int roma__extents_resize(struct roma__extents *extents, struct roma__extent_reco
     if (after < before && extents->released != NULL)
         extents->released(extents->owner, address + after, before - after);
     atomic_fetch_add_explicit(&extents->bytes, after - before, memory_order_relaxed);
+    if (after > before && extents->obtained != NULL)
+        extents->obtained(extents->owner);
     return 0;
 }
 
@@ -395,7 +423,9 @@ size_t roma__extents_trim(struct roma__extents *extents, size_t keep_bytes)
     while (record != NULL &&
            atomic_load_explicit(&extents->bytes, memory_order_relaxed) > keep_bytes) {
         struct roma__extent_record *next = record->next;
-        if (record->free_granules == record->granules) {
+        uint64_t held = atomic_load_explicit(&extents->bytes, memory_order_relaxed);
+        if (record->free_granules == record->granules &&
+            held - record->extent.bytes >= keep_bytes) {
             given += record->extent.bytes;
             release_locked(extents, record);
         }
@@ -403,6 +433,41 @@ size_t roma__extents_trim(struct roma__extents *extents, size_t keep_bytes)
     }
     pthread_mutex_unlock(&extents->lock);
     return given;
+}
+
+void roma__extents_unmark(struct roma__extents *extents)
+{
+    for (struct roma__extent_record *record = extents->shared; record != NULL;
+         record = record->next)
+        mark_all_free(record);
+    for (struct roma__extent_record *record = extents->owned; record != NULL; record = record->next)
+        record->marked = false;
+}
+
+void roma__extents_mark(struct roma__extent_record *record, const char *base, uint32_t granules)
+{
+    if (record->own)
+        record->marked = true;
+    else
+        mark(record, granule_of(record, base), granules, false);
+}
+
+void roma__extents_settle(struct roma__extents *extents)
+{
+    extents->empty_count = 0;
+    for (struct roma__extent_record *record = extents->shared, *next; record != NULL;
+         record = next) {
+        next = record->next;
+        extents->empty_count += record->free_granules == record->granules;
+        if (!record->extent.inherited)
+            release_locked(extents, record);
+    }
+    for (struct roma__extent_record *record = extents->owned, *next; record != NULL;
+         record = next) {
+        next = record->next;
+        if (!record->marked || !record->extent.inherited)
+            release_locked(extents, record);
+    }
 }
 
 void roma__extents_grant(const struct roma__extents *extents,

@@ -1,9 +1,17 @@
 /* fork.c - a heap across fork().
  *
  * Before fork every lock is held, in the order in which calls take them, so that the child's copy
- * of the heap is whole. In the child, extents that are not inherited (hugetlb pages, MADV_DONTFORK)
- * are holes in the address space: their cells die, so that handles say -ESTALE and addresses are
- * unknown, and their providers are told to forget them. All else goes on as a copy. */
+ * of the heap is whole. What it is not is at rest: other threads of the parent, which the child has
+ * not, may have been between two steps of an allocation or a release, with no lock held.
+ *
+ * So the child starts from the words, which are the truth. A cell that nobody counts is free: one
+ * between its last drop and its recycling goes back. The granules in use are those of the slabs
+ * that are listed: a run between cut and listed goes back. Cells on extents that are not inherited
+ * (hugetlb pages, MADV_DONTFORK) die, for their memory is a hole in the child's address space:
+ * handles say -ESTALE, addresses are unknown, and their providers are told to forget them.
+ *
+ * What a thread was obtaining from a provider at that moment, and had not yet given to the heap,
+ * stays mapped in the child and is not used there. */
 #include "heap/internal.h"
 
 #include "heap/metadata.h"
@@ -40,57 +48,74 @@ void roma__heap_process_fork_free(void)
     roma__extents_fork_free();
 }
 
-static uint64_t end_slab(struct roma__slab *slab)
+static bool is_here(const struct roma__slab *slab)
 {
-    uint64_t ended = 0;
-    uint32_t cells = atomic_load_explicit(&slab->cells_count, memory_order_relaxed);
-    for (uint32_t i = 0; i < cells; i++)
-        ended += roma__word_kill(&slab->words[i]);
-    roma__slab_retire(slab);
-    return ended;
+    return slab->extent->extent.inherited;
 }
 
-/* The slabs of a class that stand on extents which are not there any more. */
-static uint64_t end_class(roma__heap *heap, struct roma__class *class)
+/* Cells that nobody holds and that are not marked free were on their way there. */
+static void settle_slab(struct roma__class *class, struct roma__slab *slab)
+{
+    uint32_t cells = atomic_load_explicit(&slab->cells_count, memory_order_relaxed);
+    bool was_full = slab->free_count == 0;
+    for (uint32_t i = 0; i < cells; i++) {
+        uint32_t word = atomic_load_explicit(&slab->words[i], memory_order_acquire);
+        if (roma__word_count(word) == 0 && !roma__slab_bit_is_free(slab, i))
+            roma__slab_give_bit(slab, i);
+    }
+    if (was_full && slab->free_count > 0)
+        roma__heap_push_partial(class, slab);
+}
+
+static uint64_t settle_class(roma__heap *heap, struct roma__class *class)
 {
     uint64_t ended = 0;
     struct roma__slab *slab = class->all;
     while (slab != NULL) {
         struct roma__slab *next = slab->all_next;
-        if (!slab->extent->extent.inherited) {
+        if (is_here(slab)) {
+            settle_slab(class, slab);
+        } else {
             roma__heap_forget_slab(heap, class, slab);
-            ended += end_slab(slab);
+            ended += roma__heap_end_slab(slab);
         }
         slab = next;
     }
     return ended;
 }
 
-static void forget_extents(struct roma__extents *extents, struct roma__extent_record *record)
+static uint64_t settle_large(roma__heap *heap)
 {
-    while (record != NULL) {
-        struct roma__extent_record *next = record->next;
-        if (!record->extent.inherited)
-            roma__extents_release(extents, record);
-        record = next;
+    uint64_t ended = 0;
+    struct roma__slab *slab = heap->large;
+    while (slab != NULL) {
+        struct roma__slab *next = slab->next;
+        uint32_t word = atomic_load_explicit(&slab->words[0], memory_order_acquire);
+        if (!is_here(slab) || roma__word_count(word) == 0) {
+            roma__heap_drop_large(heap, slab);
+            ended += roma__heap_end_slab(slab);
+        }
+        slab = next;
     }
+    return ended;
 }
 
 uint64_t roma__heap_fork_child(roma__heap *heap)
 {
     uint64_t ended = 0;
     for (unsigned i = 0; i < ROMA__CLASS_COUNT; i++)
-        ended += end_class(heap, &heap->classes[i]);
-    struct roma__slab *slab = heap->large;
-    while (slab != NULL) {
-        struct roma__slab *next = slab->next;
-        if (!slab->extent->extent.inherited) {
-            roma__heap_drop_large(heap, slab);
-            ended += end_slab(slab);
-        }
-        slab = next;
-    }
-    forget_extents(&heap->extents, heap->extents.shared);
-    forget_extents(&heap->extents, heap->extents.owned);
+        ended += settle_class(heap, &heap->classes[i]);
+    ended += settle_large(heap);
+
+    roma__extents_unmark(&heap->extents);
+    for (unsigned i = 0; i < ROMA__CLASS_COUNT; i++)
+        for (struct roma__slab *slab = heap->classes[i].all; slab != NULL; slab = slab->all_next)
+            roma__extents_mark(slab->extent, roma__slab_address(slab, 0), slab->granules);
+    for (struct roma__slab *slab = heap->large; slab != NULL; slab = slab->next)
+        roma__extents_mark(
+            slab->extent, roma__slab_address(slab, 0),
+            (uint32_t)(atomic_load_explicit(&slab->cell_bytes, memory_order_relaxed) >>
+                       ROMA__GRANULE_SHIFT));
+    roma__extents_settle(&heap->extents);
     return ended;
 }

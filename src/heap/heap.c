@@ -16,6 +16,7 @@
 #include "base/bits.h"
 #include "base/check.h"
 #include "base/error.h"
+#include "base/grant.h"
 #include "heap/metadata.h"
 #include "sys/records.h"
 
@@ -26,8 +27,7 @@
 
 enum { OWN_LEAST_BYTES = 1 << 20 };
 
-/* ---- opening and closing ------------------------------------------------------------------------
- * */
+/* ---- opening and closing -------------------------------------------------------------------- */
 
 int roma__heap_open(const roma__heap_options *options, roma__heap **opened, roma_error *error)
 {
@@ -46,6 +46,7 @@ int roma__heap_open(const roma__heap_options *options, roma__heap **opened, roma
     extents->owner = options->owner;
     extents->charge = options->charge;
     extents->credit = options->credit;
+    extents->obtained = options->obtained;
     extents->released = options->released;
     roma__text_copy(extents->label, sizeof extents->label, options->label);
     for (unsigned i = 0; i < ROMA__CLASS_COUNT; i++)
@@ -59,12 +60,13 @@ const roma__ladder *roma__heap_ladder(const roma__heap *heap)
     return &heap->extents.ladder;
 }
 
-static uint64_t kill_cells(struct roma__slab *slab)
+uint64_t roma__heap_end_slab(struct roma__slab *slab)
 {
     uint64_t live = 0;
     uint32_t cells = atomic_load_explicit(&slab->cells_count, memory_order_relaxed);
     for (uint32_t i = 0; i < cells; i++)
         live += roma__word_kill(&slab->words[i]);
+    roma__slab_retire(slab);
     return live;
 }
 
@@ -74,18 +76,14 @@ uint64_t roma__heap_clear(roma__heap *heap)
     for (unsigned i = 0; i < ROMA__CLASS_COUNT; i++) {
         struct roma__class *class = &heap->classes[i];
         pthread_mutex_lock(&class->lock);
-        for (struct roma__slab *slab = class->all; slab != NULL; slab = slab->all_next) {
-            live += kill_cells(slab);
-            roma__slab_retire(slab);
-        }
+        for (struct roma__slab *slab = class->all; slab != NULL; slab = slab->all_next)
+            live += roma__heap_end_slab(slab);
         class->all = class->partial = NULL;
         pthread_mutex_unlock(&class->lock);
     }
     pthread_mutex_lock(&heap->large_lock);
-    for (struct roma__slab *slab = heap->large; slab != NULL; slab = slab->next) {
-        live += kill_cells(slab);
-        roma__slab_retire(slab);
-    }
+    for (struct roma__slab *slab = heap->large; slab != NULL; slab = slab->next)
+        live += roma__heap_end_slab(slab);
     heap->large = NULL;
     pthread_mutex_unlock(&heap->large_lock);
     while (heap->extents.shared != NULL)
@@ -120,7 +118,7 @@ static void count_descriptor(roma__heap *heap, const struct roma__slab *slab, bo
         atomic_fetch_sub_explicit(&heap->descriptor_bytes, bytes, memory_order_relaxed);
 }
 
-static void push_partial(struct roma__class *class, struct roma__slab *slab)
+void roma__heap_push_partial(struct roma__class *class, struct roma__slab *slab)
 {
     slab->previous = NULL;
     slab->next = class->partial;
@@ -189,12 +187,8 @@ void roma__heap_drop_large(roma__heap *heap, struct roma__slab *slab)
 
 static int no_descriptor(roma_grant *grant, roma_error *error)
 {
-    int code = roma__error(error, -ENOMEM, ROMA_WHY_OUT_OF_MEMORY);
-    if (grant != NULL) {
-        grant->code = code;
-        grant->error = *error;
-    }
-    return code;
+    roma__error(error, -ENOMEM, ROMA_WHY_OUT_OF_MEMORY);
+    return roma__grant_fail(grant, error);
 }
 
 /* A new slab at the head of the class's partial list. Under the class's lock. */
@@ -216,7 +210,7 @@ static int add_slab(roma__heap *heap, unsigned class_index, bool *reused, roma_g
     }
     slab->extent = record;
     roma__slab_publish(slab, heap, class_index, cells, cell_bytes, granules);
-    push_partial(&heap->classes[class_index], slab);
+    roma__heap_push_partial(&heap->classes[class_index], slab);
     push_all(&heap->classes[class_index], slab);
     count_descriptor(heap, slab, true);
     return 0;
@@ -261,15 +255,19 @@ void roma__heap_forget_slab(roma__heap *heap, struct roma__class *class, struct 
     count_descriptor(heap, slab, false);
 }
 
-/* Give an empty slab's granules back. Under the class's lock. */
-static void remove_slab(roma__heap *heap, struct roma__class *class, struct roma__slab *slab)
+typedef void give_run(struct roma__extents *extents, struct roma__extent_record *record, char *base,
+                      uint32_t granules);
+
+/* Give an empty slab's granules back, by either way. Under the class's lock. */
+static void remove_slab(roma__heap *heap, struct roma__class *class, struct roma__slab *slab,
+                        give_run *give)
 {
     struct roma__extent_record *record = slab->extent;
     char *base = atomic_load_explicit(&slab->base, memory_order_relaxed);
     uint32_t granules = slab->granules;
     roma__heap_forget_slab(heap, class, slab);
     roma__slab_retire(slab);
-    roma__extents_give(&heap->extents, record, base, granules);
+    give(&heap->extents, record, base, granules);
 }
 
 static void recycle_to_class(roma__heap *heap, struct roma__slab *slab, uint32_t index)
@@ -279,12 +277,12 @@ static void recycle_to_class(roma__heap *heap, struct roma__slab *slab, uint32_t
     pthread_mutex_lock(&class->lock);
     roma__slab_give_bit(slab, index);
     if (slab->free_count == 1)
-        push_partial(class, slab);
+        roma__heap_push_partial(class, slab);
     bool is_empty = slab->free_count ==
                     atomic_load_explicit(&slab->cells_count, memory_order_relaxed);
     bool is_only = class->partial == slab && slab->next == NULL;
     if (is_empty && !is_only)
-        remove_slab(heap, class, slab);
+        remove_slab(heap, class, slab, roma__extents_give);
     pthread_mutex_unlock(&class->lock);
 }
 
@@ -351,23 +349,6 @@ static void recycle_large(roma__heap *heap, struct roma__slab *slab)
 /* ---- the calls
  * --------------------------------------------------------------------------------------- */
 
-static void fill_cell(struct roma__slab *slab, uint32_t index, roma__cell *cell)
-{
-    uint32_t word = atomic_load_explicit(&slab->words[index], memory_order_acquire);
-    cell->address = roma__slab_address(slab, index);
-    cell->usable = atomic_load_explicit(&slab->cell_bytes, memory_order_relaxed);
-    cell->bytes = roma__slab_bytes(slab, index);
-    cell->flags = roma__slab_flags(slab, index);
-    cell->count = roma__word_count(word) < ROMA__WORD_SATURATED
-                      ? (int)roma__word_count(word)
-                      : roma__word_references(&slab->words[index]);
-    cell->generation = roma__word_generation(word);
-    cell->heap = atomic_load_explicit(&slab->heap, memory_order_relaxed);
-    cell->owner = NULL;
-    cell->slab = slab;
-    cell->index = index;
-}
-
 /* Make the pages under a cell of a shared extent present. */
 static int populate_cell(const roma__cell *cell, unsigned threads, roma_error *error)
 {
@@ -382,25 +363,15 @@ static int populate_cell(const roma__cell *cell, unsigned threads, roma_error *e
                                   &options, error);
 }
 
-void roma__cell_grant(const roma__cell *cell, roma_grant *grant)
-{
-    roma__extents_grant(&cell->heap->extents, cell->slab->extent, grant);
-    grant->bytes = cell->usable;
-}
-
 int roma__heap_take(roma__heap *heap, const roma__take *take, roma__cell *cell, roma_grant *grant,
                     roma_error *error)
 {
     size_t bytes;
     if (roma__align_up_overflows(roma__max(take->bytes, 1), take->align, &bytes) ||
         bytes > PTRDIFF_MAX - heap->own_bytes) {
-        int code = roma__error(error, -EOVERFLOW, ROMA_WHY_ADDRESS_SPACE);
-        if (grant != NULL) {
-            memset(grant, 0, sizeof *grant);
-            grant->code = code;
-            grant->error = *error;
-        }
-        return code;
+        roma__error(error, -EOVERFLOW, ROMA_WHY_ADDRESS_SPACE);
+        roma__grant_clear(grant);
+        return roma__grant_fail(grant, error);
     }
     struct roma__slab *slab = NULL;
     uint32_t index = 0;
@@ -415,8 +386,7 @@ int roma__heap_take(roma__heap *heap, const roma__take *take, roma__cell *cell, 
         code = take_run(heap, bytes, take, &slab, &reused, grant, error);
     if (code < 0)
         return code;
-    fill_cell(slab, index, cell);
-    cell->owner = heap->owner;
+    roma__cell_fill(slab, index, cell);
     const struct roma__extent_record *record = slab->extent;
     if (grant != NULL && reused)
         roma__cell_grant(cell, grant);
@@ -427,13 +397,9 @@ int roma__heap_take(roma__heap *heap, const roma__take *take, roma__cell *cell, 
     if (!own && take->populate_threads > 0 && !record->extent.populated) {
         code = populate_cell(cell, take->populate_threads, error);
         if (code < 0) {
-            if (grant != NULL) {
-                grant->code = code;
-                grant->error = *error;
-            }
             roma_check(roma__cell_drop(cell, ROMA__ANY_GENERATION) == 0);
             roma__cell_recycle(cell);
-            return code;
+            return roma__grant_fail(grant, error);
         }
         if (grant != NULL)
             grant->populated = true;
@@ -443,70 +409,12 @@ int roma__heap_take(roma__heap *heap, const roma__take *take, roma__cell *cell, 
     return 0;
 }
 
-int roma__cell_find(const void *address, roma__cell *cell)
-{
-    struct roma__slab *slab = roma__map_find(address);
-    uint32_t index;
-    size_t inside;
-    cell->slab = NULL;
-    cell->owner = NULL;
-    if (slab == NULL) {
-        /* Of a large cell the map holds the first granule only: look below before saying "unknown".
-         * */
-        enum { REACH_BYTES_LOG2 = 40 };
-        slab = roma__map_find_below(address, (size_t)1 << REACH_BYTES_LOG2);
-        if (slab == NULL || !roma__slab_is_large(slab) ||
-            !roma__slab_index(slab, address, &index, &inside)) {
-            const struct roma__map_entry *entry = roma__map_entry_of(address);
-            bool once = entry != NULL &&
-                        atomic_load_explicit(&entry->floor, memory_order_relaxed) > 0;
-            return once ? -ESTALE : -ENOENT;
-        }
-    } else if (!roma__slab_index(slab, address, &index, &inside)) {
-        return -EINVAL;
-    }
-    fill_cell(slab, index, cell);
-    if (cell->heap == NULL)
-        return -ESTALE; /* retired while we looked */
-    cell->owner = cell->heap->owner;
-    return inside == 0 ? 0 : -EINVAL;
-}
-
-int roma__cell_retain(roma__cell *cell, uint32_t generation)
-{
-    return roma__word_retain(&cell->slab->words[cell->index], generation);
-}
-
-int roma__cell_drop(roma__cell *cell, uint32_t generation)
-{
-    return roma__word_drop(&cell->slab->words[cell->index], generation);
-}
-
 void roma__cell_recycle(roma__cell *cell)
 {
     if (roma__slab_is_large(cell->slab))
         recycle_large(cell->heap, cell->slab);
     else
         recycle_to_class(cell->heap, cell->slab, cell->index);
-}
-
-void roma__cell_set_flags(roma__cell *cell, unsigned flags)
-{
-    roma__slab_set_tail(cell->slab, cell->index, roma__slab_bytes(cell->slab, cell->index), flags);
-    cell->flags = flags;
-}
-
-int roma__cell_where(const roma__cell *cell, roma_report *report, roma_error *error)
-{
-    const struct roma__extent_record *record = cell->slab->extent;
-    size_t page_bytes = record->extent.page_bytes;
-    size_t start = (size_t)((char *)cell->address - (char *)record->extent.address);
-    size_t first = roma__align_down(start, page_bytes);
-    size_t end = roma__min(roma__align_up(start + roma__max(cell->bytes, 1), page_bytes),
-                           record->extent.bytes);
-    roma_range range = {&record->extent, first, end - first};
-    return roma_provider_query(roma__extents_provider(&cell->heap->extents, record), &range, report,
-                               error);
 }
 
 size_t roma__heap_trim(roma__heap *heap, size_t keep_bytes)
@@ -518,7 +426,7 @@ size_t roma__heap_trim(roma__heap *heap, size_t keep_bytes)
         while (slab != NULL) {
             struct roma__slab *next = slab->next;
             if (slab->free_count == atomic_load_explicit(&slab->cells_count, memory_order_relaxed))
-                remove_slab(heap, class, slab);
+                remove_slab(heap, class, slab, roma__extents_put);
             slab = next;
         }
         pthread_mutex_unlock(&class->lock);

@@ -32,6 +32,8 @@ typedef struct roma__heap_options {
      * (the manager's limit). Both may run under the heap's locks: they must not call the heap. */
     int (*charge)(void *owner, size_t bytes);
     void (*credit)(void *owner, size_t bytes);
+    /* Called when what was charged has been obtained; NULL: not called. Under locks as they are. */
+    void (*obtained)(void *owner);
     /* Called before an address range is given back to its provider, for tools that keep marks on
      * memory; NULL: not called. Under the heap's locks, too. */
     void (*released)(void *owner, void *address, size_t bytes);
@@ -107,13 +109,18 @@ int roma__heap_each(roma__heap *heap, int (*visit)(void *context, const roma__ce
 uint64_t roma__heap_check(roma__heap *heap, void (*report)(void *context, const char *sentence),
                           void *context);
 
-/* ---- cells by address ------------------------------------------------------------------------ */
+/* ---- cells by address ----------------------------------------------------------------------- */
 
 /* Find the cell that starts at an address. Returns 0 (also for a free cell: count is 0), or
  * -ENOENT (no heap's address), -ESTALE (no heap's now, but cells stood there once), -EINVAL (inside
  * a cell or between cells; *cell is then that of the cell around it where there is one, else its
- * slab is NULL). */
+ * slab is NULL). An address inside a large cell, past its first 64 KiB, is -ENOENT or -ESTALE here.
+ * */
 int roma__cell_find(const void *address, roma__cell *cell);
+
+/* The live large cell around an address that roma__cell_find() does not know; for saying what a bad
+ * pointer points into. Slow: it searches downwards. Returns 0 or -ENOENT. */
+int roma__cell_around(const void *address, roma__cell *cell);
 
 enum { ROMA__ANY_GENERATION = UINT32_MAX };
 
@@ -133,6 +140,9 @@ void roma__cell_recycle(roma__cell *cell);
  * Returns 0 with *cell up to date, or -ENOMEM: then nothing is changed. */
 int roma__cell_resize(roma__cell *cell, size_t bytes);
 
+/* Bytes up to the end that the cell would have after a shrink to `bytes` where it is. */
+size_t roma__cell_shrunk(const roma__cell *cell, size_t bytes);
+
 /* Give the cell a new address by moving its page tables, where it has an extent of its own and the
  * provider can. Contents and reference stay; the generation at the new address is fresh, the old
  * address is nobody's. Returns 0 with *cell up to date, or -EOPNOTSUPP, -ENOMEM: nothing is
@@ -140,16 +150,13 @@ int roma__cell_resize(roma__cell *cell, size_t bytes);
  * Only for the holder of the only reference. */
 int roma__cell_move(roma__cell *cell, size_t bytes);
 
-/* Change the flags of a live cell; only for a holder. */
-void roma__cell_set_flags(roma__cell *cell, unsigned flags);
-
 /* Where its pages are. Returns 0 or -errno. */
 int roma__cell_where(const roma__cell *cell, roma_report *report, roma_error *error);
 
 /* The step that obtained the extent under a cell, and the extent's properties, as a grant. */
 void roma__cell_grant(const roma__cell *cell, roma_grant *grant);
 
-/* ---- fork ------------------------------------------------------------------------------------ */
+/* ---- fork ----------------------------------------------------------------------------------- */
 
 /* Before fork: hold every lock of the heap; after it in the parent: let go. The process-wide part
  * (page map, descriptors' memory) has its own pair, taken last. */

@@ -28,6 +28,15 @@ struct roma__heap {
 void roma__heap_push_large(roma__heap *heap, struct roma__slab *slab);
 void roma__heap_drop_large(roma__heap *heap, struct roma__slab *slab);
 
+/* What the words and tails say of a cell now. */
+void roma__cell_fill(struct roma__slab *slab, uint32_t index, roma__cell *cell);
+
+/* End the lives of a slab's cells, whatever their counts, and retire it. Returns how many lived. */
+uint64_t roma__heap_end_slab(struct roma__slab *slab);
+
+/* List a slab as having free cells. Under the class's lock. */
+void roma__heap_push_partial(struct roma__class *class, struct roma__slab *slab);
+
 /* Take a slab off its class's lists, whatever its cells. Under the class's lock. */
 void roma__heap_forget_slab(roma__heap *heap, struct roma__class *class, struct roma__slab *slab);
 

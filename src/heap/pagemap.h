@@ -8,6 +8,7 @@
  *   current  the slab that covers the granule now; NULL: none. Read by anybody without a lock.
  *   home     the descriptor that has ever started at this granule, kept for its state words
  *   floor    a generation that no handle into this granule has reached: where new words start
+ *   used     whether a slab has ever stood here
  * home and floor belong to the heap whose extent the granule is in; extents pass from one heap to
  * another through the kernel, and both are atomic so that the passing is ordered.
  *
@@ -17,6 +18,7 @@
 #define ROMA_HEAP_PAGEMAP_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -30,6 +32,7 @@ struct roma__map_entry {
     _Atomic(struct roma__slab *) current;
     _Atomic(struct roma__slab *) home;
     _Atomic(uint32_t) floor;
+    _Atomic(bool) used;
 };
 
 struct roma__map_leaf {

@@ -73,6 +73,15 @@ static int resize_own(roma__cell *cell, size_t bytes)
     return 0;
 }
 
+size_t roma__cell_shrunk(const roma__cell *cell, size_t bytes)
+{
+    if (!roma__slab_is_large(cell->slab))
+        return cell->usable;
+    const struct roma__extent_record *record = cell->slab->extent;
+    size_t unit = record->own ? record->extent.page_bytes : ROMA__GRANULE_BYTES;
+    return roma__align_up(roma__max(bytes, 1), unit);
+}
+
 int roma__cell_resize(roma__cell *cell, size_t bytes)
 {
     if (!roma__slab_is_large(cell->slab)) {
@@ -117,17 +126,19 @@ int roma__cell_move(roma__cell *cell, size_t bytes)
     uint32_t had;
     int code = roma__word_end_sole(&old->words[0], &had);
     if (code == 0) {
+        roma__heap_drop_large(heap, old);
         roma__slab_retire(old);
         code = roma__extents_resize(&heap->extents, record, rounded, true);
-        if (code < 0)
+        if (code < 0) {
             roma__slab_revive(old, heap, had);
+            roma__heap_push_large(heap, old);
+        }
     }
     if (code < 0) {
         roma__slab_discard(aside);
         roma__map_leaf_discard(leaf);
         return code;
     }
-    roma__heap_drop_large(heap, old);
     char *base = record->extent.address;
     roma__map_cover_with(base, leaf);
     struct roma__slab *slab = settle(base, aside);

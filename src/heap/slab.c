@@ -1,5 +1,5 @@
 /* slab.c - making, publishing and retiring descriptors; tails and free bits. See slab.h. */
-#include "heap/slab.h"
+#include "heap/internal.h"
 
 #include "base/bits.h"
 #include "base/check.h"
@@ -84,6 +84,13 @@ void roma__slab_discard(struct roma__slab *slab)
     atomic_store_explicit(&spare, slab, memory_order_release);
 }
 
+/* The later of two generations, which are numbers on a circle of 2^22: the one that is less than
+ * half a turn ahead. */
+static uint32_t later(uint32_t a, uint32_t b)
+{
+    return ((a - b) & ROMA__GENERATION_MASK) <= ROMA__GENERATION_MASK / 2 ? a : b;
+}
+
 /* A generation that no handle into these granules has reached. */
 static uint32_t floor_of(const char *base, uint32_t granules)
 {
@@ -91,7 +98,7 @@ static uint32_t floor_of(const char *base, uint32_t granules)
     for (uint32_t i = 0; i < granules; i++) {
         struct roma__map_entry *entry = roma__map_entry_of(base + (size_t)i * ROMA__GRANULE_BYTES);
         uint32_t here = atomic_load_explicit(&entry->floor, memory_order_relaxed);
-        floor = here > floor ? here : floor;
+        floor = i == 0 ? here : later(here, floor);
     }
     return floor;
 }
@@ -117,7 +124,9 @@ void roma__slab_publish(struct roma__slab *slab, roma__heap *heap, unsigned clas
     atomic_store_explicit(&slab->cells_count, cells, memory_order_relaxed);
     atomic_store_explicit(&slab->class_index, class_index, memory_order_relaxed);
     atomic_store_explicit(&slab->heap, heap, memory_order_relaxed);
+    atomic_store_explicit(&slab->owner, heap->owner, memory_order_relaxed);
     slab->granules = granules;
+    slab->first_generation = floor;
     slab->free_count = cells;
     slab->hint = 0;
     slab->next = slab->previous = slab->all_next = slab->all_previous = NULL;
@@ -131,19 +140,22 @@ void roma__slab_publish(struct roma__slab *slab, roma__heap *heap, unsigned clas
 
 void roma__slab_retire(struct roma__slab *slab)
 {
-    uint32_t floor = 0;
+    uint32_t lives = 0; /* the most that any of its cells has had */
     uint32_t cells = atomic_load_explicit(&slab->cells_count, memory_order_relaxed);
     for (uint32_t i = 0; i < cells; i++) {
         uint32_t word = atomic_load_explicit(&slab->words[i], memory_order_acquire);
         roma_check(roma__word_count(word) == 0);
-        uint32_t reached = roma__word_generation(word);
-        floor = reached > floor ? reached : floor;
+        uint32_t had = (roma__word_generation(word) - slab->first_generation) &
+                       ROMA__GENERATION_MASK;
+        lives = had > lives ? had : lives;
     }
+    uint32_t floor = (slab->first_generation + lives) & ROMA__GENERATION_MASK;
     char *base = atomic_load_explicit(&slab->base, memory_order_relaxed);
     for (uint32_t i = 0; i < slab->granules; i++) {
         struct roma__map_entry *entry = roma__map_entry_of(base + (size_t)i * ROMA__GRANULE_BYTES);
         atomic_store_explicit(&entry->current, NULL, memory_order_release);
         atomic_store_explicit(&entry->floor, floor, memory_order_relaxed);
+        atomic_store_explicit(&entry->used, true, memory_order_relaxed);
     }
     atomic_store_explicit(&slab->heap, NULL, memory_order_relaxed);
     /* release: the next owner of these addresses, who acquires `home`, sees all that we wrote */
@@ -175,39 +187,49 @@ bool roma__slab_index(const struct roma__slab *slab, const void *address, uint32
     return true;
 }
 
-/* ---- tails: (unused bytes << 3 | flags), in three widths --------------------------------------
- * */
+/* ---- tails ---------------------------------------------------------------------------------- */
+/* (unused bytes << 3 | flags) in two widths, and of a large cell (length << 3 | flags): that cell
+ * may be resized while others look, and one store of the length is never seen in half. Release,
+ * paired with the acquire of readers: who sees a life's flags sees the generation of that life or a
+ * later one. */
+
+static bool is_large(const struct roma__slab *slab)
+{
+    return atomic_load_explicit(&slab->class_index, memory_order_relaxed) == ROMA__CLASS_LARGE;
+}
 
 static uint64_t tail_read(const struct roma__slab *slab, uint32_t index, size_t cell_bytes)
 {
-    if (atomic_load_explicit(&slab->class_index, memory_order_relaxed) == ROMA__CLASS_LARGE)
-        return atomic_load_explicit(&slab->large_tail, memory_order_relaxed);
+    if (is_large(slab))
+        return atomic_load_explicit(&slab->large_tail, memory_order_acquire);
     size_t width = tail_bytes_of(cell_bytes);
     if ((index + 1) * width > slab->tails_capacity)
         return 0; /* a stale reader's mixture; the word decides */
     if (width == sizeof(uint16_t))
-        return atomic_load_explicit((_Atomic(uint16_t) *)slab->tails + index, memory_order_relaxed);
-    return atomic_load_explicit((_Atomic(uint32_t) *)slab->tails + index, memory_order_relaxed);
+        return atomic_load_explicit((_Atomic(uint16_t) *)slab->tails + index, memory_order_acquire);
+    return atomic_load_explicit((_Atomic(uint32_t) *)slab->tails + index, memory_order_acquire);
 }
 
 void roma__slab_set_tail(struct roma__slab *slab, uint32_t index, size_t bytes, unsigned flags)
 {
     size_t cell_bytes = atomic_load_explicit(&slab->cell_bytes, memory_order_relaxed);
     uint64_t tail = (uint64_t)(cell_bytes - bytes) << ROMA__FLAG_BITS | flags;
-    if (atomic_load_explicit(&slab->class_index, memory_order_relaxed) == ROMA__CLASS_LARGE)
-        atomic_store_explicit(&slab->large_tail, tail, memory_order_relaxed);
+    if (is_large(slab))
+        atomic_store_explicit(&slab->large_tail, (uint64_t)bytes << ROMA__FLAG_BITS | flags,
+                              memory_order_release);
     else if (tail_bytes_of(cell_bytes) == sizeof(uint16_t))
         atomic_store_explicit((_Atomic(uint16_t) *)slab->tails + index, (uint16_t)tail,
-                              memory_order_relaxed);
+                              memory_order_release);
     else
         atomic_store_explicit((_Atomic(uint32_t) *)slab->tails + index, (uint32_t)tail,
-                              memory_order_relaxed);
+                              memory_order_release);
 }
 
 size_t roma__slab_bytes(const struct roma__slab *slab, uint32_t index)
 {
     size_t cell_bytes = atomic_load_explicit(&slab->cell_bytes, memory_order_relaxed);
-    return cell_bytes - (size_t)(tail_read(slab, index, cell_bytes) >> ROMA__FLAG_BITS);
+    size_t tail = (size_t)(tail_read(slab, index, cell_bytes) >> ROMA__FLAG_BITS);
+    return is_large(slab) ? tail : cell_bytes - tail;
 }
 
 unsigned roma__slab_flags(const struct roma__slab *slab, uint32_t index)
@@ -216,8 +238,7 @@ unsigned roma__slab_flags(const struct roma__slab *slab, uint32_t index)
     return (unsigned)(tail_read(slab, index, cell_bytes) & ROMA__CELL_FLAGS);
 }
 
-/* ---- free bits, under the class's lock ---------------------------------------------------------
- * */
+/* ---- free bits, under the class's lock ------------------------------------------------------ */
 
 uint32_t roma__slab_take_bit(struct roma__slab *slab)
 {

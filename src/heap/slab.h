@@ -43,7 +43,8 @@ struct roma__slab {
     _Atomic(uint32_t) cells_count;
     _Atomic(uint32_t) class_index; /* or ROMA__CLASS_LARGE                                        */
     _Atomic(roma__heap *) heap;   /* NULL while no slab stands here                               */
-    _Atomic(uint64_t) large_tail; /* as an entry of tails, for a large slab                       */
+    _Atomic(void *) owner;        /* the heap's: may outlive it here, a heap may not              */
+    _Atomic(uint64_t) large_tail; /* of a large slab: length asked for << 3 | flags              */
 
     uint32_t words_capacity, tails_capacity, bits_capacity; /* words; bytes; 64-bit words: fixed  */
     _Atomic(uint32_t) *words;
@@ -53,6 +54,7 @@ struct roma__slab {
     /* under the class's lock */
     struct roma__extent_record *extent;
     uint32_t granules;            /* mapped: all of a class's slab, only the first of a large one */
+    uint32_t first_generation;    /* at which all its words started                               */
     uint32_t free_count, hint;    /* free cells; the first word of bits that may hold one         */
     struct roma__slab *next, *previous; /* in the class's list of slabs with free cells, or the
                                            heap's list of large ones                              */

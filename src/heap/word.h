@@ -1,7 +1,7 @@
 /* word.h - the state word of a cell: the only truth about it.
  *
  *   bits 31..10  generation: the number of lives that the cell has had, modulo 2^22
- *   bits  9..0   references: 0 free, 1..1022 so many, 1023 counted in a side table (counts.c)
+ *   bits  9..0   references: 0 free, 1..1022 so many, 1023 counted in a side table (word.c)
  *
  * Who writes. A live cell's word is changed by compare-and-swap, by any thread. Only the thread
  * whose swap took the count from 1 to 0 owns the free cell; that swap moves the generation on, so
@@ -32,7 +32,8 @@ enum {
     ROMA__WORD_COUNT_BITS = 10,
     ROMA__WORD_COUNT_MASK = (1 << ROMA__WORD_COUNT_BITS) - 1,
     ROMA__WORD_SATURATED = ROMA__WORD_COUNT_MASK,
-    ROMA__WORD_GENERATION_BITS = 32 - ROMA__WORD_COUNT_BITS
+    ROMA__GENERATION_BITS = 32 - ROMA__WORD_COUNT_BITS,
+    ROMA__GENERATION_MASK = (1 << ROMA__GENERATION_BITS) - 1
 };
 
 static inline uint32_t roma__word_count(uint32_t word)

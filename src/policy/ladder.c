@@ -5,6 +5,7 @@
 #include "policy/ladder.h"
 
 #include "base/error.h"
+#include "base/grant.h"
 #include "base/text.h"
 #include "numa/machine.h"
 
@@ -176,6 +177,8 @@ static roma_extent_request request_of(const roma__ladder *ladder, unsigned index
 
 static void note_extent(const roma_extent *extent, roma_grant *grant)
 {
+    grant->code = 0;
+    roma__error(&grant->error, 0, ROMA_WHY_NONE);
     grant->bytes = extent->bytes;
     grant->page_bytes = extent->page_bytes;
     grant->pages = extent->pages;
@@ -185,13 +188,13 @@ static void note_extent(const roma_extent *extent, roma_grant *grant)
     grant->nodes = extent->nodes;
 }
 
-int roma__ladder_walk(const roma__ladder *ladder, const roma_extent_request *ask,
+int roma__ladder_walk(const roma__ladder *ladder, unsigned first, const roma_extent_request *ask,
                       roma_extent *extent, unsigned *taken, roma_grant *grant, roma_error *error)
 {
     int code = -ENOMEM;
-    if (grant != NULL)
-        memset(grant, 0, sizeof *grant);
-    for (unsigned i = 0; i < ladder->count; i++) {
+    if (first == 0)
+        roma__grant_clear(grant);
+    for (unsigned i = first; i < ladder->count; i++) {
         roma_extent_request request = request_of(ladder, i, ask);
         code = roma_provider_acquire(ladder->steps[i].provider, &request, extent, error);
         if (code == 0)
@@ -207,11 +210,7 @@ int roma__ladder_walk(const roma__ladder *ladder, const roma_extent_request *ask
     }
     if (grant != NULL && code == 0)
         note_extent(extent, grant);
-    if (grant != NULL && code < 0) {
-        grant->code = code;
-        grant->error = *error;
-    }
-    return code;
+    return code < 0 ? roma__grant_fail(grant, error) : 0;
 }
 
 void roma__ladder_explain(const roma__ladder *ladder, const roma_extent_request *ask,

@@ -61,13 +61,14 @@ roma__ladder_machine roma__ladder_machine_now(void);
 /* Do two ladders have the same steps in the same order? */
 bool roma__ladder_equal(const roma__ladder *a, const roma__ladder *b);
 
-/* Try the steps in order, each once; the first extent wins.
+/* Try the steps in order from `first` on, each once; the first extent wins.
  *
+ * first   0; or behind a step whose extent the caller would not have: the grant goes on then
  * ask     bytes, align, label, inherit, populate_threads; what a step says replaces the rest
  * extent  receives the extent; taken: the index of the step that gave it
  * grant   may be NULL; steps and how each went
  * Returns 0, or the code of the last step, with *error (never NULL) its error. */
-int roma__ladder_walk(const roma__ladder *ladder, const roma_extent_request *ask,
+int roma__ladder_walk(const roma__ladder *ladder, unsigned first, const roma_extent_request *ask,
                       roma_extent *extent, unsigned *taken, roma_grant *grant, roma_error *error);
 
 /* Ask every step's provider whether it would work now; nothing is done. grant->code is 0 when some

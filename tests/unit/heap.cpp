@@ -233,8 +233,15 @@ TEST_CASE("an address finds its cell, an interior one the cell around it", "[hea
         CHECK(found.generation == cell.generation);
         CHECK(found.owner == &f);
         for (size_t inside : {size_t{1}, bytes / 2, bytes - 1}) {
-            CHECK(roma__cell_find(static_cast<char *>(cell.address) + inside, &found) == -EINVAL);
-            REQUIRE(found.slab != nullptr);
+            char *within = static_cast<char *>(cell.address) + inside;
+            int code = roma__cell_find(within, &found);
+            if (bytes > 262144 && inside >= 65536) {
+                CHECK((code == -ENOENT || code == -ESTALE));
+                REQUIRE(roma__cell_around(within, &found) == 0);
+            } else {
+                CHECK(code == -EINVAL);
+                REQUIRE(found.slab != nullptr);
+            }
             CHECK(found.address == cell.address);
         }
         void *address = cell.address;
@@ -289,6 +296,7 @@ TEST_CASE("one empty extent is kept, a second given back; trim gives back all", 
     CHECK(roma__heap_figures_of(f.heap).extents_live == 1);
     f.must_be_sound();
     CHECK(roma__heap_trim(f.heap, 2 << 20) == 0);
+    CHECK(roma__heap_trim(f.heap, 1) == 0); /* the whole extent is needed to keep 1 byte */
     CHECK(roma__heap_trim(f.heap, 0) == 2 << 20);
     CHECK(roma__heap_figures_of(f.heap).extents_bytes == 0);
 }
@@ -302,6 +310,24 @@ TEST_CASE("where a comfortable extent is not to be had, a small one serves", "[h
     roma__cell more{};
     CHECK(f.take(300000, &more) == -ENOMEM);
     f.free(cell);
+}
+
+TEST_CASE("trim gives back what empty slabs held, all of it counted, and keeps what it was told to",
+          "[heap]")
+{
+    fixture f;
+    std::vector<roma__cell> cells;
+    for (size_t bytes : {64, 100000, 200000, 262144}) /* a slab of each class stays when empty */
+        for (int i = 0; i < 8; i++)
+            cells.push_back(f.must_take(bytes));
+    for (auto &cell : cells)
+        f.free(cell);
+    uint64_t held = roma__heap_figures_of(f.heap).extents_bytes;
+    REQUIRE(held > 4 << 20);
+    CHECK(roma__heap_trim(f.heap, 4 << 20) == held - (4 << 20));
+    CHECK(roma__heap_figures_of(f.heap).extents_bytes == 4 << 20);
+    CHECK(roma__heap_trim(f.heap, 0) == 4 << 20);
+    f.must_be_sound();
 }
 
 TEST_CASE("cells resize in place within cell, run and extent", "[heap]")
