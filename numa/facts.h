@@ -1,5 +1,5 @@
-/* facts.h - single facts about nodes and page kinds, each read from one kernel file at the moment of
- * the question. The topology is a snapshot made of them; the pre-flight checks ask again. */
+/* facts.h - single facts about nodes and page kinds, each read from one kernel file at the moment
+ * of the question. The topology is a snapshot made of them; the pre-flight checks ask again. */
 #ifndef ROMA_NUMA_FACTS_H
 #define ROMA_NUMA_FACTS_H
 
@@ -10,7 +10,7 @@ extern "C" {
 #endif
 
 /* Does this -errno of a reader only say that the kernel, or a container's view of it, lacks a file
- * or says there what we do not understand? Running out of descriptors or memory is another matter. */
+ * or says there what we do not understand? Running out of descriptors or memory is not that. */
 bool roma__fact_is_absent(int code);
 
 /* The nodes that are online. A kernel without NUMA has the one node 0 and *has_numa false.
@@ -20,8 +20,8 @@ int roma__fact_online(const char *root, roma_nodes *online, bool *has_numa);
 /* Of the online nodes those with memory. Returns 0 or -errno. */
 int roma__fact_memory_nodes(const char *root, const roma_nodes *online, roma_nodes *nodes);
 
-/* The nodes that the cpuset allows to this process; all, where there are no cpusets. Not cut to what
- * is online. Returns 0 or -errno. */
+/* The nodes that the cpuset allows to this process; all, where there are no cpusets. Not cut to
+ * what is online. Returns 0 or -errno. */
 int roma__fact_allowed(const char *root, roma_nodes *nodes);
 
 /* The figures of a meminfo, in bytes; 0 where it lacks one. */

@@ -2,8 +2,9 @@
  * memory policy of a range. The pre-flight checks are in ready.c, the placement report in where.c.
  *
  * The library's own topology is read at its first use and published by one compare-and-swap: of two
- * threads that read it at once, the loser frees its copy. A reader's acquire pairs with the winner's
- * release, and nothing in a topology changes afterwards; so no lock is there to be held over fork. */
+ * threads that read it at once, the loser frees its copy. A reader's acquire pairs with the
+ * winner's release, and nothing in a topology changes afterwards; so there is no lock that could be
+ * held over fork. */
 #include "numa/machine.h"
 
 #include "base/error.h"

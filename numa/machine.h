@@ -45,8 +45,9 @@ int roma__machine_nodes_usable(const roma_nodes *nodes, bool strict, roma_error 
 int roma__machine_hugetlb_ready(size_t page_bytes, uint64_t pages, const roma_nodes *nodes,
                                 roma_error *error);
 
-/* Pre-flight of ordinary memory: free memory of the nodes (empty: no check) and headroom in memory
- * cgroups. Returns 0 or -ENOMEM (NODE_FULL, CGROUP_MEMORY) with *error filled. */
+/* Pre-flight of ordinary memory that is to be populated: headroom of the nodes (empty: of the
+ * machine) and of memory cgroups. Returns 0 or -ENOMEM (NODE_FULL, CGROUP_MEMORY) with *error
+ * filled. */
 int roma__machine_memory_ready(uint64_t bytes, const roma_nodes *nodes, roma_error *error);
 
 /* Are transparent huge pages of this kind to be had by madvise? Returns 0 or -EOPNOTSUPP (THP_OFF,

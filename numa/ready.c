@@ -1,8 +1,8 @@
 /* ready.c - pre-flight: is what a request needs there, before the kernel is asked for it?
  *
  * The answers are forecasts. Others take pages meanwhile, so whoever maps must still populate and
- * look; but a forecast names what is short (which pool, node or cgroup), where the kernel would only
- * say that it failed, or would end the process that touches the page. */
+ * look; but a forecast names what is short (which pool, node or cgroup), where the kernel would
+ * only say that it failed, or would end the process that touches the page. */
 #include "numa/machine.h"
 
 #include "base/bits.h"
@@ -134,8 +134,8 @@ static int nodes_to_look_at(const char *root, const roma_nodes *nodes, roma_node
 }
 
 /* As the kernel takes a page for a mapping without reservation: it must be free on an allowed node,
- * and the machine must have more free pages than others have reserved. Else it makes a surplus page,
- * as many as overcommit allows. */
+ * and the machine must have more free pages than others have reserved. Else it makes a surplus
+ * page, as many as overcommit allows. */
 static int check_pool(const char *root, size_t page_bytes, uint64_t pages, const roma_nodes *nodes,
                       roma_page_kind kind, roma_error *error)
 {
@@ -232,9 +232,25 @@ static int check_nodes(uint64_t bytes, const roma_nodes *nodes, roma_error *erro
     return -ENOMEM;
 }
 
+/* What the kernel could give without the OOM killer, wherever it lies. */
+static int check_machine(uint64_t bytes, roma_error *error)
+{
+    roma__memory memory;
+    int code = roma__fact_memory(roma__machine_root_now(), -1, &memory);
+    if (roma__fact_is_absent(code))
+        return 0;
+    if (code != 0)
+        return reading_failed(error, code, "/proc/meminfo");
+    if (memory.available_bytes >= bytes)
+        return 0;
+    return short_of(error, ROMA_WHY_NODE_FULL, NULL, bytes, memory.available_bytes,
+                    memory.total_bytes);
+}
+
 int roma__machine_memory_ready(uint64_t bytes, const roma_nodes *nodes, roma_error *error)
 {
-    int code = roma_nodes_is_empty(nodes) ? 0 : check_nodes(bytes, nodes, error);
+    int code = roma_nodes_is_empty(nodes) ? check_machine(bytes, error)
+                                          : check_nodes(bytes, nodes, error);
     if (code != 0)
         return code;
     limit_check check = {

@@ -2,8 +2,8 @@
  *
  * First the list of online nodes, which says how large the record is; then its parts, each from its
  * files. A file that is missing or unreadable leaves its part empty, because kernels and containers
- * differ in what they show; running out of descriptors or memory fails the whole, because a topology
- * that lacks a node for such a reason would be believed. */
+ * differ in what they show; running out of descriptors or memory fails the whole, because a
+ * topology that lacks a node for such a reason would be believed. */
 #include "numa/topology.h"
 
 #include "base/bits.h"
@@ -124,8 +124,8 @@ static int read_nodes(const char *root, roma_topology *topology, const size_t *s
 
 /* ---- distances ------------------------------------------------------------------------------ */
 
-/* A row has a number for each online node, in the order of their numbers. One that has fewer or more
- * (a node came or went meanwhile) is not known. */
+/* A row has a number for each online node, in the order of their numbers. One that has fewer or
+ * more (a node came or went meanwhile) is not known. */
 static void parse_distances(const char *text, uint16_t *row, unsigned count)
 {
     unsigned column = 0;

@@ -6,11 +6,11 @@
  *
  * Where the kernel cannot scan (before 6.7, or a filter), the kinds come from smaps, which counts
  * for each mapping, not for a range: they are known where a mapping has no huge page, has nothing
- * else, or lies in the range as a whole. Huge means hugetlb pages, or transparent ones of full size;
- * the kernel tells nobody of smaller transparent ones, so in a range mapped for those the kinds of
- * all other pages are unknown.
+ * else, or lies in the range as a whole. Huge means hugetlb pages, or transparent ones of full
+ * size; the kernel tells nobody of smaller transparent ones, so in a range mapped for those the
+ * kinds of all other pages are unknown.
  *
- * Others may fault, move or discard pages meanwhile; figures are of the moment when each was read. */
+ * Others may fault, move or discard pages meanwhile; a figure is of the moment when it was read. */
 #include "numa/machine.h"
 
 #include "base/bits.h"

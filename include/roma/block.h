@@ -20,7 +20,7 @@
 extern "C" {
 #endif
 
-/* ---- by pointer ---------------------------------------------------------------------------- */
+/* ---- by pointer ----------------------------------------------------------------------------- */
 
 /** Allocate a block with one reference, the caller's.
  *
@@ -31,13 +31,13 @@ extern "C" {
  *  EOVERFLOW or EINVAL. The bytes are not initialised.
  *  Threads: any, also after fork in the child.  Signals: no.
  *  Cost: one lock; a system call when a new extent is needed.  Since: 0.1 */
-ROMA_API ROMA_PURE void *roma_alloc(roma_manager *manager, size_t bytes);
+ROMA_API ROMA_MUST_USE void *roma_alloc(roma_manager *manager, size_t bytes);
 
 /** The same; all bytes read as zero.  Since: 0.1 */
-ROMA_API ROMA_PURE void *roma_alloc_zeroed(roma_manager *manager, size_t bytes);
+ROMA_API ROMA_MUST_USE void *roma_alloc_zeroed(roma_manager *manager, size_t bytes);
 
 /** The same, aligned to a power of two up to 1 GiB (else NULL, EINVAL).  Since: 0.1 */
-ROMA_API ROMA_PURE void *roma_alloc_aligned(roma_manager *manager, size_t bytes, size_t align);
+ROMA_API ROMA_MUST_USE void *roma_alloc_aligned(roma_manager *manager, size_t bytes, size_t align);
 
 /** The same, with wishes.
  *
@@ -45,7 +45,7 @@ ROMA_API ROMA_PURE void *roma_alloc_aligned(roma_manager *manager, size_t bytes,
  *  grant    filled on success and on failure; may be NULL
  *  Also: NULL with EXDEV (strict placement not possible), E2BIG (a request newer than the library).
  *  Since: 0.1 */
-ROMA_API ROMA_PURE void *roma_alloc_with(roma_manager *manager, const roma_request *request,
+ROMA_API ROMA_MUST_USE void *roma_alloc_with(roma_manager *manager, const roma_request *request,
                                          roma_grant *grant);
 
 /** Allocate `count` blocks of `bytes` each, all or none.
@@ -88,7 +88,7 @@ ROMA_API void roma_free_batch(void *const *blocks, size_t count);
  *  Returns the address now, or NULL with errno: EINVAL, ESTALE, EBUSY (registered), EOVERFLOW,
  *  ENOMEM; the block is then as it was.
  *  Threads: any, but nobody may use this reference meanwhile.  Signals: no.  Since: 0.1 */
-ROMA_API ROMA_PURE void *roma_resize(void *block, size_t bytes);
+ROMA_API ROMA_MUST_USE void *roma_resize(void *block, size_t bytes);
 
 /** Requested length; 0 with errno EINVAL or ESTALE when it is no live block. So for the next.
  *  Threads: any.  Signals: no.  Cost: two loads.  Since: 0.1 */
@@ -109,7 +109,7 @@ ROMA_API const char *roma_label_of(const void *block);
  *  Cost: system calls in proportion to its pages.  Since: 0.1 */
 ROMA_API int roma_where(const void *block, roma_report *report);
 
-/* ---- by handle ----------------------------------------------------------------------------- */
+/* ---- by handle ------------------------------------------------------------------------------ */
 
 /** One life of a block. 16 bytes, passed by value; {NULL, 0} is the cleared handle. */
 typedef struct roma_block {
@@ -155,7 +155,7 @@ ROMA_API int roma_block_resize(roma_block *block, size_t bytes, unsigned flags);
 /** The block as a segment; the null segment with errno ESTALE or EINVAL else.  Since: 0.1 */
 ROMA_API roma_segment roma_block_segment(roma_block block);
 
-/* ---- call sites ---------------------------------------------------------------------------- */
+/* ---- call sites ----------------------------------------------------------------------------- */
 
 /** Name the place of this thread's next call into roma, for ROMA_DEBUG_SITES. `file` must live as
  *  long as the program. Programs compiled with ROMA_CALL_SITES defined before including roma.h do

@@ -14,10 +14,10 @@
 
 #if defined(__GNUC__)
 #define ROMA_API __attribute__((visibility("default")))
-#define ROMA_PURE __attribute__((warn_unused_result))
+#define ROMA_MUST_USE __attribute__((warn_unused_result))
 #else
 #define ROMA_API
-#define ROMA_PURE
+#define ROMA_MUST_USE
 #endif
 
 #ifdef __cplusplus
@@ -33,7 +33,7 @@ extern "C" {
  *  Threads: any.  Signals: yes.  Cost: none.  Since: 0.1 */
 ROMA_API const char *roma_version(void);
 
-/* ---- page kinds -------------------------------------------------------------------------- */
+/* ---- page kinds ----------------------------------------------------------------------------- */
 
 /** One page kind: class in the two high bits, log2 of the page's bytes in the low six.
  *  A size of 0 means the machine's default for the class: its base page, its largest transparent

@@ -1,8 +1,9 @@
 /* roma/libnuma.h - for programs that use libnuma too: node sets to and from its bitmasks.
  *
- * Optional: roma.h does not include it, and it needs <numa.h> to be installed (libnuma's development
- * files). All is inline and touches only the fields of struct bitmask, so neither roma nor, for this
- * header, the program is linked with libnuma. Pure, any thread, safe in signal handlers.
+ * Optional: roma.h does not include it, and it needs <numa.h> to be installed (libnuma's
+ * development files). All is inline and touches only the fields of struct bitmask, so neither roma
+ * nor, for this header, the program is linked with libnuma. Pure, any thread, safe in signal
+ * handlers.
  * Since: 0.1 */
 #ifndef ROMA_LIBNUMA_H
 #define ROMA_LIBNUMA_H

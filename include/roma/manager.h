@@ -7,7 +7,9 @@
  *
  * Fork: in a child, blocks on ordinary pages are the child's copies and it may allocate and free.
  * Blocks on hugetlb pages are not there (unless asked for with `inherit`): access is SIGSEGV,
- * handles say -ESTALE, plain pointers to them are unknown to roma. */
+ * handles say -ESTALE, plain pointers to them are unknown to roma. What other threads were about at
+ * the moment of the fork is left half done in the child: at most their blocks are lost there, and
+ * roma_manager_check() may tell of them. */
 #ifndef ROMA_MANAGER_H
 #define ROMA_MANAGER_H
 

@@ -8,7 +8,8 @@
  * and version, the mandatory functions, and that each optional group is whole when its capability
  * bit is set and absent when not. After that no call tests a pointer again.
  *
- * Threads: every function of a table may be called from any thread at any time, also at once, * except that one extent is never released, resized or populated by two threads at once.
+ * Threads: every function of a table may be called from any thread at any time, also at once,
+ * except that one extent is never released, resized or populated by two threads at once.
  * Fork: a provider with locks of its own holds them over fork() (pthread_atfork), set up before the
  * first manager that uses it: managers call providers under their locks. */
 #ifndef ROMA_PROVIDER_H
@@ -142,7 +143,8 @@ typedef struct roma_provider_ops {
     /** Give an extent back. Also called in a child made by fork() for extents that are not
      *  inherited: their address range is then a hole. */
     int (*release)(void *self, const roma_extent *extent, roma_error *error);
-    /** Change the length (> 0, rounded up), keeping the contents up to the smaller one. In place, or
+    /** Change the length (> 0, rounded up), keeping the contents up to the smaller one. In place,
+     * or
      *  anywhere when `may_move`, which a provider need not do; new pages are as the old ones, and
      *  the alignment asked at acquire stays. On failure the extent is as it was. */
     int (*resize)(void *self, roma_extent *extent, size_t bytes, bool may_move, roma_error *error);
@@ -229,7 +231,7 @@ ROMA_API int roma_provider_region(const roma_region_config *config, roma_provide
 ROMA_API int roma_provider_counting(roma_provider *other, roma_provider **provider,
                                     roma_error *error);
 
-/* ---- calls on a provider: what managers use, and who wants bare extents ------------------- */
+/* ---- calls on a provider: what managers use, and who wants bare extents --------------------- */
 /* Each checks its arguments, calls the provider and returns what that returned. `error` may be
  * NULL. A request's or range's mistakes are -EINVAL. Threads: as said at the top. Signals: no. */
 

@@ -14,12 +14,7 @@
 
 /* ---- filling -------------------------------------------------------------------------------- */
 
-int roma__error(roma_error *error, int code, roma_why why)
-{
-    return roma__error_subject(error, code, why, NULL);
-}
-
-int roma__error_subject(roma_error *error, int code, roma_why why, const char *subject)
+void roma__error_fill(roma_error *error, int code, roma_why why, const char *subject)
 {
     if (error != NULL) {
         memset(error, 0, sizeof *error);
@@ -28,7 +23,6 @@ int roma__error_subject(roma_error *error, int code, roma_why why, const char *s
         error->node = -1;
         roma__text_copy(error->subject, sizeof error->subject, subject);
     }
-    return code;
 }
 
 int roma__error_call(roma_error *error, const char *call, int cause)
@@ -208,7 +202,9 @@ static void add_node(roma__text *out, const roma_error *error)
         roma__text_add(out, "not enough free memory");
         add_on_node(out, error);
         add_bytes(out, error);
-        roma__text_add(out, "; free some, name more nodes, or do without strict placement");
+        roma__text_add(out, error->node >= 0
+                                ? "; free some, name more nodes, or do without strict placement"
+                                : "; free some, ask for less, or do not populate at once");
     }
 }
 

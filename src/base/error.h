@@ -4,15 +4,28 @@
 
 #include <roma/error.h>
 
+#include <stddef.h>
+
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-/* Fill *error (NULL: nothing) with a code and a reason, all else empty; returns `code`. */
-int roma__error(roma_error *error, int code, roma_why why);
+/* Fill *error (NULL: nothing) with a code and a reason, all else empty; subject names a field,
+ * option, cgroup or feature (NULL: none). */
+void roma__error_fill(roma_error *error, int code, roma_why why, const char *subject);
 
-/* The same, naming a field, option, cgroup or feature. */
-int roma__error_subject(roma_error *error, int code, roma_why why, const char *subject);
+/* The same; both return `code`, inline, so that compilers see that a failure is one. */
+static inline int roma__error_subject(roma_error *error, int code, roma_why why,
+                                      const char *subject)
+{
+    roma__error_fill(error, code, why, subject);
+    return code;
+}
+
+static inline int roma__error(roma_error *error, int code, roma_why why)
+{
+    return roma__error_subject(error, code, why, NULL);
+}
 
 /* A system call failed with errno `cause`: CALL, or CALL_REFUSED for EPERM and ENOSYS. The code is
  * -cause. */

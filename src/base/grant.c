@@ -17,6 +17,12 @@ static void add_nodes(roma__text *line, const roma_nodes *nodes)
                        roma_nodes_text(nodes, list, sizeof list));
 }
 
+/* Made by roma_explain(): some step would work, and nothing was obtained. */
+static bool is_forecast(const roma_grant *grant)
+{
+    return grant->code == 0 && grant->bytes == 0;
+}
+
 static void add_step(roma__text *line, const roma_grant *grant, unsigned index)
 {
     const roma_step *step = &grant->steps[index];
@@ -29,7 +35,10 @@ static void add_step(roma__text *line, const roma_grant *grant, unsigned index)
     if (step->error.code != 0)
         roma__text_add(line, ": %s", roma_error_text(&step->error, sentence, sizeof sentence));
     else
-        roma__text_add(line, ": %s", grant->reused ? "gave it earlier" : "granted");
+        roma__text_add(line, ": %s",
+                       is_forecast(grant) ? "would work"
+                       : grant->reused    ? "gave it earlier"
+                                          : "granted");
 }
 
 static void add_outcome(roma__text *line, const roma_grant *grant)
@@ -43,9 +52,12 @@ static void add_outcome(roma__text *line, const roma_grant *grant)
                        roma_error_text(&error, sentence, sizeof sentence));
         return;
     }
-    roma__text_add(line, "obtained %s on %s pages, ",
-                   roma_size_text(grant->bytes, size, sizeof size),
-                   roma_page_kind_text(grant->pages, kind, sizeof kind));
+    roma_page_kind_text(grant->pages, kind, sizeof kind);
+    if (is_forecast(grant))
+        roma__text_add(line, "would be on %s pages, ", kind);
+    else
+        roma__text_add(line, "obtained %s on %s pages, ",
+                       roma_size_text(grant->bytes, size, sizeof size), kind);
     add_nodes(line, &grant->nodes);
     if (grant->populated)
         roma__text_add(line, ", populated");

@@ -15,19 +15,18 @@ static inline void roma__grant_clear(roma_grant *grant)
         memset(grant, 0, sizeof *grant);
 }
 
-/* Nothing was obtained after all: keep the steps, and tell why. NULL: nothing. Returns the error's
- * code. */
-static inline int roma__grant_fail(roma_grant *grant, const roma_error *error)
+/* Nothing was obtained after all: keep the steps, and tell why. NULL: nothing. Returns `code`. */
+static inline int roma__grant_fail(roma_grant *grant, int code, const roma_error *error)
 {
     if (grant != NULL) {
-        grant->code = error->code;
+        grant->code = code;
         grant->error = *error;
         grant->bytes = grant->page_bytes = 0;
         grant->pages = 0;
         grant->zeroed = grant->populated = grant->pinned = false;
         grant->nodes = roma_nodes_none();
     }
-    return error->code;
+    return code;
 }
 
 #ifdef __cplusplus

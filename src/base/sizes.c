@@ -22,7 +22,7 @@ static void put_size(roma__text *out, uint64_t size)
     roma__text_put_number(out, whole);
     if (rest != 0) {
         roma__text_put(out, ".");
-        /* Only the top ten bits of the rest count towards one digit; so 10 * rest cannot overflow. */
+        /* The top ten bits of the rest are enough for one digit, and ten times them fits. */
         roma__text_put_number(out, (rest >> (10 * (unit - 1))) * 10 / 1024);
     }
     roma__text_put(out, units[unit]);

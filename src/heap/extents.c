@@ -170,10 +170,10 @@ static void credit(struct roma__extents *extents, size_t bytes)
 
 static int refused_by_limit(roma_grant *grant, roma_error *error, size_t bytes)
 {
-    roma__error(error, -ENOMEM, ROMA_WHY_MANAGER_LIMIT);
+    int code = roma__error(error, -ENOMEM, ROMA_WHY_MANAGER_LIMIT);
     error->need = bytes;
     roma__grant_clear(grant);
-    return roma__grant_fail(grant, error);
+    return roma__grant_fail(grant, code, error);
 }
 
 static void return_extent(struct roma__extents *extents, unsigned step, roma_extent *extent,
@@ -208,18 +208,15 @@ static int obtain(struct roma__extents *extents, size_t bytes, size_t align, uns
         code = roma__ladder_walk(&extents->ladder, first, &ask, extent, step, grant, error);
         if (code < 0)
             break;
-        if (extent->bytes <= bytes || charge(extents, extent->bytes - bytes) == 0) {
-            if (extents->obtained != NULL)
-                extents->obtained(extents->owner);
+        if (extent->bytes <= bytes || charge(extents, extent->bytes - bytes) == 0)
             return 0;
-        }
         size_t got = extent->bytes;
         return_extent(extents, *step, extent, 0);
         code = roma__error(error, -ENOMEM, ROMA_WHY_MANAGER_LIMIT);
         error->need = got;
         if (grant != NULL) {
             grant->steps[*step].error = *error;
-            roma__grant_fail(grant, error);
+            roma__grant_fail(grant, code, error);
         }
     }
     credit(extents, bytes);
@@ -238,7 +235,7 @@ static int adopt(struct roma__extents *extents, roma_extent *extent, unsigned st
             record_free(record);
         return_extent(extents, step, extent, extent->bytes);
         roma__error(error, code, code == -ENOMEM ? ROMA_WHY_OUT_OF_MEMORY : ROMA_WHY_ADDRESS_SPACE);
-        return roma__grant_fail(grant, error);
+        return roma__grant_fail(grant, code, error);
     }
     record->extent = *extent;
     record->step = step;
@@ -410,8 +407,6 @@ int roma__extents_resize(struct roma__extents *extents, struct roma__extent_reco
     if (after < before && extents->released != NULL)
         extents->released(extents->owner, address + after, before - after);
     atomic_fetch_add_explicit(&extents->bytes, after - before, memory_order_relaxed);
-    if (after > before && extents->obtained != NULL)
-        extents->obtained(extents->owner);
     return 0;
 }
 

@@ -34,7 +34,6 @@ struct roma__extents {
     void *owner;
     int (*charge)(void *owner, size_t bytes);
     void (*credit)(void *owner, size_t bytes);
-    void (*obtained)(void *owner);
     void (*released)(void *owner, void *address, size_t bytes);
     struct roma__extent_record *shared, *owned;
     uint32_t empty_count; /* shared extents without a run */

@@ -46,7 +46,6 @@ int roma__heap_open(const roma__heap_options *options, roma__heap **opened, roma
     extents->owner = options->owner;
     extents->charge = options->charge;
     extents->credit = options->credit;
-    extents->obtained = options->obtained;
     extents->released = options->released;
     roma__text_copy(extents->label, sizeof extents->label, options->label);
     for (unsigned i = 0; i < ROMA__CLASS_COUNT; i++)
@@ -187,8 +186,8 @@ void roma__heap_drop_large(roma__heap *heap, struct roma__slab *slab)
 
 static int no_descriptor(roma_grant *grant, roma_error *error)
 {
-    roma__error(error, -ENOMEM, ROMA_WHY_OUT_OF_MEMORY);
-    return roma__grant_fail(grant, error);
+    int code = roma__error(error, -ENOMEM, ROMA_WHY_OUT_OF_MEMORY);
+    return roma__grant_fail(grant, code, error);
 }
 
 /* A new slab at the head of the class's partial list. Under the class's lock. */
@@ -369,9 +368,9 @@ int roma__heap_take(roma__heap *heap, const roma__take *take, roma__cell *cell, 
     size_t bytes;
     if (roma__align_up_overflows(roma__max(take->bytes, 1), take->align, &bytes) ||
         bytes > PTRDIFF_MAX - heap->own_bytes) {
-        roma__error(error, -EOVERFLOW, ROMA_WHY_ADDRESS_SPACE);
+        int code = roma__error(error, -EOVERFLOW, ROMA_WHY_ADDRESS_SPACE);
         roma__grant_clear(grant);
-        return roma__grant_fail(grant, error);
+        return roma__grant_fail(grant, code, error);
     }
     struct roma__slab *slab = NULL;
     uint32_t index = 0;
@@ -399,7 +398,7 @@ int roma__heap_take(roma__heap *heap, const roma__take *take, roma__cell *cell, 
         if (code < 0) {
             roma_check(roma__cell_drop(cell, ROMA__ANY_GENERATION) == 0);
             roma__cell_recycle(cell);
-            return roma__grant_fail(grant, error);
+            return roma__grant_fail(grant, code, error);
         }
         if (grant != NULL)
             grant->populated = true;

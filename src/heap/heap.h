@@ -32,8 +32,6 @@ typedef struct roma__heap_options {
      * (the manager's limit). Both may run under the heap's locks: they must not call the heap. */
     int (*charge)(void *owner, size_t bytes);
     void (*credit)(void *owner, size_t bytes);
-    /* Called when what was charged has been obtained; NULL: not called. Under locks as they are. */
-    void (*obtained)(void *owner);
     /* Called before an address range is given back to its provider, for tools that keep marks on
      * memory; NULL: not called. Under the heap's locks, too. */
     void (*released)(void *owner, void *address, size_t bytes);

@@ -21,8 +21,10 @@ static void *allocate_plain(roma_manager *manager, size_t bytes, size_t align, b
 {
     if (manager == NULL)
         return fail(-EINVAL);
-    if (bytes > ROMA__BYTES_MAX)
+    if (bytes > ROMA__BYTES_MAX) {
+        atomic_fetch_add_explicit(&manager->failures, 1, memory_order_relaxed);
         return fail(-EOVERFLOW);
+    }
     roma__heap *heap;
     roma__cell cell;
     roma_error error;
@@ -60,14 +62,13 @@ void *roma_alloc_aligned(roma_manager *manager, size_t bytes, size_t align)
 }
 
 /* The grant of a request that reached no ladder. */
-static int refuse(roma_grant *grant, const roma_error *error)
+static void refuse(roma_grant *grant, const roma_error *error)
 {
     if (grant != NULL) {
         memset(grant, 0, sizeof *grant);
         grant->code = error->code;
         grant->error = *error;
     }
-    return error->code;
 }
 
 static int allocate(roma_manager *manager, const roma_request *given, const roma__site *site,
@@ -80,13 +81,18 @@ static int allocate(roma_manager *manager, const roma_request *given, const roma
     if (manager == NULL || given == NULL) {
         roma__error_subject(&error, -EINVAL, ROMA_WHY_INVALID,
                             manager == NULL ? "manager" : "request");
-        return refuse(grant, &error);
+        refuse(grant, &error);
+        return -EINVAL;
     }
-    if (roma__request_read(&request, given, &error) < 0 ||
-        roma__wish_of(manager, &request, &wish, &error) < 0 ||
-        roma__heap_for(manager, &wish, &heap, &error) < 0) {
+    int code = roma__request_read(&request, given, &error);
+    if (code == 0)
+        code = roma__wish_of(manager, &request, &wish, &error);
+    if (code == 0)
+        code = roma__heap_for(manager, &wish, &heap, &error);
+    if (code != 0) {
         atomic_fetch_add_explicit(&manager->failures, 1, memory_order_relaxed);
-        return refuse(grant, &error);
+        refuse(grant, &error);
+        return code;
     }
     unsigned threads = request.populate_threads;
     roma__wanted wanted = {
@@ -106,7 +112,7 @@ void *roma_alloc_with(roma_manager *manager, const roma_request *request, roma_g
     const roma__site site = ROMA__SITE_HERE();
     roma__cell cell;
     int code = allocate(manager, request, &site, &cell, grant);
-    return code < 0 ? fail(code) : cell.address;
+    return code == 0 ? cell.address : fail(code);
 }
 
 /* ---- share and release ----------------------------------------------------------------------- */

@@ -76,7 +76,7 @@ int64_t roma_manager_check(roma_manager *manager)
         return -EINVAL;
     struct proof proof = {.manager = manager};
     uint64_t held_bytes = 0;
-    ROMA__EACH_HEAP(manager, route) {
+    ROMA__EACH_HEAP (manager, route) {
         proof.faults += roma__heap_check(route->heap, take_report, &proof);
         held_bytes += roma__heap_figures_of(route->heap).extents_bytes;
     }

@@ -27,7 +27,7 @@ int roma_explain(roma_manager *manager, const roma_request *given, roma_grant *g
         code = roma__wish_of(manager, &request, &wish, &error);
     if (code == 0)
         code = roma__ladder_for(manager, &wish, &ladder, &error);
-    if (code < 0) {
+    if (code != 0) {
         grant->code = code;
         grant->error = error;
         return code;
@@ -38,7 +38,8 @@ int roma_explain(roma_manager *manager, const roma_request *given, roma_grant *g
     ask.align = roma__max(request.align, ROMA__GRANULE_BYTES);
     ask.label = manager->name;
     ask.inherit = wish.inherit;
-    ask.populate_threads = request.populate_threads;
+    ask.populate_threads = request.populate_threads != 0 ? request.populate_threads
+                                                         : manager->defaults.populate_threads;
     roma__ladder_explain(&ladder, &ask, grant);
     return 0;
 }

@@ -21,7 +21,7 @@ static struct {
 static void hold_manager(roma_manager *manager)
 {
     pthread_mutex_lock(&manager->routes_lock);
-    ROMA__EACH_HEAP(manager, route) {
+    ROMA__EACH_HEAP (manager, route) {
         roma__heap_fork_hold(route->heap);
     }
     roma__notes_fork_hold(&manager->notes);
@@ -40,7 +40,7 @@ static void hold_all(void)
 static void free_manager(roma_manager *manager)
 {
     roma__notes_fork_free(&manager->notes);
-    ROMA__EACH_HEAP(manager, route) {
+    ROMA__EACH_HEAP (manager, route) {
         roma__heap_fork_free(route->heap);
     }
     pthread_mutex_unlock(&manager->routes_lock);
@@ -55,12 +55,13 @@ static void free_in_parent(void)
 }
 
 struct remaining {
-    uint64_t bytes, usable_bytes;
+    uint64_t count, bytes, usable_bytes;
 };
 
 static int add_remaining(void *context, const roma__cell *cell)
 {
     struct remaining *remaining = context;
+    remaining->count++;
     remaining->bytes += roma__length_of(cell);
     remaining->usable_bytes += roma__usable_of(cell);
     return 0;
@@ -73,21 +74,23 @@ static bool block_is_there(void *context, const roma__note *note)
     return roma__cell_find(note->address, &cell) == 0;
 }
 
-/* Forget what was not inherited, and make the figures say so. */
+/* Forget what was not inherited. The figures are counted afresh: a thread of the parent may have
+ * been between a block and its figures. */
 static void settle_in_child(roma_manager *manager)
 {
-    uint64_t lost = 0, held_bytes = 0;
-    ROMA__EACH_HEAP(manager, route) {
-        lost += roma__heap_fork_child(route->heap);
+    uint64_t held_bytes = 0;
+    ROMA__EACH_HEAP (manager, route) {
+        (void)roma__heap_fork_child(route->heap);
         held_bytes += roma__heap_figures_of(route->heap).extents_bytes;
     }
     atomic_store_explicit(&manager->held_bytes, held_bytes, memory_order_relaxed);
-    if (lost == 0)
-        return;
-    struct remaining remaining = {0, 0};
+    struct remaining remaining = {0, 0, 0};
     (void)roma__cells_each(manager, add_remaining, &remaining);
     roma__notes_filter(&manager->notes, block_is_there, NULL);
-    atomic_fetch_add_explicit(&manager->releases, lost, memory_order_relaxed);
+    uint64_t begun = atomic_load_explicit(&manager->allocations, memory_order_relaxed);
+    if (begun < remaining.count)
+        atomic_store_explicit(&manager->allocations, begun = remaining.count, memory_order_relaxed);
+    atomic_store_explicit(&manager->releases, begun - remaining.count, memory_order_relaxed);
     atomic_store_explicit(&manager->block_bytes, remaining.bytes, memory_order_relaxed);
     atomic_store_explicit(&manager->block_usable_bytes, remaining.usable_bytes,
                           memory_order_relaxed);

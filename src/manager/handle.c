@@ -11,7 +11,8 @@ static int find(roma_block block, roma__cell *cell)
 {
     if (block.address == NULL)
         return -EINVAL;
-    if (roma__block_at(block.address, cell) < 0 || cell->generation != block.generation)
+    if (roma__cell_find(block.address, cell) < 0 || cell->count == 0 ||
+        cell->generation != block.generation)
         return -ESTALE;
     return 0;
 }
@@ -64,16 +65,14 @@ int roma_block_try_retain(roma_block block)
     int code = find(block, &cell);
     if (code < 0)
         return code;
-    /* What was found may end meanwhile. The retain succeeds only in the handle's own life, and from
-     * then on the reference keeps that life: only now can its flags be trusted. */
-    int count = roma__life_retain(&cell, &site);
-    if (count < 0)
-        return count;
+    /* Flags are fixed for a life: where the life is still the handle's after they were read, they
+     * are that life's. No reference is taken of a block that is not weak: its owner may be about to
+     * resize it in place. */
+    unsigned flags = cell.flags;
     code = find(block, &cell);
-    if (code == 0 && (cell.flags & ROMA__CELL_WEAK) != 0)
-        return count;
-    code = roma__life_drop(&cell, &site);
-    return code < 0 ? code : -EINVAL;
+    if (code < 0)
+        return code;
+    return (flags & ROMA__CELL_WEAK) == 0 ? -EINVAL : roma__life_retain(&cell, &site);
 }
 
 int roma_block_release(roma_block *block)

@@ -37,7 +37,7 @@ const roma__route *roma__route_heap(const roma__route *route)
 
 static roma__heap *heap_with(roma_manager *manager, const roma__ladder *ladder, bool inherit)
 {
-    ROMA__EACH_HEAP(manager, route) {
+    ROMA__EACH_HEAP (manager, route) {
         const roma__ladder *other = roma__heap_ladder(route->heap);
         if (route->wish.inherit == inherit && other->strict == ladder->strict &&
             roma__ladder_equal(other, ladder))

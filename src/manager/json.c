@@ -18,10 +18,10 @@ static void flush(roma__json *json)
     size_t done = 0;
     while (json->code == 0 && done < json->used) {
         ssize_t written = roma__sys->write(json->fd, json->buffer + done, json->used - done);
-        if (written >= 0)
+        if (written > 0)
             done += (size_t)written;
-        else if (errno != EINTR)
-            json->code = -errno;
+        else if (written == 0 || errno != EINTR)
+            json->code = written == 0 ? -EIO : -errno;
     }
     json->used = 0;
 }

@@ -12,7 +12,7 @@ int roma__cells_each(roma_manager *manager, int (*visit)(void *context, const ro
                      void *context)
 {
     int code = 0;
-    ROMA__EACH_HEAP(manager, route) {
+    ROMA__EACH_HEAP (manager, route) {
         if (code == 0)
             code = roma__heap_each(route->heap, visit, context);
     }

@@ -11,6 +11,7 @@
  * asked for less the tail. */
 #include "manager/manager.h"
 
+#include "base/bits.h"
 #include "base/error.h"
 #include "base/text.h"
 #include "heap/classes.h"
@@ -52,7 +53,12 @@ int roma__block_at(const void *address, roma__cell *cell)
     int code = roma__cell_find(address, cell);
     if (code == 0)
         return cell->count > 0 ? 0 : -ESTALE;
-    return code == -ESTALE ? -ESTALE : -EINVAL;
+    /* Where cells stood once a block may have started, unless no block ever starts at such an
+     * address or a live one reaches over it by now. */
+    enum { LEAST_ALIGN = 16 };
+    bool was_one = code == -ESTALE && roma__is_aligned((uintptr_t)address, LEAST_ALIGN) &&
+                   roma__cell_around(address, cell) < 0;
+    return was_one ? -ESTALE : -EINVAL;
 }
 
 /* ---- figures --------------------------------------------------------------------------------- */
@@ -72,8 +78,8 @@ void roma__figures_begin(roma_manager *manager, const roma__cell *cell)
     atomic_fetch_add_explicit(&manager->allocations, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&manager->block_usable_bytes, roma__usable_of(cell),
                               memory_order_relaxed);
-    uint64_t before =
-        atomic_fetch_add_explicit(&manager->block_bytes, length, memory_order_relaxed);
+    uint64_t before = atomic_fetch_add_explicit(&manager->block_bytes, length,
+                                                memory_order_relaxed);
     raise_block_peak(manager, before + length);
 }
 
@@ -111,8 +117,8 @@ static bool looks_at_bytes(const roma_manager *manager)
 }
 
 /* A cell, and when the limit refuses it, a second try after what no block needs was given back. */
-static int take(roma_manager *manager, roma__heap *heap, const roma__take *asked,
-                roma__cell *cell, roma_grant *grant, roma_error *error)
+static int take(roma_manager *manager, roma__heap *heap, const roma__take *asked, roma__cell *cell,
+                roma_grant *grant, roma_error *error)
 {
     int code = roma__heap_take(heap, asked, cell, grant, error);
     if (code < 0 && error->why == ROMA_WHY_MANAGER_LIMIT && roma__manager_trim(manager, 0) > 0)
@@ -136,8 +142,7 @@ static void check_former(roma_manager *manager, const roma__note *former, const 
 {
     if (!is_same_cell(former, cell) || former->filled_bytes == 0)
         return;
-    size_t index =
-        roma__pattern_check(cell->address, former->filled_bytes, ROMA__PATTERN_FREED);
+    size_t index = roma__pattern_check(cell->address, former->filled_bytes, ROMA__PATTERN_FREED);
     if (index < former->filled_bytes)
         roma__misuse_written(manager, former, index);
 }
@@ -229,8 +234,7 @@ static int begin(roma_manager *manager, roma__heap *heap, const roma__wanted *wa
 }
 
 int roma__life_begin(roma_manager *manager, roma__heap *heap, const roma__wanted *wanted,
-                     const roma__site *site, roma__cell *cell, roma_grant *grant,
-                     roma_error *error)
+                     const roma__site *site, roma__cell *cell, roma_grant *grant, roma_error *error)
 {
     int code = begin(manager, heap, wanted, site, cell, grant, error);
     if (code < 0) {
@@ -240,7 +244,7 @@ int roma__life_begin(roma_manager *manager, roma__heap *heap, const roma__wanted
         if (grant != NULL)
             grant->bytes = roma__usable_of(cell);
     }
-    roma__threshold_tell(manager);
+    roma__limit_settle(manager);
     return code;
 }
 

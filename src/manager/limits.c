@@ -1,10 +1,13 @@
 /* limits.c - how much memory a manager holds: the limit, the threshold, and giving back.
  *
  * Held memory is what providers gave, in blocks or not. The heaps charge before they obtain and
- * credit after they gave back, each under locks of its own, so one atomic sum is the only meeting
- * place. A charge that crosses the threshold leaves a mark; the thread that next comes out of all
- * locks takes the mark and calls the program's function. One crossing makes one mark, and only a
- * fall below the threshold makes another crossing possible. */
+ * credit after they gave back, or when nothing was to be had, each under locks of its own, so one
+ * atomic sum is the only meeting place.
+ *
+ * A charge that crosses the threshold leaves a mark, a credit that crosses it back wipes it off: an
+ * attempt that fails is no rise. The thread that next comes out of all locks takes the mark and
+ * calls the program's function. So one crossing is told once, and only a fall makes another one
+ * possible. The peak is taken there too; an attempt under way on another thread may be in it. */
 #include "manager/manager.h"
 
 #include <errno.h>
@@ -27,7 +30,6 @@ int roma__limit_charge(void *owner, size_t bytes)
             return -ENOMEM;
     } while (!atomic_compare_exchange_weak_explicit(&manager->held_bytes, &held, held + bytes,
                                                     memory_order_relaxed, memory_order_relaxed));
-    raise_peak(&manager->held_peak_bytes, held + bytes);
     uint64_t threshold = manager->threshold_bytes;
     if (threshold > 0 && held <= threshold && held + bytes > threshold)
         atomic_store_explicit(&manager->has_risen, true, memory_order_relaxed);
@@ -37,7 +39,10 @@ int roma__limit_charge(void *owner, size_t bytes)
 void roma__limit_credit(void *owner, size_t bytes)
 {
     roma_manager *manager = owner;
-    atomic_fetch_sub_explicit(&manager->held_bytes, bytes, memory_order_relaxed);
+    uint64_t held = atomic_fetch_sub_explicit(&manager->held_bytes, bytes, memory_order_relaxed);
+    uint64_t threshold = manager->threshold_bytes;
+    if (threshold > 0 && held > threshold && held - bytes <= threshold)
+        atomic_store_explicit(&manager->has_risen, false, memory_order_relaxed);
 }
 
 void roma__limit_explain(const roma_manager *manager, roma_error *error)
@@ -47,19 +52,20 @@ void roma__limit_explain(const roma_manager *manager, roma_error *error)
     error->have = held < error->total ? error->total - held : 0;
 }
 
-void roma__threshold_tell(roma_manager *manager)
+void roma__limit_settle(roma_manager *manager)
 {
+    uint64_t held = atomic_load_explicit(&manager->held_bytes, memory_order_relaxed);
+    raise_peak(&manager->held_peak_bytes, held);
     if (!atomic_load_explicit(&manager->has_risen, memory_order_relaxed) ||
         !atomic_exchange_explicit(&manager->has_risen, false, memory_order_relaxed))
         return;
-    uint64_t held = atomic_load_explicit(&manager->held_bytes, memory_order_relaxed);
     manager->on_threshold(manager->threshold_context, manager, held);
 }
 
 size_t roma__manager_trim(roma_manager *manager, size_t keep_bytes)
 {
     size_t given = 0;
-    ROMA__EACH_HEAP(manager, route) {
+    ROMA__EACH_HEAP (manager, route) {
         uint64_t all = atomic_load_explicit(&manager->held_bytes, memory_order_relaxed);
         uint64_t here = roma__heap_figures_of(route->heap).extents_bytes;
         uint64_t elsewhere = all > here ? all - here : 0;

@@ -90,18 +90,21 @@ static struct survey survey_of(roma_manager *manager)
     return survey;
 }
 
-/* Valgrind's list of blocks loses those that are about to vanish. */
-static int tell_tools(void *context, const roma__cell *cell)
+/* What a release would have done: guards are checked, and Valgrind's list of blocks loses those
+ * that are about to vanish. */
+static int take_leave(void *context, const roma__cell *cell)
 {
-    (void)context;
-    roma__tools_end(cell->address, cell->usable);
+    const roma_manager *manager = context;
+    (void)roma__guard_check(cell, NULL);
+    if (manager->under_tool)
+        roma__tools_end(cell->address, cell->usable);
     return 0;
 }
 
 static void forget_blocks(roma_manager *manager)
 {
-    if (manager->under_tool)
-        (void)roma__cells_each(manager, tell_tools, NULL);
+    if (manager->under_tool || (manager->debug & ROMA_DEBUG_GUARDS) != 0)
+        (void)roma__cells_each(manager, take_leave, manager);
     roma__notes_clear(&manager->notes);
 }
 
@@ -113,10 +116,11 @@ int64_t roma_manager_clear(roma_manager *manager)
         return -EBUSY;
     forget_blocks(manager);
     uint64_t freed = 0;
-    ROMA__EACH_HEAP(manager, route) {
+    ROMA__EACH_HEAP (manager, route) {
         freed += roma__heap_clear(route->heap);
     }
-    atomic_fetch_add_explicit(&manager->releases, freed, memory_order_relaxed);
+    /* No block is live now, whatever threads were about that a child of fork() does not have. */
+    atomic_store_explicit(&manager->releases, manager->allocations, memory_order_relaxed);
     atomic_store_explicit(&manager->block_bytes, 0, memory_order_relaxed);
     atomic_store_explicit(&manager->block_usable_bytes, 0, memory_order_relaxed);
     return (int64_t)freed;
@@ -126,9 +130,9 @@ int64_t roma_manager_clear(roma_manager *manager)
 
 static void unmake(roma_manager *manager)
 {
+    roma__managers_remove(manager); /* first: fork() holds and frees the locks of those listed */
     forget_blocks(manager);
     (void)roma__heaps_close(manager);
-    roma__managers_remove(manager);
     for (size_t i = 0; i < manager->providers_count; i++)
         roma__provider_drop(manager->providers[i]);
     roma__notes_close(&manager->notes);

@@ -1,7 +1,7 @@
 /* manager.h - a manager's inside, and what the files of this folder do for each other.
  *
  *   options.c  reading structs of other versions     life.c    a block's life
- *   request.c  a request becomes a wish              block.c   blocks by pointer, batch.c many
+ *   request.c  a request becomes a wish              block.c   blocks by pointer
  *   heaps.c    a wish becomes a heap                 handle.c  blocks by handle
  *   limits.c   the limit and the threshold           resize.c  another length
  *   misuse.c   telling of misuse, leaks.c of leaks   fork.c    all managers over fork()
@@ -133,8 +133,9 @@ void roma__limit_credit(void *owner, size_t bytes);
 /* Complete the error of a refused charge. */
 void roma__limit_explain(const roma_manager *manager, roma_error *error);
 
-/* Call on_threshold if memory has risen past it. With no lock held. */
-void roma__threshold_tell(roma_manager *manager);
+/* After what may have obtained memory, with no lock held: note the peak, and call on_threshold if
+ * memory has risen past it. */
+void roma__limit_settle(roma_manager *manager);
 
 /* Give back what no block needs, but for keep_bytes in all. Returns bytes. */
 size_t roma__manager_trim(roma_manager *manager, size_t keep_bytes);
@@ -188,8 +189,8 @@ int roma__resize(roma__cell *cell, size_t bytes, unsigned flags, const roma__sit
 
 /* ---- misuse.c -------------------------------------------------------------------------------- */
 
-/* Giving up a reference of `address` failed with `code`; *cell as roma__block_at() left it. */
-void roma__misuse_release(const void *address, int code, const roma__cell *cell,
+/* Giving up a reference of `address` failed with `code`; *found as roma__block_at() left it. */
+void roma__misuse_release(const void *address, int code, const roma__cell *found,
                           const roma__site *site);
 void roma__misuse_size(const roma__cell *cell, size_t given_bytes, const roma__site *site);
 /* Guard byte `index` behind the block in `cell` was overwritten. site may be NULL. */

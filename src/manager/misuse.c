@@ -72,28 +72,37 @@ static void add_history_of(roma__text *text, roma_manager *manager, const void *
         add_history(text, &note);
 }
 
+/* The block that a bad address is inside of, if any. */
+static bool is_inside(const void *address, const roma__cell *found, roma__cell *cell)
+{
+    *cell = *found;
+    return cell->slab != NULL || roma__cell_around(address, cell) == 0;
+}
+
 /* ---- the sentences --------------------------------------------------------------------------- */
 
-void roma__misuse_release(const void *address, int code, const roma__cell *cell,
+void roma__misuse_release(const void *address, int code, const roma__cell *found,
                           const roma__site *site)
 {
     char sentence[SENTENCE_BYTES];
     roma__text text = roma__text_in(sentence, sizeof sentence);
-    roma_manager *manager = cell->slab != NULL ? cell->owner : NULL;
+    roma_manager *manager = found->slab != NULL ? found->owner : NULL;
     roma_misuse_kind kind = ROMA_MISUSE_FOREIGN;
+    roma__cell cell;
     if (code == -ESTALE) {
         kind = ROMA_MISUSE_DOUBLE_FREE;
         roma__text_add(&text, "double free of %p", address);
         add_here(&text, site);
         add_history_of(&text, manager, address);
-    } else if (manager != NULL) {
+    } else if (is_inside(address, found, &cell)) {
         kind = ROMA_MISUSE_INTERIOR;
+        manager = cell.owner;
         roma__text_add(&text, "free of %p", address);
         add_here(&text, site);
         roma__text_add(&text, ", which is %zu bytes inside the %s at %p",
-                       (size_t)((const char *)address - (const char *)cell->address),
-                       cell->count > 0 ? "block" : "free block", cell->address);
-        add_history_of(&text, manager, cell->address);
+                       (size_t)((const char *)address - (const char *)cell.address),
+                       cell.count > 0 ? "block" : "free block", cell.address);
+        add_history_of(&text, manager, cell.address);
     } else {
         roma__text_add(&text, "free of %p", address);
         add_here(&text, site);
@@ -118,8 +127,9 @@ void roma__misuse_overrun(const roma__cell *cell, size_t index, const roma__site
 {
     char sentence[SENTENCE_BYTES];
     roma__text text = roma__text_in(sentence, sizeof sentence);
-    roma__text_add(&text, "overrun of the block of %zu bytes at %p: byte %zu behind its end was "
-                          "overwritten, found",
+    roma__text_add(&text,
+                   "overrun of the block of %zu bytes at %p: byte %zu behind its end was "
+                   "overwritten, found",
                    roma__length_of(cell), cell->address, index);
     if (site != NULL)
         add_here(&text, site);

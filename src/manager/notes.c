@@ -228,8 +228,7 @@ void roma__note_end(roma__notes *notes, const roma__cell *cell, const roma__site
         note->usable = cell->usable;
         note->filled_bytes = filled_bytes;
         /* The drop has moved it on; the next life starts with it. */
-        note->generation =
-            roma__word_generation(roma__word_make(cell->generation + 1, 0));
+        note->generation = roma__word_generation(roma__word_make(cell->generation + 1, 0));
     }
     pthread_mutex_unlock(&notes->lock);
 }

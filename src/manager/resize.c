@@ -49,7 +49,7 @@ static int in_place(roma_manager *manager, roma__cell *cell, size_t bytes, bool 
         roma__notes_forget_range(&manager->notes, more, cell->usable - whole);
     }
     dress(manager, cell, before, bytes, zero);
-    roma__tools_resize(cell->address, before, bytes, cell->usable);
+    roma__tools_resize(cell->address, before, bytes, cell->usable, zero);
     roma__figures_resize(manager, before, usable, cell);
     return 0;
 }
@@ -95,6 +95,17 @@ static int copied(roma_manager *manager, roma__cell *cell, size_t bytes, bool ze
     return 0;
 }
 
+/* Would a block of this length be as well off in its cell as in one of its own: aligned as every
+ * block of that length is, and at least half of the cell in use? A growth may take what is there.
+ * */
+static bool suits(const roma_manager *manager, const roma__cell *cell, size_t bytes)
+{
+    size_t needed = bytes + roma__tail_bytes(manager, cell->heap);
+    if (!roma__is_aligned((uintptr_t)cell->address, roma__natural_align(manager, bytes)))
+        return false;
+    return needed >= cell->bytes || needed >= roma__cell_shrunk(cell, needed) / 2;
+}
+
 int roma__resize(roma__cell *cell, size_t bytes, unsigned flags, const roma__site *site)
 {
     roma_manager *manager = cell->owner;
@@ -110,15 +121,22 @@ int roma__resize(roma__cell *cell, size_t bytes, unsigned flags, const roma__sit
         return -EOVERFLOW;
     if (bytes == before && !is_shared)
         return 0;
-    if (!is_shared && (!is_weak || bytes > before))
-        code = in_place(manager, cell, bytes, zero, site);
-    if (code < 0 && !must_stay && !is_shared && !is_weak && !manager->under_tool)
-        code = moved(manager, cell, bytes, zero);
+    bool may_stay = !is_shared && (!is_weak || bytes > before);
+    bool may_move = !must_stay && !is_shared && !is_weak && bytes > before && !manager->under_tool;
+    bool again = manager->limit_bytes > 0 && bytes > before;
+    do { /* twice at most: a limit may be met once what no block needs was given back */
+        if (may_stay && (must_stay || suits(manager, cell, bytes)))
+            code = in_place(manager, cell, bytes, zero, site);
+        if (code < 0 && may_move)
+            code = moved(manager, cell, bytes, zero);
+    } while (code == -ENOMEM && again && (again = false, roma__manager_trim(manager, 0) > 0));
     if (code < 0 && !must_stay)
         code = copied(manager, cell, bytes, zero, site);
+    if (code == -ENOMEM && bytes < before && may_stay) /* want of memory fails no shrink */
+        code = in_place(manager, cell, bytes, zero, site);
     if (code < 0 && must_stay) /* a copy that fails is counted where it begins */
         atomic_fetch_add_explicit(&manager->failures, 1, memory_order_relaxed);
-    roma__threshold_tell(manager);
+    roma__limit_settle(manager);
     return code;
 }
 

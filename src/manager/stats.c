@@ -40,7 +40,7 @@ int roma_manager_stats(roma_manager *manager, roma_visit visit, void *context)
         return -EINVAL;
     struct walk walk = {visit, context, 0};
     uint64_t extents = 0, metadata_bytes = sizeof *manager + roma__notes_bytes(&manager->notes);
-    ROMA__EACH_HEAP(manager, route) {
+    ROMA__EACH_HEAP (manager, route) {
         roma__heap_figures figures = roma__heap_figures_of(route->heap);
         extents += figures.extents_live;
         metadata_bytes += figures.metadata_bytes;

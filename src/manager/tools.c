@@ -94,7 +94,8 @@ void roma__tools_end(const void *address, size_t usable)
     roma__tools_shut(address, usable);
 }
 
-void roma__tools_resize(const void *address, size_t before, size_t bytes, size_t usable)
+void roma__tools_resize(const void *address, size_t before, size_t bytes, size_t usable,
+                        bool is_zeroed)
 {
     if (!roma__tools_present())
         return;
@@ -106,6 +107,7 @@ void roma__tools_resize(const void *address, size_t before, size_t bytes, size_t
         VALGRIND_FREELIKE_BLOCK(address, 0);
         VALGRIND_MALLOCLIKE_BLOCK(address, 0, 0, false);
     }
-    (void)before;
+    if (is_zeroed && bytes > before)
+        roma__tools_open((const char *)address + before, bytes - before);
     roma__tools_shut((const char *)address + bytes, usable - bytes);
 }

@@ -20,8 +20,9 @@ bool roma__tools_present(void);
 void roma__tools_begin(const void *address, size_t bytes, size_t usable, bool is_zeroed);
 /* The block ends; the whole cell is shut. */
 void roma__tools_end(const void *address, size_t usable);
-/* The block has another length; its cell may have, too. */
-void roma__tools_resize(const void *address, size_t before, size_t bytes, size_t usable);
+/* The block has another length, its cell perhaps, too; is_zeroed: what is new is defined. */
+void roma__tools_resize(const void *address, size_t before, size_t bytes, size_t usable,
+                        bool is_zeroed);
 
 /* roma looks at shut bytes; and is done. */
 void roma__tools_open(const void *address, size_t bytes);

@@ -210,7 +210,7 @@ int roma__ladder_walk(const roma__ladder *ladder, unsigned first, const roma_ext
     }
     if (grant != NULL && code == 0)
         note_extent(extent, grant);
-    return code < 0 ? roma__grant_fail(grant, error) : 0;
+    return code < 0 ? roma__grant_fail(grant, code, error) : 0;
 }
 
 void roma__ladder_explain(const roma__ladder *ladder, const roma_extent_request *ask,

@@ -1,5 +1,5 @@
-/* read.c - readers of small kernel files; see read.h. Each opens, reads and closes: kernel files are
- * made at the first read, so nothing is kept open. Interrupted reads are repeated. */
+/* read.c - readers of small kernel files; see read.h. Each opens, reads and closes: kernel files
+ * are made at the first read, so nothing is kept open. Interrupted reads are repeated. */
 #include "sys/read.h"
 
 #include "sys/sys.h"

@@ -98,9 +98,9 @@ TEST_CASE("a process is found in a mount of part of the hierarchy, or known not 
         {"/a/b", "/", {"/a/b", "/a", ""}},
         {"/a/b", "/a", {"/b", ""}},
         {"/a/b", "/a/b", {""}},
-        {"/ab", "/a", {}},            /* a name that only starts the same */
-        {"/x", "/a", {}},             /* mounted elsewhere                */
-        {"/", "/..", {""}},           /* namespace below the mount's root */
+        {"/ab", "/a", {}},  /* a name that only starts the same */
+        {"/x", "/a", {}},   /* mounted elsewhere                */
+        {"/", "/..", {""}}, /* namespace below the mount's root */
         {"/a", "/../..", {""}},
         {"/../b", "/..", {"/b", ""}}, /* moved out of its namespace       */
         {"/../b", "/", {}},
@@ -178,6 +178,6 @@ TEST_CASE("a long cgroup path keeps its end, and a visitor may stop the walk")
     const auto limits = limits_of(at.root());
     REQUIRE(limits.size() == 1);
     CHECK(std::string(limits[0].cgroup) == path.substr(path.size() - 255));
-    CHECK(roma__cgroup_limits(at.root(), sizes, 3,
-                              [](void *, const roma__limit *) { return -7; }, nullptr) == -7);
+    CHECK(roma__cgroup_limits(
+              at.root(), sizes, 3, [](void *, const roma__limit *) { return -7; }, nullptr) == -7);
 }

@@ -172,17 +172,18 @@ TEST_CASE("a grant prints a line a step and a line with what was obtained")
     first.error.pages = ROMA_PAGES_2M;
     std::strcpy(grant.steps[1].provider, "anonymous");
     grant.steps[1].pages = grant.pages;
-    CHECK(printed([&](FILE *stream) { return roma_grant_print(stream, &grant); }) ==
-          "step 1: anonymous, 2 MiB hugetlb pages, node 0, strict: there are no 2 MiB hugetlb pages "
-          "here; `roma topo` lists the kinds of this machine\n"
-          "step 2: anonymous, 2 MiB transparent huge pages, any node: granted\n"
-          "obtained 4 MiB on 2 MiB transparent huge pages, node 0, populated, zeroed\n");
+    CHECK(
+        printed([&](FILE *stream) { return roma_grant_print(stream, &grant); }) ==
+        "step 1: anonymous, 2 MiB hugetlb pages, node 0, strict: there are no 2 MiB hugetlb pages "
+        "here; `roma topo` lists the kinds of this machine\n"
+        "step 2: anonymous, 2 MiB transparent huge pages, any node: granted\n"
+        "obtained 4 MiB on 2 MiB transparent huge pages, node 0, populated, zeroed\n");
 
     grant.code = -EOPNOTSUPP;
     grant.error = first.error;
     grant.steps_count = 1;
-    const std::string text =
-        printed([&](FILE *stream) { return roma_grant_print(stream, &grant); });
+    const std::string text = printed(
+        [&](FILE *stream) { return roma_grant_print(stream, &grant); });
     CHECK(text.find("\nnothing obtained: there are no 2 MiB hugetlb pages here") !=
           std::string::npos);
     CHECK(roma_grant_print(nullptr, &grant) == -EINVAL);

@@ -89,7 +89,8 @@ TEST_CASE("hugetlb pre-flight: what others have reserved is not free, surplus is
 
 TEST_CASE("hugetlb pre-flight: per node, bounded by the machine's free pages")
 {
-    machine here(fixture("two-nodes")); /* free 8 and 500 of 512 each; 6 reserved; no surplus left */
+    /* Free 8 and 500 of 512 each; 6 reserved; no surplus left. */
+    machine here(fixture("two-nodes"));
     roma_error error;
     CHECK(hugetlb_ready(two_mib, 8, "0", &error) == 0);
     CHECK(hugetlb_ready(two_mib, 9, "0", &error) == -ENOMEM);
@@ -168,11 +169,14 @@ TEST_CASE("memory pre-flight: headroom of the named nodes, without what zones ke
     CHECK(memory_ready(have + 1, "0-1", &error) == 0);
     CHECK(memory_ready(UINT64_MAX, "0-1", &error) == -ENOMEM);
     CHECK(error.node == -1);
-    CHECK(memory_ready(UINT64_MAX, "", &error) == 0); /* no node named, no limit: no check */
+    CHECK(memory_ready(1, "", &error) == 0); /* no node named: the whole machine's memory */
+    CHECK(memory_ready(UINT64_MAX, "", &error) == -ENOMEM);
+    CHECK(error.why == ROMA_WHY_NODE_FULL);
+    CHECK(error.node == -1);
     CHECK(memory_ready(1, "7", &error) == -ENOMEM);
 }
 
-TEST_CASE("memory pre-flight: a node without memory is full, a kernel without NUMA tells as a whole")
+TEST_CASE("memory pre-flight: a node without memory is full; without NUMA the machine tells")
 {
     roma_error error;
     {
@@ -312,14 +316,10 @@ TEST_CASE("checks that cannot read fail with the call, not with a wrong answer")
     REQUIRE(roma_topology_get() != nullptr);
     const auto each = [](roma_error *error, int which) {
         switch (which) {
-        case 0:
-            return hugetlb_ready(two_mib, 1, "0", error);
-        case 1:
-            return memory_ready(mib, "0", error);
-        case 2:
-            return usable("0", true, error);
-        default:
-            return roma__machine_thp_ready(ROMA_PAGES_THP, error);
+        case 0: return hugetlb_ready(two_mib, 1, "0", error);
+        case 1: return memory_ready(mib, "0", error);
+        case 2: return usable("0", true, error);
+        default: return roma__machine_thp_ready(ROMA_PAGES_THP, error);
         }
     };
     for (int which = 0; which < 4; which++) {

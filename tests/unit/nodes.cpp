@@ -53,11 +53,24 @@ TEST_CASE("text that is no node list is refused and leaves the set alone")
         const char *text;
         int code;
     } cases[] = {
-        {",", -EINVAL},      {"0,", -EINVAL},       {",0", -EINVAL},   {"-1", -EINVAL},
-        {"1-", -EINVAL},     {"3-1", -EINVAL},      {"0 1", -EINVAL},  {" 0", -EINVAL},
-        {"0\n", -EINVAL},    {"0-3:1/2", -EINVAL},  {"all", -EINVAL},  {"+1", -EINVAL},
-        {"0--2", -EINVAL},   {"0x1", -EINVAL},      {"1024", -ERANGE}, {"0-1024", -ERANGE},
-        {"1024,x", -EINVAL}, {"99999999999999999999", -ERANGE},
+        {",", -EINVAL},
+        {"0,", -EINVAL},
+        {",0", -EINVAL},
+        {"-1", -EINVAL},
+        {"1-", -EINVAL},
+        {"3-1", -EINVAL},
+        {"0 1", -EINVAL},
+        {" 0", -EINVAL},
+        {"0\n", -EINVAL},
+        {"0-3:1/2", -EINVAL},
+        {"all", -EINVAL},
+        {"+1", -EINVAL},
+        {"0--2", -EINVAL},
+        {"0x1", -EINVAL},
+        {"1024", -ERANGE},
+        {"0-1024", -ERANGE},
+        {"1024,x", -EINVAL},
+        {"99999999999999999999", -ERANGE},
         {"99999999999999999999-0", -EINVAL},
     };
     for (const auto &c : cases) {

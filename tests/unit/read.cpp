@@ -40,7 +40,10 @@ int add_name(void *names, const char *name)
     return 0;
 }
 
-int stop_at_once(void *, const char *) { return 7; }
+int stop_at_once(void *, const char *)
+{
+    return 7;
+}
 
 } // namespace
 
@@ -193,8 +196,10 @@ TEST_CASE("a folder's names are visited without the two of the folder itself")
     CHECK(names == expected);
     CHECK(roma__folder_each(at.root(), "/folder", stop_at_once, nullptr) == 7);
     CHECK(roma__folder_each(at.root(), "/none", add_name, &names) == -ENOENT);
-    CHECK(roma__folder_each(at.root(), "/folder/" "name-of-some-length-1000", add_name, &names) ==
-          -ENOTDIR);
+    CHECK(roma__folder_each(at.root(),
+                            "/folder/"
+                            "name-of-some-length-1000",
+                            add_name, &names) == -ENOTDIR);
 }
 
 TEST_CASE("page pool sizes come from folder names, the largest first, odd names left out")

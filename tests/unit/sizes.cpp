@@ -165,10 +165,28 @@ TEST_CASE("lists of page kinds are read in order, each kind once")
 
 TEST_CASE("text that is no list of page kinds is refused and leaves the result alone")
 {
-    const char *cases[] = {"",        ",",        "base,",  ",base",    "base,,thp", "Base",
-                           "bases",   "thp:",     "thp:0",  "thp:3K",   "3M",        "0",
-                           "1",       "thp:1",    "-2M",    "2M ",      " 2M",       "2M;1G",
-                           "hugetlb:", "thp:thp", "1G 2M",  "16777216T",
+    const char *cases[] = {"",
+                           ",",
+                           "base,",
+                           ",base",
+                           "base,,thp",
+                           "Base",
+                           "bases",
+                           "thp:",
+                           "thp:0",
+                           "thp:3K",
+                           "3M",
+                           "0",
+                           "1",
+                           "thp:1",
+                           "-2M",
+                           "2M ",
+                           " 2M",
+                           "2M;1G",
+                           "hugetlb:",
+                           "thp:thp",
+                           "1G 2M",
+                           "16777216T",
                            "2,4,8,16,32,64,128,256,512"};
     for (const char *text : cases) {
         roma_pages pages = 77;

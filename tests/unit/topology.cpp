@@ -81,11 +81,13 @@ TEST_CASE("topology of one node")
     CHECK(node.free_bytes == UINT64_C(4269) << 20);
     CHECK(std::string(node.cpus) == "0-1");
     /* 8 KiB has no `enabled`: such pages are for shared memory only. */
-    CHECK(kinds_of(topology.get()) ==
-          "1 GiB hugetlb; 2 MiB hugetlb; 2 MiB transparent huge; 1 MiB transparent huge (off); "
-          "512 KiB transparent huge (off); 256 KiB transparent huge (off); 128 KiB transparent huge "
-          "(off); 64 KiB transparent huge (off); 32 KiB transparent huge (off); 16 KiB transparent "
-          "huge (off); " + base_kind);
+    CHECK(
+        kinds_of(topology.get()) ==
+        "1 GiB hugetlb; 2 MiB hugetlb; 2 MiB transparent huge; 1 MiB transparent huge (off); "
+        "512 KiB transparent huge (off); 256 KiB transparent huge (off); 128 KiB transparent huge "
+        "(off); 64 KiB transparent huge (off); 32 KiB transparent huge (off); 16 KiB transparent "
+        "huge (off); " +
+            base_kind);
     roma_system_info system;
     roma_topology_system(topology.get(), &system);
     CHECK(std::string(system.kernel) == "6.18.44");
@@ -187,7 +189,8 @@ TEST_CASE("topology with two page pools; transparent sizes follow or override th
 {
     const auto topology = read(fixture("pools-2m-1g"));
     CHECK(kinds_of(topology.get()) == "1 GiB hugetlb; 2 MiB hugetlb; 2 MiB transparent huge (off); "
-                                      "64 KiB transparent huge; " + base_kind);
+                                      "64 KiB transparent huge; " +
+                                          base_kind);
     CHECK(roma_topology_resolve(topology.get(), ROMA_PAGES_HUGETLB) == ROMA_PAGES_2M);
     CHECK(roma_topology_resolve(topology.get(), ROMA_PAGES_1G) == ROMA_PAGES_1G);
     CHECK(roma_topology_page_bytes(topology.get(), ROMA_PAGES_1G) == size_t{1} << 30);

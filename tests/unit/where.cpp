@@ -24,7 +24,7 @@ const size_t base_bytes = roma__machine_base_bytes();
 
 /* Anonymous memory, aligned, with a page of nothing before and behind. */
 class mapping {
-public:
+  public:
     char *at;
     size_t bytes;
 
@@ -44,7 +44,7 @@ public:
     ~mapping() { munmap(whole_, reserved_); }
     bool is_there;
 
-private:
+  private:
     void *whole_;
     size_t reserved_;
 };
@@ -229,8 +229,8 @@ TEST_CASE("hugetlb pages are reported by their size")
     const int count = roma__hugepool_sizes("", sizes);
     size_t size = 0;
     for (int i = 0; i < count; i++)
-        if (roma__hugepool_read("", sizes[i], -1, &pool) == 0 &&
-            pool.free >= pool.reserved + 2 && sizes[i] <= 64u << 20)
+        if (roma__hugepool_read("", sizes[i], -1, &pool) == 0 && pool.free >= pool.reserved + 2 &&
+            sizes[i] <= 64u << 20)
             size = sizes[i];
     if (size == 0)
         SKIP_TEST_HUGE("no two free hugetlb pages of at most 64 MiB");
@@ -288,8 +288,9 @@ TEST_CASE("many runs are all visited, scanned or read, and a visitor may stop")
         }
         CHECK(bytes == 502 * base_bytes);
         CHECK(runs.size() == 500);
-        CHECK(roma__pagemap_each(start, start + memory.bytes, base_bytes, &huge_known,
-                                 [](void *, const roma__present *) { return 7; }, nullptr) == 7);
+        CHECK(roma__pagemap_each(
+                  start, start + memory.bytes, base_bytes, &huge_known,
+                  [](void *, const roma__present *) { return 7; }, nullptr) == 7);
     }
 }
 
