@@ -4,8 +4,7 @@
  * length, non-empty ranges inside an extent, and an error record to fill.
  *
  * What a provider granted is checked as well, because all above it builds on that: an extent that
- * is too short, not aligned or no whole pages is given back and reported as the provider's failure.
- */
+ * is too short, not aligned or no whole pages is given back and is the provider's failure. */
 #include "base/bits.h"
 #include "base/error.h"
 #include "provider/dispatch.h"
@@ -18,7 +17,8 @@ typedef void (*any_function)(void);
 
 static int wrong(roma_error *error, const char *subject)
 {
-    return roma__error_subject(error, -EINVAL, ROMA_WHY_INVALID, subject);
+    (void)roma__error_subject(error, -EINVAL, ROMA_WHY_INVALID, subject);
+    return -EINVAL;
 }
 
 static int settle(const roma_provider *provider, int code, roma_error *error)

@@ -38,8 +38,7 @@ static unsigned class_of(const roma__mapping_plan *plan)
     return roma_page_class(plan->kind.pages);
 }
 
-/* ---- tags: 6 bits of log2 of the alignment, strict, the generation ----------------------------
- *  */
+/* ---- tags: 6 bits of log2 of the alignment, strict, the generation -------------------------- */
 
 enum { TAG_STRICT = 1 << 6, TAG_GENERATION_SHIFT = 8 };
 
@@ -85,12 +84,12 @@ static int make_plan(const roma_extent_request *request, roma__mapping_plan *pla
                      roma_error *error)
 {
     roma_page_kind pages = roma__machine_resolve(request->pages);
-    if (pages == 0) {
+    size_t page_bytes = roma_page_bytes(pages);
+    if (page_bytes == 0) {
         (void)roma__error(error, -EOPNOTSUPP, ROMA_WHY_NO_PAGE_KIND);
         error->pages = request->pages;
         return -EOPNOTSUPP;
     }
-    size_t page_bytes = roma_page_bytes(pages);
     *plan = (roma__mapping_plan){
         .kind = {pages, page_bytes, roma__max(request->align, page_bytes)},
         .nodes = request->nodes,
@@ -251,7 +250,7 @@ static void describe(const roma__mapping_plan *plan, char *address, roma_extent 
 int roma__mapping_obtain(const roma_extent_request *request, roma_extent *extent, roma_error *error)
 {
     roma__mapping_plan plan;
-    char *address;
+    char *address = NULL;
     int code = make_plan(request, &plan, error);
     if (code == 0)
         code = roma__mapping_ready(&plan, plan.bytes, error);

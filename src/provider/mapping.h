@@ -30,7 +30,7 @@ int roma__mapping_populate(const roma_range *range, const roma_populate_options 
 int roma__mapping_advise(const roma_range *range, roma_advice advice, roma_error *error);
 int roma__mapping_query(const roma_range *range, roma_report *report, roma_error *error);
 
-/* ---- between the core's own files ---- */
+/* ---- between the core's own files ----------------------------------------------------------- */
 
 /* Complete a plan whose kind, nodes, strict, inherit and threads are set: what is to be proved, and
  * on how many threads. Returns 0, or -EOPNOTSUPP where a proof is not possible. */

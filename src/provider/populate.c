@@ -25,7 +25,6 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <string.h>
 
 enum {
     SLICE_BYTES = 32 << 20, /* some milliseconds of clearing: the call's own cost vanishes     */
@@ -38,6 +37,7 @@ enum {
 struct job {
     roma__populate wish;
     size_t slice_bytes;
+    int honesty;            /* what test_honesty() said                              */
     _Atomic(size_t) next;   /* offset of the first slice that nobody took            */
     _Atomic(int) cause;     /* errno of the first failure; others stop at the sight  */
     _Atomic(unsigned) seen; /* who may still look at this record                     */
@@ -65,24 +65,19 @@ static int refused(roma_error *error, int cause)
         error->call = "madvise";
         error->cause = cause;
         roma__text_copy(error->subject, sizeof error->subject,
-                        cause == EINVAL ? "MADV_POPULATE_WRITE (Linux 5.14)" : name);
+                        cause == EINVAL ? "MADV_POPULATE_WRITE (Linux 5.14, writable memory)"
+                                        : name);
     }
     return code;
 }
 
-/* Is an advice that no kernel knows refused? A kernel's answer does not change, so it is kept; a
- * filter's may. Returns 0, EINVAL for an emulator that does not refuse it, or errno. */
+/* Is an advice that no kernel knows refused? Asked each time: it costs less than one page, and what
+ * a filter lets through may change. Returns 0, EINVAL for an emulator that agrees, or errno. */
 static int test_honesty(void)
 {
-    static atomic_bool known_honest;
-    if (atomic_load_explicit(&known_honest, memory_order_relaxed))
-        return 0;
     if (roma__sys->madvise(NULL, 0, ADVICE_UNKNOWN) == 0)
         return EINVAL;
-    if (errno != EINVAL)
-        return errno;
-    atomic_store_explicit(&known_honest, true, memory_order_relaxed);
-    return 0;
+    return errno == EINVAL ? 0 : errno;
 }
 
 int roma__populate_ready(roma_error *error)
@@ -120,11 +115,12 @@ static int populate_slice(char *address, size_t bytes)
     return EAGAIN;
 }
 
-static int do_slice(const roma__populate *wish, size_t offset, size_t bytes, bool honest)
+static int do_slice(const struct job *job, size_t offset, size_t bytes)
 {
+    const roma__populate *wish = &job->wish;
     char *address = wish->address + offset;
-    int cause = honest ? populate_slice(address, bytes) : EINVAL;
-    if (is_refusal(cause) && wish->may_touch) {
+    int cause = job->honesty != 0 ? job->honesty : populate_slice(address, bytes);
+    if ((job->honesty != 0 || is_refusal(cause)) && wish->may_touch) {
         touch(address, bytes, wish->page_bytes);
         return 0;
     }
@@ -136,14 +132,12 @@ static int do_slice(const roma__populate *wish, size_t offset, size_t bytes, boo
 static void work(struct job *job)
 {
     const roma__populate *wish = &job->wish;
-    bool honest = test_honesty() == 0;
     while (atomic_load_explicit(&job->cause, memory_order_relaxed) == 0) {
         size_t offset = atomic_fetch_add_explicit(&job->next, job->slice_bytes,
                                                   memory_order_relaxed);
         if (offset >= wish->bytes)
             return;
-        int cause = do_slice(wish, offset, roma__min(job->slice_bytes, wish->bytes - offset),
-                             honest);
+        int cause = do_slice(job, offset, roma__min(job->slice_bytes, wish->bytes - offset));
         int none = 0;
         if (cause != 0)
             (void)atomic_compare_exchange_strong_explicit(
@@ -235,7 +229,8 @@ static size_t slice_bytes_of(const roma__populate *wish, unsigned threads)
 
 static int populate_alone(const roma__populate *wish)
 {
-    struct job alone = {.wish = *wish, .slice_bytes = slice_bytes_of(wish, 1)};
+    struct job alone = {
+        .wish = *wish, .slice_bytes = slice_bytes_of(wish, 1), .honesty = test_honesty()};
     work(&alone);
     return atomic_load_explicit(&alone.cause, memory_order_relaxed);
 }
@@ -247,6 +242,7 @@ static int populate_together(const roma__populate *wish, unsigned threads)
         return populate_alone(wish);
     job->wish = *wish;
     job->slice_bytes = slice_bytes_of(wish, threads);
+    job->honesty = test_honesty();
     job->threads_count = threads;
     atomic_init(&job->seen, 1);
     (void)pthread_mutex_init(&job->lock, NULL);

@@ -109,7 +109,7 @@ static struct lattice lattice_of(const struct region *region, size_t align)
 static int probe(void *self, const roma_extent_request *request, roma_error *error)
 {
     struct region *region = self;
-    size_t pages;
+    size_t pages = 0;
     int code = check_request(region, request, &pages, error);
     if (code < 0)
         return code;
@@ -359,7 +359,8 @@ static size_t whole_pages(const roma_region_config *config, size_t page_bytes, c
 
 static int wrong(roma_error *error, const char *subject)
 {
-    return roma__error_subject(error, -EINVAL, ROMA_WHY_INVALID, subject);
+    (void)roma__error_subject(error, -EINVAL, ROMA_WHY_INVALID, subject);
+    return -EINVAL;
 }
 
 static int open_region(const void *argument, void **self, roma_error *error)
@@ -367,7 +368,7 @@ static int open_region(const void *argument, void **self, roma_error *error)
     const roma_region_config *config = argument;
     size_t page_bytes = roma_page_bytes(config->pages), record_bytes;
     char *base = NULL;
-    size_t pages = whole_pages(config, page_bytes, &base);
+    size_t pages = page_bytes == 0 ? 0 : whole_pages(config, page_bytes, &base);
     if (pages == 0)
         return wrong(error, "bytes");
     size_t list_bytes = roma__runs_bytes(pages);

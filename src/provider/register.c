@@ -13,6 +13,12 @@
 #include <errno.h>
 #include <string.h>
 
+static int wrong(roma_error *error, const char *subject)
+{
+    (void)roma__error_subject(error, -EINVAL, ROMA_WHY_INVALID, subject);
+    return -EINVAL;
+}
+
 /* ---- structs that begin with their size ----------------------------------------------------- */
 
 int roma__provider_struct_read(void *own, size_t bytes, const void *given, size_t least_bytes,
@@ -22,19 +28,16 @@ int roma__provider_struct_read(void *own, size_t bytes, const void *given, size_
     size_t given_bytes;
     memcpy(&given_bytes, given, sizeof given_bytes);
     if (given_bytes < least_bytes || given_bytes > LARGEST_BYTES)
-        return roma__error_subject(error, -EINVAL, ROMA_WHY_INVALID, subject);
+        return wrong(error, subject);
     const unsigned char *tail = given;
     for (size_t i = bytes; i < given_bytes; i++)
-        if (tail[i] != 0)
-            return roma__error_subject(error, -E2BIG, ROMA_WHY_UNKNOWN_OPTION, subject);
+        if (tail[i] != 0) {
+            (void)roma__error_subject(error, -E2BIG, ROMA_WHY_UNKNOWN_OPTION, subject);
+            return -E2BIG;
+        }
     memset(own, 0, bytes);
     memcpy(own, given, roma__min(bytes, given_bytes));
     return 0;
-}
-
-static int wrong(roma_error *error, const char *subject)
-{
-    return roma__error_subject(error, -EINVAL, ROMA_WHY_INVALID, subject);
 }
 
 /* ---- registration --------------------------------------------------------------------------- */
@@ -93,7 +96,7 @@ static int check_ops(const roma_provider_ops *ops, roma_error *error)
     if (!roma__provider_name_is_valid(ops->name))
         return wrong(error, "name");
     if ((ops->open == NULL) != (ops->close == NULL))
-        return wrong(error, ops->open == NULL ? "open" : "close");
+        return wrong(error, ops->open != NULL ? "open" : "close"); /* the one that stands alone */
     for (size_t i = 0; i < sizeof members / sizeof members[0]; i++) {
         const struct member *member = &members[i];
         bool wanted = member->group == 0 || (ops->capabilities & member->group) != 0;
@@ -134,7 +137,7 @@ int roma__provider_settle(const char *name, int code, roma_error *error)
 int roma__provider_make(const roma_provider_ops *ops, const char *name, const void *config,
                         roma_provider **provider, roma_error *error)
 {
-    roma_error ignored;
+    roma_error ignored = {.node = -1};
     error = error != NULL ? error : &ignored;
     roma_provider *made = roma__record_new(sizeof *made);
     if (made == NULL)

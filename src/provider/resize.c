@@ -48,7 +48,7 @@ static int grow_in_place(const roma__mapping_plan *plan, roma_extent *extent, si
 static int grow_elsewhere(const roma__mapping_plan *plan, roma_extent *extent, size_t bytes,
                           roma_error *error)
 {
-    char *target, *old = extent->address;
+    char *target = NULL, *old = extent->address;
     size_t kept = extent->bytes;
     int code = roma__space_reserve(bytes, plan->kind.align, &target, error);
     if (code < 0)

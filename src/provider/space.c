@@ -128,7 +128,7 @@ int roma__space_map_within(const roma__space_kind *kind, char *address, size_t b
 int roma__space_map_behind(const roma__space_kind *kind, char *address, size_t bytes,
                            roma_error *error)
 {
-    char *mapped;
+    char *mapped = NULL;
     int code = map(kind, address, bytes, MAP_FIXED_NOREPLACE, &mapped, error);
     if (code == 0 && mapped != address) { /* an emulator that takes the address for a hint */
         (void)roma__space_unmap(mapped, bytes, NULL);
@@ -142,7 +142,7 @@ int roma__space_map(const roma__space_kind *kind, size_t bytes, char **address, 
     size_t natural = is_hugetlb(kind) ? kind->page_bytes : roma__machine_base_bytes();
     if (kind->align <= natural)
         return map(kind, NULL, bytes, 0, address, error);
-    char *reserved;
+    char *reserved = NULL;
     int code = roma__space_reserve(bytes, kind->align, &reserved, error);
     if (code < 0)
         return code;

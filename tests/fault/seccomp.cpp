@@ -1,0 +1,247 @@
+/* seccomp.cpp - calls that a filter refuses, as containers have: each is a named step, not a
+ * surprise. The filter stands in a child; it is a few instructions, so no library is needed. */
+#include "huge_pages.hpp"
+#include "skip.hpp"
+
+#include "sys/kernel.h"
+
+#include <roma.h>
+
+#include <cerrno>
+#include <cstddef>
+#include <cstring>
+#include <functional>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <vector>
+
+using roma_tests::huge_pages;
+
+namespace {
+
+struct refusal {
+    unsigned call;
+    int advice; /* of madvise, its third argument; -1: the call as a whole */
+    int cause;
+};
+
+/* Refuse some calls from now on. The number is compared, then for madvise the advice. */
+bool refuse(const std::vector<refusal> &refusals)
+{
+    std::vector<sock_filter> code;
+    const unsigned number = offsetof(seccomp_data, nr);
+    const unsigned advice = offsetof(seccomp_data, args[2]); /* the low half, little endian */
+    for (const refusal &row : refusals) {
+        const unsigned answer = SECCOMP_RET_ERRNO | ((unsigned)row.cause & SECCOMP_RET_DATA);
+        code.push_back(BPF_STMT(BPF_LD | BPF_W | BPF_ABS, number));
+        if (row.advice < 0) {
+            code.push_back(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, row.call, 0, 1));
+        } else {
+            code.push_back(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, row.call, 0, 3));
+            code.push_back(BPF_STMT(BPF_LD | BPF_W | BPF_ABS, advice));
+            code.push_back(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)row.advice, 0, 1));
+        }
+        code.push_back(BPF_STMT(BPF_RET | BPF_K, answer));
+    }
+    code.push_back(BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW));
+    sock_fprog program = {(unsigned short)code.size(), code.data()};
+    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+           prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+}
+
+struct outcome {
+    bool filtered;
+    int code;
+    roma_error error;
+    size_t resident;
+};
+
+struct wish {
+    roma_page_kind pages;
+    bool on_node_zero, strict;
+    unsigned threads;
+    size_t pages_count = 4;
+};
+
+/* Acquire under a filter, in a child; what was found there. */
+outcome acquire_under(const std::vector<refusal> &refusals, const wish &wish)
+{
+    void *page = mmap(nullptr, sizeof(outcome), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+                      -1, 0);
+    REQUIRE(page != MAP_FAILED);
+    auto *shared = new (page) outcome();
+    roma_page_kind pages = roma_topology_resolve(roma_topology_get(), wish.pages);
+    pid_t child = fork();
+    if (child == 0) {
+        roma_extent_request request = roma_extent_request_default();
+        request.bytes = wish.pages_count * roma_page_bytes(pages);
+        request.pages = wish.pages;
+        request.strict = wish.strict;
+        request.populate_threads = wish.threads;
+        if (wish.on_node_zero)
+            request.nodes = roma_nodes_one(0);
+        shared->filtered = refuse(refusals);
+        roma_extent extent;
+        shared->code = roma_provider_acquire(roma_provider_anonymous(), &request, &extent,
+                                             &shared->error);
+        for (size_t at = 0; shared->code == 0 && at < extent.bytes; at += 4096) {
+            unsigned char present = 0;
+            (void)mincore(static_cast<char *>(extent.address) + at, 1, &present);
+            shared->resident += (present & 1) != 0 ? 4096 : 0;
+        }
+        _exit(0);
+    }
+    int status;
+    REQUIRE(waitpid(child, &status, 0) == child);
+    CHECK(WIFEXITED(status));
+    outcome seen = *shared;
+    if (seen.error.call != nullptr) /* a literal of this program, the same in the child */
+        CHECK(std::strlen(seen.error.call) > 0);
+    munmap(page, sizeof(outcome));
+    return seen;
+}
+
+bool names(const outcome &seen, const char *call, const char *subject)
+{
+    return seen.error.why == ROMA_WHY_CALL_REFUSED && seen.error.call != nullptr &&
+           std::strcmp(seen.error.call, call) == 0 && std::string(seen.error.subject) == subject;
+}
+
+const auto base = (roma_page_kind)ROMA_PAGES_BASE;
+const auto transparent = (roma_page_kind)ROMA_PAGES_THP;
+
+const refusal no_mbind = {SYS_mbind, -1, EPERM};
+const refusal no_populate = {SYS_madvise, MADV_POPULATE_WRITE, EPERM};
+const refusal no_huge_advice = {SYS_madvise, MADV_HUGEPAGE, EPERM};
+
+bool has_transparent()
+{
+    roma_extent_request request = roma_extent_request_default();
+    request.bytes = 1;
+    request.pages = transparent;
+    return roma_provider_probe(roma_provider_anonymous(), &request, nullptr) == 0;
+}
+
+} // namespace
+
+#define NEEDS_FILTER(seen)                                                                         \
+    if (!seen.filtered)                                                                            \
+    SKIP_TEST("this kernel installs no seccomp filter")
+
+TEST_CASE("a refused mbind is named, and is none where no node is asked", "[seccomp]")
+{
+    for (int cause : {EPERM, ENOSYS}) {
+        outcome seen = acquire_under({{SYS_mbind, -1, cause}}, {base, true, false, 0});
+        NEEDS_FILTER(seen);
+        if (cause == ENOSYS && seen.code == 0)
+            continue; /* a kernel without NUMA, whose one node was asked for */
+        CHECK(seen.code == -cause);
+        CHECK(names(seen, "mbind", ""));
+        char text[256];
+        CHECK(std::strstr(roma_error_text(&seen.error, text, sizeof text), "seccomp") != nullptr);
+    }
+    CHECK(acquire_under({no_mbind}, {base, false, false, 2}).code == 0);
+}
+
+TEST_CASE("a refused MADV_HUGEPAGE is named", "[seccomp]")
+{
+    if (!has_transparent())
+        SKIP_TEST("no transparent huge pages here");
+    outcome seen = acquire_under({no_huge_advice}, {transparent, false, false, 0});
+    NEEDS_FILTER(seen);
+    CHECK(seen.code == -EPERM);
+    CHECK(names(seen, "madvise", "MADV_HUGEPAGE"));
+}
+
+TEST_CASE("a refused MADV_NOHUGEPAGE does no harm, but for strict base pages is named", "[seccomp]")
+{
+    const refusal no_advice = {SYS_madvise, MADV_NOHUGEPAGE, EPERM};
+    outcome seen = acquire_under({no_advice}, {base, false, false, 1});
+    NEEDS_FILTER(seen);
+    CHECK(seen.code == 0);
+    seen = acquire_under({no_advice}, {base, false, true, 1});
+    CHECK(seen.code == -EPERM);
+    CHECK(names(seen, "madvise", "MADV_NOHUGEPAGE"));
+}
+
+TEST_CASE("ordinary pages are populated also where MADV_POPULATE_WRITE is refused", "[seccomp]")
+{
+    for (int cause : {EPERM, EACCES, ENOSYS, EINVAL}) {
+        const refusal no = {SYS_madvise, MADV_POPULATE_WRITE, cause};
+        outcome seen = acquire_under({no}, {base, false, false, 3, 100});
+        NEEDS_FILTER(seen);
+        CHECK(seen.code == 0);
+        CHECK(seen.resident == 100 * (size_t)sysconf(_SC_PAGESIZE));
+    }
+}
+
+TEST_CASE("hugetlb pages are refused by name where MADV_POPULATE_WRITE is", "[seccomp]")
+{
+    huge_pages pool(4);
+    if (!pool.are_there)
+        SKIP_TEST_HUGE("no 4 free hugetlb pages, and they cannot be reserved");
+    const uint64_t free_before = pool.free_count();
+    outcome seen = acquire_under({no_populate}, {pool.kind, false, false, 1, 2});
+    NEEDS_FILTER(seen);
+    CHECK(seen.code == -EPERM);
+    CHECK(names(seen, "madvise", "MADV_POPULATE_WRITE"));
+    CHECK(seen.error.pages == pool.kind);
+    seen = acquire_under({{SYS_madvise, MADV_POPULATE_WRITE, EINVAL}},
+                         {pool.kind, false, false, 1, 2});
+    CHECK(seen.code == -EOPNOTSUPP);
+    CHECK(seen.error.why == ROMA_WHY_UNSUPPORTED);
+    seen = acquire_under({no_mbind}, {pool.kind, true, false, 1, 2});
+    CHECK(seen.code == -EPERM);
+    CHECK(names(seen, "mbind", ""));
+    seen = acquire_under({{SYS_madvise, MADV_DONTFORK, EPERM}}, {pool.kind, false, false, 1, 2});
+    CHECK(seen.code == -EPERM);
+    CHECK(names(seen, "madvise", "MADV_DONTFORK"));
+    CHECK(pool.free_count() == free_before);
+}
+
+TEST_CASE("strict placement that cannot be proved is refused by name", "[seccomp]")
+{
+    outcome seen = acquire_under({{SYS_move_pages, -1, EPERM}}, {base, true, true, 1});
+    NEEDS_FILTER(seen);
+    CHECK(seen.code == -EPERM);
+    CHECK(names(seen, "move_pages", ""));
+    CHECK(acquire_under({{SYS_move_pages, -1, EPERM}}, {base, true, false, 1}).code == 0);
+}
+
+TEST_CASE("where no thread can be started the caller populates alone", "[seccomp]")
+{
+    outcome seen = acquire_under({{SYS_clone, -1, EPERM}, {SYS_clone3, -1, ENOSYS}},
+                                 {base, false, false, 4, 100});
+    NEEDS_FILTER(seen);
+    CHECK(seen.code == 0);
+    CHECK(seen.resident == 100 * (size_t)sysconf(_SC_PAGESIZE));
+}
+
+TEST_CASE("strict placement on a node that is not there is refused before anything is mapped",
+          "[seccomp]")
+{
+    huge_pages pool(1);
+    for (roma_page_kind kind : {base, transparent, pool.kind}) {
+        if (roma_topology_resolve(roma_topology_get(), kind) == 0)
+            continue;
+        roma_extent_request request = roma_extent_request_default();
+        request.bytes = 1;
+        request.pages = kind;
+        request.strict = true;
+        request.nodes = roma_nodes_one(ROMA_NODES_MAX - 1);
+        roma_extent extent;
+        roma_error error;
+        CHECK(roma_provider_acquire(roma_provider_anonymous(), &request, &extent, &error) ==
+              -EINVAL);
+        CHECK(error.why == ROMA_WHY_NODE_ABSENT);
+        CHECK(error.node == ROMA_NODES_MAX - 1);
+        roma_nodes_add(&request.nodes, 0); /* one of them is there: strict needs both */
+        CHECK(roma_provider_acquire(roma_provider_anonymous(), &request, &extent, &error) ==
+              -EINVAL);
+        CHECK(error.why == ROMA_WHY_NODE_ABSENT);
+    }
+}
