@@ -7,9 +7,22 @@
  * Detected: a release or use of a handle after the free; of two racing releases one frees and the
  * other is reported; addresses that are not a block's start. Not detected: reads and writes through
  * stale addresses (except by AddressSanitizer and Valgrind, which are told of every block), a
- * release too many while others hold references, a handle kept for exactly 2^22 lives of its block.
+ * release too many while others hold references, a handle kept while the generations of its address
+ * (one a life, and as many more as other cells of its slab had) go once around 2^22.
  *
- * Pointer-returning calls give NULL and set errno; others return 0 or a count, or -errno. */
+ * Pointer-returning calls give NULL and set errno; others return 0 or a count, or -errno. errno may
+ * also be what a provider returned: the kernel's refusals (EPERM) and what it lacks (EOPNOTSUPP).
+ *
+ * Unless a declaration says otherwise:
+ *   Threads  any, at once, also after fork in the child. Not under asynchronous cancellation: a
+ *   call
+ *            may hold a lock; none is a cancellation point, and none calls back but where it says
+ *            so.
+ *   Signals  no: not in a handler, and not to be left by longjmp.
+ *   Cost     finding a block: two loads and a division, no lock, no system call. A pointer that is
+ *   no
+ *            block's start may cost a search, of microseconds.
+ *   Since    0.1 */
 #ifndef ROMA_BLOCK_H
 #define ROMA_BLOCK_H
 
@@ -57,8 +70,9 @@ ROMA_API int roma_alloc_batch(roma_manager *manager, size_t bytes, void **blocks
 /** Take one more reference. The caller must hold one.
  *
  *  Returns the new count, or -EINVAL (not the start of a block), -ESTALE (free), -EOVERFLOW (beyond
- *  INT_MAX).
- *  Threads: any.  Signals: no.  Cost: one locked instruction.  Since: 0.1 */
+ *  INT_MAX), -ENOMEM (no room to count beyond 1022).
+ *  Threads: any.  Signals: no.  Cost: one locked instruction; beyond 1022 references a lock.
+ *  Since: 0.1 */
 ROMA_API int roma_retain(void *block);
 
 /** Give up one reference; the last one frees the block.
@@ -71,7 +85,8 @@ ROMA_API int roma_release(void *block);
 
 /** Give up one reference, for those who need no answer; NULL is a no-op. What roma_release() would
  *  return as an error goes to the manager's on_misuse, or to the default manager's when the address
- *  is nobody's.  Since: 0.1 */
+ *  is nobody's now: so does a second free of a large block, whose memory is gone after the first.
+ *  Cost: as roma_release().  Since: 0.1 */
 ROMA_API void roma_free(void *block);
 
 /** The same; `bytes` must be the block's length, else it is misuse.  Since: 0.1 */
@@ -82,7 +97,8 @@ ROMA_API void roma_free_batch(void *const *blocks, size_t count);
 
 /** Change the length, as realloc does: in place where possible, else by moving page tables, else by
  *  copying. With other holders the caller gets a new block, and they keep the old one. A new part
- *  is not initialised. Handles are stale after a move or a shrink.
+ *  is not initialised. Handles are stale after a move or a shrink. The address is aligned as that
+ *  of a new block of this length, not as the old one was asked to be.
  *
  *  block  NULL is EINVAL
  *  Returns the address now, or NULL with errno: EINVAL, ESTALE, EBUSY (registered), EOVERFLOW,
@@ -100,7 +116,8 @@ ROMA_API size_t roma_usable(const void *block);
 ROMA_API int roma_count(const void *block);
 /** NULL with errno EINVAL or ESTALE.  Since: 0.1 */
 ROMA_API roma_manager *roma_manager_of(const void *block);
-/** The label, "" when it has none, NULL with errno as above; valid while the block lives. */
+/** The label, "" when it has none, NULL with errno as above; valid while the block lives.  Since:
+ * 0.1 */
 ROMA_API const char *roma_label_of(const void *block);
 
 /** Where the block's pages are, as the kernel reports them.
@@ -120,17 +137,22 @@ typedef struct roma_block {
 /** The handle of a live block; the cleared one with errno EINVAL or ESTALE else.  Since: 0.1 */
 ROMA_API roma_block roma_block_of(const void *block);
 
-/** The address; NULL with errno ESTALE when the block is gone, EINVAL for a cleared handle. */
+/** The address; NULL with errno ESTALE when the block is gone, EINVAL for a cleared handle.
+ *  Since: 0.1 */
 ROMA_API void *roma_block_get(roma_block block);
 
 /** Whether the handle's block lives.  Since: 0.1 */
 ROMA_API bool roma_block_is_live(roma_block block);
 
-/** Take one more reference; the caller must hold one.  Returns the new count, -ESTALE, -EINVAL. */
+/** Take one more reference; the caller must hold one.
+ *  Returns the new count, or -ESTALE, -EINVAL (a cleared handle), -EOVERFLOW, -ENOMEM.
+ *  Cost: as roma_retain().  Since: 0.1 */
 ROMA_API int roma_block_retain(roma_block block);
 
 /** Take a reference from a handle that may be stale. Only for blocks made `weak`.
- *  Returns the new count, -ESTALE when it is too late, -EINVAL when the block is not weak. */
+ *
+ *  Returns the new count, -ESTALE when it is too late, -EINVAL when the block is not weak; else as
+ *  roma_block_retain().  Since: 0.1 */
 ROMA_API int roma_block_try_retain(roma_block block);
 
 /** Give up one reference to a block; the last one frees it.

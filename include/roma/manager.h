@@ -2,14 +2,16 @@
  *
  * A manager routes each request down a ladder of (provider, nodes, page kind) and cuts blocks out
  * of the extents that it gets. There is one for the process, roma_default(), which cannot be
- * destroyed; others are made with options of their own. All calls are thread-safe unless they say
- * otherwise.
+ * destroyed; others are made with options of their own.
+ *
+ * Unless a declaration says otherwise: Threads: any, at once. Signals: no: not in a handler, and
+ * not to be left by longjmp. Cost: a lock or two, no system call. Since: 0.1.
  *
  * Fork: in a child, blocks on ordinary pages are the child's copies and it may allocate and free.
  * Blocks on hugetlb pages are not there (unless asked for with `inherit`): access is SIGSEGV,
- * handles say -ESTALE, plain pointers to them are unknown to roma. What other threads were about at
- * the moment of the fork is left half done in the child: at most their blocks are lost there, and
- * roma_manager_check() may tell of them. */
+ * handles say -ESTALE, plain pointers to them are unknown to roma. What other threads of the parent
+ * were freeing at that moment is free in the child; what they were obtaining from the kernel stays
+ * mapped there and unused. The child looks at every block once: some ns a block. */
 #ifndef ROMA_MANAGER_H
 #define ROMA_MANAGER_H
 
@@ -149,7 +151,8 @@ ROMA_API int roma_manager_stats(roma_manager *manager, roma_visit visit, void *c
 
 /** Write the same figures as one JSON object, dots in keys as nested objects, and a newline.
  *
- *  Returns 0, or -errno of writing.  Allocates nothing.  Threads: any.  Signals: no.  Since: 0.1 */
+ *  Returns 0, -EINVAL, or -errno of writing.  Allocates nothing.  Threads: any.  Signals: no. 
+ *  Since: 0.1 */
 ROMA_API int roma_manager_json(roma_manager *manager, int fd);
 
 /** Prove the manager: descriptors, counts and figures agree, guard bytes and free patterns are
