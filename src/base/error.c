@@ -28,12 +28,15 @@ void roma__error_fill(roma_error *error, int code, roma_why why, const char *sub
 int roma__error_call(roma_error *error, const char *call, int cause)
 {
     bool refused = cause == EPERM || cause == ENOSYS;
-    (void)roma__error(error, -cause, refused ? ROMA_WHY_CALL_REFUSED : ROMA_WHY_CALL);
+    /* -EINVAL is the caller's mistake. What the caller said was checked: a kernel that calls it
+     * invalid does not know what is asked. */
+    int code = cause == EINVAL ? -EOPNOTSUPP : -cause;
+    (void)roma__error(error, code, refused ? ROMA_WHY_CALL_REFUSED : ROMA_WHY_CALL);
     if (error != NULL) {
         error->call = call;
         error->cause = cause;
     }
-    return -cause;
+    return code;
 }
 
 /* ---- the words of a sentence ---------------------------------------------------------------- */

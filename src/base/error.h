@@ -28,7 +28,7 @@ static inline int roma__error(roma_error *error, int code, roma_why why)
 }
 
 /* A system call failed with errno `cause`: CALL, or CALL_REFUSED for EPERM and ENOSYS. The code is
- * -cause. */
+ * -cause, but -EOPNOTSUPP for EINVAL. */
 int roma__error_call(roma_error *error, const char *call, int cause);
 
 #ifdef __cplusplus

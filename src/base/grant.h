@@ -15,12 +15,15 @@ static inline void roma__grant_clear(roma_grant *grant)
         memset(grant, 0, sizeof *grant);
 }
 
-/* Nothing was obtained after all: keep the steps, and tell why. NULL: nothing. Returns `code`. */
+/* Nothing was obtained after all: keep the steps, of which the last failed too, and tell why. NULL:
+ * nothing. Returns `code`. */
 static inline int roma__grant_fail(roma_grant *grant, int code, const roma_error *error)
 {
     if (grant != NULL) {
         grant->code = code;
         grant->error = *error;
+        if (grant->steps_count > 0 && grant->steps[grant->steps_count - 1].error.code == 0)
+            grant->steps[grant->steps_count - 1].error = *error;
         grant->bytes = grant->page_bytes = 0;
         grant->pages = 0;
         grant->zeroed = grant->populated = grant->pinned = false;

@@ -181,7 +181,7 @@ static int advise_base(const roma__mapping_plan *plan, char *address, size_t byt
                        roma_error *error)
 {
     int code = give_advice(address, bytes, MADV_NOHUGEPAGE, "MADV_NOHUGEPAGE", error);
-    return code == -EINVAL || !plan->strict ? 0 : code;
+    return code == 0 || error->cause == EINVAL || !plan->strict ? 0 : code;
 }
 
 static int give_advices(const roma__mapping_plan *plan, char *address, size_t bytes,

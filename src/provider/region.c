@@ -32,6 +32,7 @@ struct region {
     /* Under the lock. */
     size_t fresh; /* pages from here on were never handed out       */
     size_t live, failures;
+    bool advised; /* some extent has had advice that must end with it */
     struct roma__runs runs;
 };
 
@@ -224,6 +225,16 @@ static int not_ours(roma_error *error)
     return roma__error_subject(error, -EINVAL, ROMA_WHY_INVALID, "extent");
 }
 
+/* Other memory is unmapped with what was advised of it; this goes to the next who asks. Under the
+ * lock. A kernel that took the advice takes it back; where it does not, there is nobody to tell. */
+static void withdraw_advice(const struct region *region, void *address, size_t bytes)
+{
+    if (!region->advised)
+        return;
+    (void)roma__sys->madvise(address, bytes, MADV_DODUMP);
+    (void)roma__sys->madvise(address, bytes, MADV_DOFORK);
+}
+
 static int release(void *self, const roma_extent *extent, roma_error *error)
 {
     struct region *region = self;
@@ -232,8 +243,10 @@ static int release(void *self, const roma_extent *extent, roma_error *error)
         return not_ours(error);
     roma__regions_lock();
     bool ours = roma__runs_give(&region->runs, first, pages);
-    if (ours)
+    if (ours) {
         region->live--;
+        withdraw_advice(region, extent->address, extent->bytes);
+    }
     roma__regions_unlock();
     return ours ? 0 : not_ours(error);
 }
@@ -246,6 +259,8 @@ static int resize_locked(struct region *region, roma_extent *extent, size_t firs
         return not_ours(error);
     if (wanted < pages) {
         roma_check(roma__runs_give(&region->runs, first + wanted, pages - wanted));
+        withdraw_advice(region, region->base + (first + wanted) * region->page_bytes,
+                        (pages - wanted) * region->page_bytes);
     } else if (wanted > pages) {
         if (!roma__runs_take_at(&region->runs, first + pages, wanted - pages))
             return is_full(region, wanted - pages, error);
@@ -309,10 +324,15 @@ static int advise(void *self, const roma_range *range, roma_advice advice,
     if (advice == ROMA_ADVICE_DISCARD)
         return roma__error_subject(error, -EOPNOTSUPP, ROMA_WHY_UNSUPPORTED,
                                    "discarding bytes of a region");
+    struct region *region = self;
+    if (advice == ROMA_ADVICE_NODUMP || advice == ROMA_ADVICE_NOFORK) {
+        roma__regions_lock();
+        region->advised = true;
+        roma__regions_unlock();
+    }
     if (roma__sys->madvise(address_of(range), range->bytes, words[advice]) == 0)
         return 0;
-    int code = roma__error_call(error, "madvise", errno);
-    return count_failure(self, code);
+    return count_failure(region, roma__error_call(error, "madvise", errno));
 }
 
 static int query(void *self, const roma_range *range, roma_report *report, roma_error *error)
