@@ -151,7 +151,7 @@ ROMA_API int roma_manager_stats(roma_manager *manager, roma_visit visit, void *c
 
 /** Write the same figures as one JSON object, dots in keys as nested objects, and a newline.
  *
- *  Returns 0, -EINVAL, or -errno of writing.  Allocates nothing.  Threads: any.  Signals: no. 
+ *  Returns 0, -EINVAL, or -errno of writing.  Allocates nothing.  Threads: any.  Signals: no.
  *  Since: 0.1 */
 ROMA_API int roma_manager_json(roma_manager *manager, int fd);
 

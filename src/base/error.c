@@ -333,8 +333,12 @@ static void add_sentence(roma__text *out, const roma_error *error)
 char *roma_error_text(const roma_error *error, char *text, size_t bytes)
 {
     roma__text out = roma__text_in(text, bytes);
-    if (error != NULL)
-        add_sentence(&out, error);
+    if (error != NULL) {
+        /* A user's provider filled it, and perhaps all of it: a subject of its own that ends. */
+        roma_error ended = *error;
+        ended.subject[sizeof ended.subject - 1] = '\0';
+        add_sentence(&out, &ended);
+    }
     return text;
 }
 

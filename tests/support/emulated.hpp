@@ -1,8 +1,9 @@
 /* emulated.hpp - is there a kernel below that answers for itself? qemu-user says yes to any advice
- * and shows the host's view of pages: what needs the truth about either is skipped there by name.
- *  */
+ * and shows the host's view of pages: what needs the truth about either is skipped by name. */
 #ifndef ROMA_TESTS_EMULATED_HPP
 #define ROMA_TESTS_EMULATED_HPP
+
+#include "skip.hpp"
 
 #include <sys/mman.h>
 
@@ -17,7 +18,9 @@ inline bool is_emulated()
 } // namespace roma_tests
 
 #define SKIP_WHERE_EMULATED()                                                                      \
-    if (roma_tests::is_emulated())                                                                 \
-    SKIP_TEST("an emulator answers for the kernel, and not truthfully about pages")
+    do {                                                                                           \
+        if (roma_tests::is_emulated())                                                             \
+            SKIP_TEST("an emulator answers for the kernel, and not truthfully about pages");       \
+    } while (0)
 
 #endif
