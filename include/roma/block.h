@@ -8,7 +8,7 @@
  * other is reported; addresses that are not a block's start. Not detected: reads and writes through
  * stale addresses (except by AddressSanitizer and Valgrind, which are told of every block), a
  * release too many while others hold references, a handle kept while the generations of its address
- * (one a life, and as many more as other cells of its slab had) go once around 2^22.
+ * (one a life, and as many more as its neighbours had) go on by more than 2^21.
  *
  * Pointer-returning calls give NULL and set errno; others return 0 or a count, or -errno. errno may
  * also be what a provider returned: the kernel's refusals (EPERM) and what it lacks (EOPNOTSUPP).

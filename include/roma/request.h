@@ -21,7 +21,7 @@ extern "C" {
 typedef enum roma_placement {
     ROMA_ANYWHERE = 0, /**< no wish: the kernel's first touch decides                         */
     ROMA_LOCAL,        /**< the node of the CPU that the caller runs on at the call           */
-    ROMA_NODES         /**< the nodes of `nodes`; strict: these and no other                  */
+    ROMA_NODES         /**< the nodes of `nodes`; strict: these and no other; none: anywhere  */
 } roma_placement;
 
 /** A wish. Make one with roma_request_default() and change what matters. */

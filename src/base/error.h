@@ -4,6 +4,7 @@
 
 #include <roma/error.h>
 
+#include <errno.h>
 #include <stddef.h>
 
 #ifdef __cplusplus
@@ -25,6 +26,12 @@ static inline int roma__error_subject(roma_error *error, int code, roma_why why,
 static inline int roma__error(roma_error *error, int code, roma_why why)
 {
     return roma__error_subject(error, code, why, NULL);
+}
+
+/* The caller's mistake, in this field or argument; returns -EINVAL. */
+static inline int roma__error_invalid(roma_error *error, const char *subject)
+{
+    return roma__error_subject(error, -EINVAL, ROMA_WHY_INVALID, subject);
 }
 
 /* A system call failed with errno `cause`: CALL, or CALL_REFUSED for EPERM and ENOSYS. The code is

@@ -33,7 +33,7 @@ int roma__cell_find(const void *address, roma__cell *cell)
     struct roma__slab *slab = roma__map_find(address);
     if (slab == NULL) {
         const struct roma__map_entry *entry = roma__map_entry_of(address);
-        bool once = entry != NULL && atomic_load_explicit(&entry->used, memory_order_relaxed);
+        bool once = entry != NULL && atomic_load_explicit(&entry->floor, memory_order_relaxed) > 0;
         return once ? -ESTALE : -ENOENT;
     }
     uint32_t index;

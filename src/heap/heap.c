@@ -273,7 +273,10 @@ static void recycle_to_class(roma__heap *heap, struct roma__slab *slab, uint32_t
 {
     struct roma__class *class =
         &heap->classes[atomic_load_explicit(&slab->class_index, memory_order_relaxed)];
+    uint32_t word = atomic_load_explicit(&slab->words[index], memory_order_relaxed);
     pthread_mutex_lock(&class->lock);
+    if (roma__word_generation(word) == (slab->first_generation & ROMA__GENERATION_MASK))
+        slab->turned = true;
     roma__slab_give_bit(slab, index);
     if (slab->free_count == 1)
         roma__heap_push_partial(class, slab);

@@ -7,8 +7,8 @@
  * An entry holds
  *   current  the slab that covers the granule now; NULL: none. Read by anybody without a lock.
  *   home     the descriptor that has ever started at this granule, kept for its state words
- *   floor    a generation that no handle into this granule has reached: where new words start
- *   used     whether a slab has ever stood here
+ *   floor    a generation that no handle into this granule has reached: where new words start.
+ *            Counted on where words wrap; 0: no slab has stood here yet
  * home and floor belong to the heap whose extent the granule is in; extents pass from one heap to
  * another through the kernel, and both are atomic so that the passing is ordered.
  *
@@ -18,7 +18,6 @@
 #define ROMA_HEAP_PAGEMAP_H
 
 #include <stdatomic.h>
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -31,8 +30,7 @@ enum { ROMA__MAP_ROOT_BITS = 48 - ROMA__GRANULE_SHIFT - ROMA__MAP_LEAF_BITS };
 struct roma__map_entry {
     _Atomic(struct roma__slab *) current;
     _Atomic(struct roma__slab *) home;
-    _Atomic(uint32_t) floor;
-    _Atomic(bool) used;
+    _Atomic(uint64_t) floor;
 };
 
 struct roma__map_leaf {

@@ -84,23 +84,49 @@ void roma__slab_discard(struct roma__slab *slab)
     atomic_store_explicit(&spare, slab, memory_order_release);
 }
 
-/* The later of two generations, which are numbers on a circle of 2^22: the one that is less than
- * half a turn ahead. */
-static uint32_t later(uint32_t a, uint32_t b)
-{
-    return ((a - b) & ROMA__GENERATION_MASK) <= ROMA__GENERATION_MASK / 2 ? a : b;
-}
+/* ---- generations over the life of a granule ---------------------------------------------------
+ * */
+/* Words count 22 bits of generation, the page map's floors all of it. A slab's words start together
+ * at its floor, so a cell's lives in it are the distance of its word from there, as long as no cell
+ * has gone once around; recycling notes when one does (turned). From then on distances say nothing,
+ * and the next floor is the latest generation in the sense of serial numbers: less than half a turn
+ * ahead of the others. So handles are told from new ones for at least 2^21 generations of their
+ * address. */
 
 /* A generation that no handle into these granules has reached. */
-static uint32_t floor_of(const char *base, uint32_t granules)
+static uint64_t floor_of(const char *base, uint32_t granules)
 {
-    uint32_t floor = 0;
+    uint64_t floor = 0;
     for (uint32_t i = 0; i < granules; i++) {
         struct roma__map_entry *entry = roma__map_entry_of(base + (size_t)i * ROMA__GRANULE_BYTES);
-        uint32_t here = atomic_load_explicit(&entry->floor, memory_order_relaxed);
-        floor = i == 0 ? here : later(here, floor);
+        uint64_t here = atomic_load_explicit(&entry->floor, memory_order_relaxed);
+        floor = here > floor ? here : floor;
     }
     return floor;
+}
+
+/* How far `to` is ahead of `from` on the circle. */
+static uint32_t ahead(uint64_t from, uint32_t to)
+{
+    return (to - (uint32_t)from) & ROMA__GENERATION_MASK;
+}
+
+/* The floor for the next slab here; no cell may be live. */
+static uint64_t next_floor(const struct roma__slab *slab)
+{
+    uint64_t floor = slab->first_generation;
+    uint32_t cells = atomic_load_explicit(&slab->cells_count, memory_order_relaxed);
+    uint32_t most = 0;
+    for (uint32_t i = 0; i < cells; i++) {
+        uint32_t word = atomic_load_explicit(&slab->words[i], memory_order_acquire);
+        roma_check(roma__word_count(word) == 0);
+        uint32_t reached = roma__word_generation(word);
+        if (!slab->turned)
+            most = ahead(floor, reached) > most ? ahead(floor, reached) : most;
+        else if (ahead(floor, reached) <= ROMA__GENERATION_MASK / 2)
+            floor += ahead(floor, reached);
+    }
+    return slab->turned ? floor + ROMA__GENERATION_MASK + 1 : floor + most;
 }
 
 /* release: who finds the slab finds all of it */
@@ -117,9 +143,10 @@ void roma__slab_publish(struct roma__slab *slab, roma__heap *heap, unsigned clas
                         uint32_t cells, size_t cell_bytes, uint32_t granules)
 {
     char *base = atomic_load_explicit(&slab->base, memory_order_relaxed);
-    uint32_t floor = floor_of(base, granules);
+    uint64_t floor = floor_of(base, granules);
     for (uint32_t i = 0; i < slab->words_capacity; i++)
-        atomic_store_explicit(&slab->words[i], roma__word_make(floor, 0), memory_order_relaxed);
+        atomic_store_explicit(&slab->words[i], roma__word_make((uint32_t)floor, 0),
+                              memory_order_relaxed);
     atomic_store_explicit(&slab->cell_bytes, cell_bytes, memory_order_relaxed);
     atomic_store_explicit(&slab->cells_count, cells, memory_order_relaxed);
     atomic_store_explicit(&slab->class_index, class_index, memory_order_relaxed);
@@ -127,6 +154,7 @@ void roma__slab_publish(struct roma__slab *slab, roma__heap *heap, unsigned clas
     atomic_store_explicit(&slab->owner, heap->owner, memory_order_relaxed);
     slab->granules = granules;
     slab->first_generation = floor;
+    slab->turned = false;
     slab->free_count = cells;
     slab->hint = 0;
     slab->next = slab->previous = slab->all_next = slab->all_previous = NULL;
@@ -140,22 +168,12 @@ void roma__slab_publish(struct roma__slab *slab, roma__heap *heap, unsigned clas
 
 void roma__slab_retire(struct roma__slab *slab)
 {
-    uint32_t lives = 0; /* the most that any of its cells has had */
-    uint32_t cells = atomic_load_explicit(&slab->cells_count, memory_order_relaxed);
-    for (uint32_t i = 0; i < cells; i++) {
-        uint32_t word = atomic_load_explicit(&slab->words[i], memory_order_acquire);
-        roma_check(roma__word_count(word) == 0);
-        uint32_t had = (roma__word_generation(word) - slab->first_generation) &
-                       ROMA__GENERATION_MASK;
-        lives = had > lives ? had : lives;
-    }
-    uint32_t floor = (slab->first_generation + lives) & ROMA__GENERATION_MASK;
+    uint64_t floor = next_floor(slab);
     char *base = atomic_load_explicit(&slab->base, memory_order_relaxed);
     for (uint32_t i = 0; i < slab->granules; i++) {
         struct roma__map_entry *entry = roma__map_entry_of(base + (size_t)i * ROMA__GRANULE_BYTES);
         atomic_store_explicit(&entry->current, NULL, memory_order_release);
         atomic_store_explicit(&entry->floor, floor, memory_order_relaxed);
-        atomic_store_explicit(&entry->used, true, memory_order_relaxed);
     }
     atomic_store_explicit(&slab->heap, NULL, memory_order_relaxed);
     /* release: the next owner of these addresses, who acquires `home`, sees all that we wrote */

@@ -54,7 +54,8 @@ struct roma__slab {
     /* under the class's lock */
     struct roma__extent_record *extent;
     uint32_t granules;            /* mapped: all of a class's slab, only the first of a large one */
-    uint32_t first_generation;    /* at which all its words started                               */
+    uint64_t first_generation;    /* of all its words at the start; the bits above 22 too          */
+    bool turned;                  /* a cell has come to that generation again                     */
     uint32_t free_count, hint;    /* free cells; the first word of bits that may hold one         */
     struct roma__slab *next, *previous; /* in the class's list of slabs with free cells, or the
                                            heap's list of large ones                              */

@@ -1,6 +1,6 @@
 /* manager.h - a manager's inside, and what the files of this folder do for each other.
  *
- *   options.c  reading structs of other versions     life.c    a block's life
+ *   options.c  a manager's options                   life.c    a block's life
  *   request.c  a request becomes a wish              block.c   blocks by pointer
  *   heaps.c    a wish becomes a heap                 handle.c  blocks by handle
  *   limits.c   the limit and the threshold           resize.c  another length
@@ -77,12 +77,6 @@ struct roma_manager {
 };
 
 /* ---- options.c ------------------------------------------------------------------------------- */
-
-/* Read a struct of another version of roma: `given` starts with its size and is `given_bytes` long,
- * ours is `bytes`, and none is shorter than `least_bytes`. What it lacks is zero; a tail that we do
- * not know must be. Returns 0, -EINVAL, -E2BIG with *error (may be NULL) filled about `subject`. */
-int roma__struct_read(void *own, size_t bytes, const void *given, size_t given_bytes,
-                      size_t least_bytes, const char *subject, roma_error *error);
 
 /* Check options and lay them down in a manager that is zero. Returns 0, -EINVAL, -E2BIG. */
 int roma__options_take(roma_manager *manager, const roma_options *given, roma_error *error);

@@ -1,13 +1,9 @@
-/* options.c - reading structs that begin with their size, and a manager's options.
- *
- * A program built against an older roma passes a shorter struct: what it lacks is zero, which means
- * "as before" for every field that is ever added. One built against a newer roma passes a longer
- * one: fine as long as what we do not know is zero, refused else, because ignoring a wish silently
- * is worse than failing. */
+/* options.c - a manager's options: read, checked, laid down. */
 #include "manager/manager.h"
 
 #include "base/bits.h"
 #include "base/error.h"
+#include "base/structs.h"
 #include "base/text.h"
 #include "manager/tools.h"
 #include "numa/machine.h"
@@ -15,41 +11,21 @@
 #include <errno.h>
 #include <string.h>
 
-int roma__struct_read(void *own, size_t bytes, const void *given, size_t given_bytes,
-                      size_t least_bytes, const char *subject, roma_error *error)
-{
-    enum { LARGEST_BYTES = 1 << 16 }; /* beyond, the size is garbage and not to be read through */
-    if (given_bytes < least_bytes || given_bytes > LARGEST_BYTES)
-        return roma__error_subject(error, -EINVAL, ROMA_WHY_INVALID, subject);
-    const unsigned char *tail = given;
-    for (size_t i = bytes; i < given_bytes; i++)
-        if (tail[i] != 0)
-            return roma__error_subject(error, -E2BIG, ROMA_WHY_UNKNOWN_OPTION, subject);
-    memset(own, 0, bytes);
-    memcpy(own, given, roma__min(bytes, given_bytes));
-    return 0;
-}
-
-static int wrong(roma_error *error, const char *subject)
-{
-    return roma__error_subject(error, -EINVAL, ROMA_WHY_INVALID, subject);
-}
-
 static int check(const roma_options *options, roma_error *error)
 {
     if ((options->providers == NULL) != (options->providers_count == 0))
-        return wrong(error, "options.providers");
+        return roma__error_invalid(error, "options.providers");
     if (options->providers_count > ROMA_STEPS_MAX)
-        return wrong(error, "options.providers_count");
+        return roma__error_invalid(error, "options.providers_count");
     for (size_t i = 0; i < options->providers_count; i++)
         if (options->providers[i] == NULL)
-            return wrong(error, "options.providers");
+            return roma__error_invalid(error, "options.providers");
     if (options->threshold_bytes > 0 && options->on_threshold == NULL)
-        return wrong(error, "options.on_threshold");
+        return roma__error_invalid(error, "options.on_threshold");
     if (options->growth_bytes > ROMA__BYTES_MAX)
-        return wrong(error, "options.growth_bytes");
+        return roma__error_invalid(error, "options.growth_bytes");
     if ((options->debug & ~(unsigned)ROMA_DEBUG_ALL) != 0)
-        return wrong(error, "options.debug");
+        return roma__error_invalid(error, "options.debug");
     return 0;
 }
 
@@ -59,8 +35,8 @@ int roma__options_take(roma_manager *manager, const roma_options *given, roma_er
     manager->defaults = roma_request_default();
     int code = 0;
     if (given != NULL)
-        code = roma__struct_read(&options, sizeof options, given, given->size,
-                                 offsetof(roma_options, name), "options.size", error);
+        code = roma__struct_read(&options, sizeof options, given, offsetof(roma_options, name),
+                                 "options.size", error);
     if (code == 0)
         code = check(&options, error);
     if (code == 0 && options.request != NULL)

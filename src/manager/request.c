@@ -6,14 +6,10 @@
 
 #include "base/bits.h"
 #include "base/error.h"
+#include "base/structs.h"
 #include "numa/machine.h"
 
 #include <errno.h>
-
-static int wrong(roma_error *error, const char *subject)
-{
-    return roma__error_subject(error, -EINVAL, ROMA_WHY_INVALID, subject);
-}
 
 static int check(const roma_request *request, roma_error *error)
 {
@@ -21,18 +17,18 @@ static int check(const roma_request *request, roma_error *error)
     unsigned kinds = roma_pages_count(request->pages);
     if (request->align != 0 &&
         (!roma__is_power_of_two(request->align) || request->align > ROMA__ALIGN_MAX))
-        return wrong(error, "request.align");
+        return roma__error_invalid(error, "request.align");
     if ((unsigned)request->placement > ROMA_NODES)
-        return wrong(error, "request.placement");
+        return roma__error_invalid(error, "request.placement");
     if (request->placement != ROMA_NODES && names_nodes)
-        return wrong(error, "request.nodes without ROMA_NODES");
+        return roma__error_invalid(error, "request.nodes without ROMA_NODES");
     if (request->placement == ROMA_NODES && request->strict && !names_nodes)
-        return wrong(error, "request.nodes");
+        return roma__error_invalid(error, "request.nodes");
     if (kinds < ROMA_PAGE_KINDS_MAX && request->pages >> (8 * kinds) != 0)
-        return wrong(error, "request.pages");
+        return roma__error_invalid(error, "request.pages");
     for (size_t i = 0; i < sizeof request->reserved / sizeof request->reserved[0]; i++)
         if (request->reserved[i])
-            return wrong(error, "request.reserved");
+            return roma__error_invalid(error, "request.reserved");
     if (request->bytes > ROMA__BYTES_MAX)
         return roma__error_subject(error, -EOVERFLOW, ROMA_WHY_INVALID, "request.bytes");
     return 0;
@@ -40,8 +36,8 @@ static int check(const roma_request *request, roma_error *error)
 
 int roma__request_read(roma_request *own, const roma_request *given, roma_error *error)
 {
-    int code = roma__struct_read(own, sizeof *own, given, given->size,
-                                 offsetof(roma_request, align), "request.size", error);
+    int code = roma__struct_read(own, sizeof *own, given, offsetof(roma_request, align),
+                                 "request.size", error);
     return code < 0 ? code : check(own, error);
 }
 

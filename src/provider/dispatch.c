@@ -7,6 +7,7 @@
  * is too short, not aligned or no whole pages is given back and is the provider's failure. */
 #include "base/bits.h"
 #include "base/error.h"
+#include "base/structs.h"
 #include "provider/dispatch.h"
 #include "provider/instance.h"
 
@@ -14,12 +15,6 @@
 #include <string.h>
 
 typedef void (*any_function)(void);
-
-static int wrong(roma_error *error, const char *subject)
-{
-    (void)roma__error_subject(error, -EINVAL, ROMA_WHY_INVALID, subject);
-    return -EINVAL;
-}
 
 static int settle(const roma_provider *provider, int code, roma_error *error)
 {
@@ -44,18 +39,17 @@ static int read_request(const roma_extent_request *request, roma_extent_request 
                         roma_error *error)
 {
     if (request == NULL)
-        return wrong(error, "request");
-    int code = roma__provider_struct_read(own, sizeof *own, request, FIRST_REQUEST_BYTES, "request",
-                                          error);
+        return roma__error_invalid(error, "request");
+    int code = roma__struct_read(own, sizeof *own, request, FIRST_REQUEST_BYTES, "request", error);
     if (code < 0)
         return code;
     own->size = sizeof *own;
     if (own->bytes == 0)
-        return wrong(error, "bytes");
+        return roma__error_invalid(error, "bytes");
     if (own->align != 0 && !roma__is_power_of_two(own->align))
-        return wrong(error, "align");
+        return roma__error_invalid(error, "align");
     if (!is_page_kind(own->pages))
-        return wrong(error, "pages");
+        return roma__error_invalid(error, "pages");
     if (own->bytes > PTRDIFF_MAX) {
         (void)roma__error(error, -EOVERFLOW, ROMA_WHY_ADDRESS_SPACE);
         error->need = own->bytes;
@@ -83,22 +77,22 @@ static bool is_extent(const roma_extent *extent)
 static int check_range(const roma_range *range, roma_error *error)
 {
     if (range == NULL || !is_extent(range->extent))
-        return wrong(error, range == NULL ? "range" : "extent");
+        return roma__error_invalid(error, range == NULL ? "range" : "extent");
     const roma_extent *extent = range->extent;
     if (!roma__is_aligned(range->offset, extent->page_bytes) || range->offset > extent->bytes)
-        return wrong(error, "offset");
+        return roma__error_invalid(error, "offset");
     if (!roma__is_aligned(range->bytes, extent->page_bytes) ||
         range->bytes > extent->bytes - range->offset)
-        return wrong(error, "bytes");
+        return roma__error_invalid(error, "bytes");
     return 0;
 }
 
 static int read_executor(const roma_executor *executor, roma_executor *own, roma_error *error)
 {
-    int code = roma__provider_struct_read(own, sizeof *own, executor, FIRST_EXECUTOR_BYTES,
-                                          "executor", error);
+    int code = roma__struct_read(own, sizeof *own, executor, FIRST_EXECUTOR_BYTES, "executor",
+                                 error);
     if (code == 0 && own->submit == NULL)
-        code = wrong(error, "executor");
+        code = roma__error_invalid(error, "executor");
     return code;
 }
 
@@ -107,7 +101,7 @@ static int begin(const roma_provider *provider, roma_error **error, roma_error *
 {
     *error = *error != NULL ? *error : ignored;
     (void)roma__error(*error, 0, ROMA_WHY_NONE);
-    return provider == NULL ? wrong(*error, "provider") : 0;
+    return provider == NULL ? roma__error_invalid(*error, "provider") : 0;
 }
 
 static int refuse_group(roma_error *error, const char *what)
@@ -150,7 +144,7 @@ int roma_provider_acquire(roma_provider *provider, const roma_extent_request *re
     roma_extent_request own;
     int code = begin(provider, &error, &ignored);
     if (code == 0 && extent == NULL)
-        code = wrong(error, "extent");
+        code = roma__error_invalid(error, "extent");
     if (code == 0)
         code = read_request(request, &own, error);
     if (code < 0)
@@ -169,7 +163,7 @@ int roma_provider_release(roma_provider *provider, roma_extent *extent, roma_err
     roma_error ignored;
     int code = begin(provider, &error, &ignored);
     if (code == 0 && !is_extent(extent))
-        code = wrong(error, "extent");
+        code = roma__error_invalid(error, "extent");
     if (code < 0)
         return code;
     code = settle(provider, provider->ops.release(provider->self, extent, error), error);
@@ -186,9 +180,9 @@ int roma_provider_resize(roma_provider *provider, roma_extent *extent, size_t by
     roma_error ignored;
     int code = begin(provider, &error, &ignored);
     if (code == 0 && !is_extent(extent))
-        code = wrong(error, "extent");
+        code = roma__error_invalid(error, "extent");
     if (code == 0 && bytes == 0)
-        code = wrong(error, "bytes");
+        code = roma__error_invalid(error, "bytes");
     if (code == 0 && bytes > PTRDIFF_MAX) {
         code = roma__error(error, -EOVERFLOW, ROMA_WHY_ADDRESS_SPACE);
         error->need = bytes;
@@ -217,8 +211,7 @@ int roma_provider_populate(roma_provider *provider, const roma_range *range,
     if (code == 0)
         code = check_range(range, error);
     if (code == 0 && options != NULL)
-        code = roma__provider_struct_read(&own, sizeof own, options, FIRST_POPULATE_BYTES,
-                                          "options", error);
+        code = roma__struct_read(&own, sizeof own, options, FIRST_POPULATE_BYTES, "options", error);
     if (code == 0 && own.executor != NULL)
         code = read_executor(own.executor, &executor, error);
     if (code < 0 || range->bytes == 0)
@@ -238,7 +231,7 @@ int roma_provider_advise(roma_provider *provider, const roma_range *range, roma_
     if (code == 0)
         code = check_range(range, error);
     if (code == 0 && (advice < ROMA_ADVICE_NEED || advice >= ROMA_ADVICE_COUNT))
-        code = wrong(error, "advice");
+        code = roma__error_invalid(error, "advice");
     if (code == 0 && executor != NULL)
         code = read_executor(executor, &own, error);
     if (code < 0 || range->bytes == 0)
@@ -256,7 +249,7 @@ int roma_provider_query(roma_provider *provider, const roma_range *range, roma_r
     if (code == 0)
         code = check_range(range, error);
     if (code == 0 && report == NULL)
-        code = wrong(error, "report");
+        code = roma__error_invalid(error, "report");
     if (code < 0)
         return code;
     memset(report, 0, sizeof *report);
@@ -287,7 +280,7 @@ int roma_provider_migrate(roma_provider *provider, const roma_range *range, cons
     if (code == 0)
         code = check_range(range, error);
     if (code == 0 && (nodes == NULL || roma_nodes_is_empty(nodes)))
-        code = wrong(error, "nodes");
+        code = roma__error_invalid(error, "nodes");
     if (code == 0 && (provider->ops.capabilities & ROMA_CAN_MIGRATE) == 0)
         code = refuse_group(error, "migrate");
     if (code == 0 && range->bytes > 0)
@@ -320,7 +313,7 @@ int roma_provider_export_fd(roma_provider *provider, const roma_extent *extent, 
     roma_error ignored;
     int code = begin(provider, &error, &ignored);
     if (code == 0 && !is_extent(extent))
-        code = wrong(error, "extent");
+        code = roma__error_invalid(error, "extent");
     if (code == 0 && (provider->ops.capabilities & ROMA_CAN_SHARE) == 0)
         code = refuse_group(error, "export_fd");
     if (code < 0)
@@ -334,7 +327,7 @@ int roma_provider_import_fd(roma_provider *provider, int fd, roma_extent *extent
     roma_error ignored;
     int code = begin(provider, &error, &ignored);
     if (code == 0 && (fd < 0 || extent == NULL))
-        code = wrong(error, fd < 0 ? "fd" : "extent");
+        code = roma__error_invalid(error, fd < 0 ? "fd" : "extent");
     if (code == 0 && (provider->ops.capabilities & ROMA_CAN_SHARE) == 0)
         code = refuse_group(error, "import_fd");
     if (code < 0)

@@ -27,10 +27,4 @@ int roma__provider_settle(const char *name, int code, roma_error *error);
 /* Is this a name that a provider may be registered under? */
 bool roma__provider_name_is_valid(const char *name);
 
-/* Read a struct that begins with its size into ours: what an older, shorter one lacks is 0; what a
- * newer, longer one has more must be 0. `least_bytes` is what the first version had.
- * Returns 0, -EINVAL (too short, or no sane size) or -E2BIG, with *error naming `subject`. */
-int roma__provider_struct_read(void *own, size_t bytes, const void *given, size_t least_bytes,
-                               const char *subject, roma_error *error);
-
 #endif

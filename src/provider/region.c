@@ -11,6 +11,7 @@
 #include "base/bits.h"
 #include "base/check.h"
 #include "base/error.h"
+#include "base/structs.h"
 #include "base/text.h"
 #include "numa/machine.h"
 #include "provider/fork.h"
@@ -377,12 +378,6 @@ static size_t whole_pages(const roma_region_config *config, size_t page_bytes, c
     return (end - first) / page_bytes;
 }
 
-static int wrong(roma_error *error, const char *subject)
-{
-    (void)roma__error_subject(error, -EINVAL, ROMA_WHY_INVALID, subject);
-    return -EINVAL;
-}
-
 static int open_region(const void *argument, void **self, roma_error *error)
 {
     const roma_region_config *config = argument;
@@ -390,7 +385,7 @@ static int open_region(const void *argument, void **self, roma_error *error)
     char *base = NULL;
     size_t pages = page_bytes == 0 ? 0 : whole_pages(config, page_bytes, &base);
     if (pages == 0)
-        return wrong(error, "bytes");
+        return roma__error_invalid(error, "bytes");
     size_t list_bytes = roma__runs_bytes(pages);
     if (list_bytes == 0 || roma__add_overflows(list_bytes, sizeof(struct region), &record_bytes))
         return roma__error(error, -ENOMEM, ROMA_WHY_OUT_OF_MEMORY);
@@ -434,18 +429,18 @@ int roma_provider_region(const roma_region_config *config, roma_provider **provi
 {
     enum { FIRST_BYTES = offsetof(roma_region_config, nodes) + sizeof(roma_nodes) };
     if (config == NULL || provider == NULL)
-        return wrong(error, config == NULL ? "config" : "provider");
+        return roma__error_invalid(error, config == NULL ? "config" : "provider");
     roma_region_config own;
-    int code = roma__provider_struct_read(&own, sizeof own, config, FIRST_BYTES, "config", error);
+    int code = roma__struct_read(&own, sizeof own, config, FIRST_BYTES, "config", error);
     if (code < 0)
         return code;
     if (own.name != NULL && !roma__provider_name_is_valid(own.name))
-        return wrong(error, "name");
+        return roma__error_invalid(error, "name");
     if (own.address == NULL)
-        return wrong(error, "address");
+        return roma__error_invalid(error, "address");
     own.pages = roma__machine_resolve(own.pages == 0 ? (roma_page_kind)ROMA_PAGES_BASE : own.pages);
     if (own.pages == 0)
-        return wrong(error, "pages");
+        return roma__error_invalid(error, "pages");
     const char *name = own.name == NULL ? "region" : own.name;
     own.name = NULL; /* copied; the caller's may go */
     return roma__provider_make(&ops, name, &own, provider, error);

@@ -6,39 +6,13 @@
 
 #include "base/bits.h"
 #include "base/error.h"
+#include "base/structs.h"
 #include "base/text.h"
 #include "provider/dispatch.h"
 #include "sys/records.h"
 
 #include <errno.h>
 #include <string.h>
-
-static int wrong(roma_error *error, const char *subject)
-{
-    (void)roma__error_subject(error, -EINVAL, ROMA_WHY_INVALID, subject);
-    return -EINVAL;
-}
-
-/* ---- structs that begin with their size ----------------------------------------------------- */
-
-int roma__provider_struct_read(void *own, size_t bytes, const void *given, size_t least_bytes,
-                               const char *subject, roma_error *error)
-{
-    enum { LARGEST_BYTES = 1 << 16 }; /* beyond, the size is garbage and not to be read through */
-    size_t given_bytes;
-    memcpy(&given_bytes, given, sizeof given_bytes);
-    if (given_bytes < least_bytes || given_bytes > LARGEST_BYTES)
-        return wrong(error, subject);
-    const unsigned char *tail = given;
-    for (size_t i = bytes; i < given_bytes; i++)
-        if (tail[i] != 0) {
-            (void)roma__error_subject(error, -E2BIG, ROMA_WHY_UNKNOWN_OPTION, subject);
-            return -E2BIG;
-        }
-    memset(own, 0, bytes);
-    memcpy(own, given, roma__min(bytes, given_bytes));
-    return 0;
-}
 
 /* ---- registration --------------------------------------------------------------------------- */
 
@@ -90,18 +64,19 @@ bool roma__provider_name_is_valid(const char *name)
 static int check_ops(const roma_provider_ops *ops, roma_error *error)
 {
     if (ops->version != ROMA_PROVIDER_VERSION)
-        return wrong(error, "version");
+        return roma__error_invalid(error, "version");
     if ((ops->capabilities & ~(uint32_t)ROMA_CAN_ALL) != 0)
-        return wrong(error, "capabilities");
+        return roma__error_invalid(error, "capabilities");
     if (!roma__provider_name_is_valid(ops->name))
-        return wrong(error, "name");
+        return roma__error_invalid(error, "name");
     if ((ops->open == NULL) != (ops->close == NULL))
-        return wrong(error, ops->open != NULL ? "open" : "close"); /* the one that stands alone */
+        return roma__error_invalid(
+            error, ops->open != NULL ? "open" : "close"); /* the one that stands alone */
     for (size_t i = 0; i < sizeof members / sizeof members[0]; i++) {
         const struct member *member = &members[i];
         bool wanted = member->group == 0 || (ops->capabilities & member->group) != 0;
         if (has_member(ops, member) != wanted)
-            return wrong(error, member->name);
+            return roma__error_invalid(error, member->name);
     }
     return 0;
 }
@@ -159,11 +134,11 @@ int roma_provider_register(const roma_provider_ops *ops, const void *config,
                            roma_provider **provider, roma_error *error)
 {
     if (ops == NULL)
-        return wrong(error, "ops");
+        return roma__error_invalid(error, "ops");
     if (provider == NULL)
-        return wrong(error, "provider");
+        return roma__error_invalid(error, "provider");
     roma_provider_ops own;
-    int code = roma__provider_struct_read(&own, sizeof own, ops, FIRST_OPS_BYTES, "size", error);
+    int code = roma__struct_read(&own, sizeof own, ops, FIRST_OPS_BYTES, "size", error);
     if (code == 0)
         code = check_ops(&own, error);
     return code < 0 ? code : roma__provider_make(&own, own.name, config, provider, error);

@@ -8,6 +8,7 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdint>
 #include <cstring>
@@ -37,7 +38,9 @@ int obedient_acquire(void *self, const roma_extent_request *request, roma_extent
         error->why = ROMA_WHY_PROVIDER;
         return -ENOMEM;
     }
-    size_t align = request->align, length = (request->bytes + 4095) / 4096 * 4096;
+    const size_t page = roma_page_bytes(request->pages);
+    size_t align = std::max(request->align, page);
+    size_t length = (request->bytes + page - 1) / page * page;
     auto *raw = static_cast<char *>(mmap(nullptr, length + align, PROT_READ | PROT_WRITE,
                                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
     if (raw == MAP_FAILED)
@@ -49,8 +52,8 @@ int obedient_acquire(void *self, const roma_extent_request *request, roma_extent
     munmap(start + length, align - static_cast<size_t>(start - raw));
     extent->address = start;
     extent->bytes = length;
-    extent->page_bytes = 4096;
-    extent->pages = ROMA_PAGE_CLASS_BASE | 12;
+    extent->page_bytes = page;
+    extent->pages = request->pages;
     extent->zeroed = true;
     extent->inherited = true;
     me->acquired++;
@@ -117,7 +120,7 @@ struct fixture {
     roma__heap *heap = nullptr;
     size_t charged = 0, limit = SIZE_MAX;
 
-    explicit fixture(size_t growth = 0)
+    explicit fixture(size_t growth = 0, roma_page_kind before_base = 0)
     {
         roma_provider_ops ops{};
         ops.size = sizeof ops;
@@ -134,9 +137,11 @@ struct fixture {
         REQUIRE(roma_provider_register(&ops, &memory, &provider, nullptr) == 0);
         roma__heap_options options{};
         options.owner = this;
-        options.ladder.count = 1;
-        options.ladder.steps[0].provider = provider;
-        options.ladder.steps[0].pages = ROMA_PAGE_CLASS_BASE | 12;
+        for (roma_page_kind kind : {before_base, roma_page_kind{ROMA_PAGE_CLASS_BASE | 12}})
+            if (kind != 0) {
+                options.ladder.steps[options.ladder.count].provider = provider;
+                options.ladder.steps[options.ladder.count++].pages = kind;
+            }
         options.growth_bytes = growth;
         options.label = "test";
         options.charge = [](void *owner, size_t bytes) {
@@ -328,6 +333,52 @@ TEST_CASE("trim gives back what empty slabs held, all of it counted, and keeps w
     CHECK(roma__heap_figures_of(f.heap).extents_bytes == 4 << 20);
     CHECK(roma__heap_trim(f.heap, 0) == 4 << 20);
     f.must_be_sound();
+}
+
+TEST_CASE("a handle of yesterday is not revived when generations have wrapped", "[heap]")
+{
+    fixture f;
+    const uint32_t turn = 1u << 22;
+    auto live_on = [&](roma__cell cell,
+                       uint32_t until) { /* the lowest free cell is always the same */
+                                         while (cell.generation != until) {
+                                             f.free(cell);
+                                             roma__cell next{};
+                                             f.take(64, &next);
+                                             if (next.address != cell.address)
+                                                 FAIL("another cell was taken");
+                                             cell = next;
+                                         }
+                                         return cell;
+    };
+    roma__cell a = f.must_take(64);
+    roma__cell b = live_on(f.must_take(64), turn - 1), old = b;
+    b = live_on(b, 1); /* around */
+    a = live_on(a, turn - 2);
+    f.free(a);
+    f.free(b);
+    roma__heap_trim(f.heap, 0);
+    std::vector<roma__cell> cells;
+    for (int i = 0; i < 100; i++) {
+        cells.push_back(f.must_take(64));
+        CHECK((cells.back().address != old.address || cells.back().generation != old.generation));
+    }
+    for (auto &cell : cells)
+        f.free(cell);
+}
+
+TEST_CASE("a limit that large pages would pass is met by the next step's small ones", "[heap]")
+{
+    fixture f(0, ROMA_PAGE_CLASS_THP | 21);
+    f.limit = 1 << 20;
+    roma__cell cell{};
+    roma_grant grant;
+    REQUIRE(f.take(64, &cell, 16, &grant) == 0);
+    CHECK(grant.steps_count == 2);
+    CHECK(grant.steps[0].error.why == ROMA_WHY_MANAGER_LIMIT);
+    CHECK(grant.pages == (ROMA_PAGE_CLASS_BASE | 12));
+    CHECK(f.charged <= f.limit);
+    f.free(cell);
 }
 
 TEST_CASE("cells resize in place within cell, run and extent", "[heap]")
