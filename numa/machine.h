@@ -23,8 +23,8 @@ const char *roma__machine_root_now(void);
 
 size_t roma__machine_base_bytes(void); /* base page, from the C library */
 
-/* A kind with its size made explicit; 0 when the machine has no such kind. Cheap after first use.
- * */
+/* A kind with its size made explicit; 0 when the machine has no such kind. Cheap after first
+ * use. */
 roma_page_kind roma__machine_resolve(roma_page_kind kind);
 
 /* The hugetlb kinds that the machine has and that are smaller than `kind`, from large to small. */

@@ -14,10 +14,10 @@
  * also be what a provider returned: the kernel's refusals (EPERM) and what it lacks (EOPNOTSUPP).
  *
  * Unless a declaration says otherwise:
- *   Threads  any, at once, also after fork in the child. Not under asynchronous cancellation: a
- *   call
- *            may hold a lock; none is a cancellation point, and none calls back but where it says
- *            so.
+ *   Threads  any, at once, also after fork in the child.
+ *   Cancel   no: a call may hold a lock and reach a cancellation point, and there is no way out of
+ *   it.
+ *            Threads that are to be cancelled disable that around calls (pthread_setcancelstate).
  *   Signals  no: not in a handler, and not to be left by longjmp.
  *   Cost     finding a block: two loads and a division, no lock, no system call. A pointer that is
  *   no

@@ -40,8 +40,8 @@ ROMA_API const char *roma_version(void);
  *  huge page, its default hugetlb size. 0 as a whole is no kind. */
 typedef uint8_t roma_page_kind;
 
-/** An ordered list of up to eight page kinds, first kind in the lowest byte; 0 is the empty list.
- * */
+/** An ordered list of up to eight page kinds, first kind in the lowest byte; 0 is the empty
+ * list. */
 typedef uint64_t roma_pages;
 
 enum {

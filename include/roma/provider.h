@@ -141,7 +141,8 @@ typedef struct roma_provider_ops {
     int (*acquire)(void *self, const roma_extent_request *request, roma_extent *extent,
                    roma_error *error);
     /** Give an extent back. Also called in a child made by fork() for extents that are not
-     *  inherited: their address range is then a hole. */
+     *  inherited: their address range is then a hole, and nothing is to be unmapped. (An extent of
+     *  ordinary memory that was advised NOFORK says `inherited` still: a child leaves it alone.) */
     int (*release)(void *self, const roma_extent *extent, roma_error *error);
     /** Change the length (> 0, rounded up), keeping the contents up to the smaller one. In place,
      * or

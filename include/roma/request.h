@@ -40,7 +40,9 @@ typedef struct roma_request {
     bool zero;                 /**< the bytes read as zero                                   */
     bool weak;                 /**< roma_block_try_retain() is allowed on stale handles      */
     bool registered;           /**< known to a device: never moved, resized or purged        */
-    bool inherit;              /**< hugetlb pages too are copied into a child made by fork() */
+    bool inherit;              /**< hugetlb pages too are there in a child made by fork(): the
+                                    first write to each, by parent or child, then needs a second
+                                    page, and is a SIGBUS when the page pool has none        */
     bool reserved[3];          /**< 0                                                        */
 } roma_request;
 

@@ -70,8 +70,8 @@ static inline void *roma_segment_item(roma_segment s, size_t index, size_t item_
 /** How many whole items of `type` the segment holds. */
 #define ROMA_ITEMS(type, segment) ((segment).bytes / sizeof(type))
 
-/** Copy `from` to the start of `to`, overlap allowed. Returns 0, or -ERANGE when it does not fit.
- * */
+/** Copy `from` to the start of `to`, overlap allowed. Returns 0, or -ERANGE when it does not
+ * fit. */
 static inline int roma_segment_copy(roma_segment to, roma_segment from)
 {
     if (from.bytes > to.bytes)

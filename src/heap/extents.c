@@ -74,8 +74,7 @@ void roma__extents_fork_free(void)
     pthread_mutex_unlock(&records.lock);
 }
 
-/* ---- granules of a shared extent
- * ----------------------------------------------------------------- */
+/* ---- granules of a shared extent ------------------------------------------------------------ */
 
 static bool granule_is_free(const struct roma__extent_record *record, uint32_t granule)
 {
@@ -125,8 +124,7 @@ static uint32_t granule_of(const struct roma__extent_record *record, const char 
     return (uint32_t)((size_t)(base - (char *)record->extent.address) >> ROMA__GRANULE_SHIFT);
 }
 
-/* ---- lists, under the lock
- * ------------------------------------------------------------------------ */
+/* ---- lists, under the lock ------------------------------------------------------------------ */
 
 static struct roma__extent_record **list_of(struct roma__extents *extents,
                                             const struct roma__extent_record *record)
@@ -154,8 +152,7 @@ static void unlink_record(struct roma__extents *extents, struct roma__extent_rec
         record->next->previous = record->previous;
 }
 
-/* ---- from and to the provider
- * ----------------------------------------------------------------------- */
+/* ---- from and to the provider --------------------------------------------------------------- */
 
 static int charge(struct roma__extents *extents, size_t bytes)
 {

@@ -105,8 +105,7 @@ uint64_t roma__heap_close(roma__heap *heap)
     return live;
 }
 
-/* ---- lists of slabs
- * ------------------------------------------------------------------------------- */
+/* ---- lists of slabs ------------------------------------------------------------------------- */
 
 static void count_descriptor(roma__heap *heap, const struct roma__slab *slab, bool stands)
 {
@@ -181,8 +180,7 @@ void roma__heap_drop_large(roma__heap *heap, struct roma__slab *slab)
     count_descriptor(heap, slab, false);
 }
 
-/* ---- cells of a class
- * ------------------------------------------------------------------------------ */
+/* ---- cells of a class ----------------------------------------------------------------------- */
 
 static int no_descriptor(roma_grant *grant, roma_error *error)
 {
@@ -288,8 +286,7 @@ static void recycle_to_class(roma__heap *heap, struct roma__slab *slab, uint32_t
     pthread_mutex_unlock(&class->lock);
 }
 
-/* ---- large cells
- * ------------------------------------------------------------------------------------ */
+/* ---- large cells ---------------------------------------------------------------------------- */
 
 static int take_run(roma__heap *heap, size_t bytes, const roma__take *take,
                     struct roma__slab **from, bool *reused, roma_grant *grant, roma_error *error)
@@ -348,8 +345,7 @@ static void recycle_large(roma__heap *heap, struct roma__slab *slab)
         roma__extents_give(&heap->extents, record, base, (uint32_t)(bytes >> ROMA__GRANULE_SHIFT));
 }
 
-/* ---- the calls
- * --------------------------------------------------------------------------------------- */
+/* ---- the calls ------------------------------------------------------------------------------ */
 
 /* Make the pages under a cell of a shared extent present. */
 static int populate_cell(const roma__cell *cell, unsigned threads, roma_error *error)

@@ -112,8 +112,8 @@ uint64_t roma__heap_check(roma__heap *heap, void (*report)(void *context, const 
 /* Find the cell that starts at an address. Returns 0 (also for a free cell: count is 0), or
  * -ENOENT (no heap's address), -ESTALE (no heap's now, but cells stood there once), -EINVAL (inside
  * a cell or between cells; *cell is then that of the cell around it where there is one, else its
- * slab is NULL). An address inside a large cell, past its first 64 KiB, is -ENOENT or -ESTALE here.
- * */
+ * slab is NULL). An address inside a large cell, past its first 64 KiB, is -ENOENT or -ESTALE
+ * here. */
 int roma__cell_find(const void *address, roma__cell *cell);
 
 /* The live large cell around an address that roma__cell_find() does not know; for saying what a bad

@@ -62,8 +62,8 @@ struct roma__slab *roma__slab_prepare(char *base, uint32_t cells, size_t cell_by
     return slab;
 }
 
-/* One descriptor that was put aside and not used: no address has it, so no stale thread knows it.
- * */
+/* One descriptor that was put aside and not used: no address has it, so no stale thread knows
+ * it. */
 static _Atomic(struct roma__slab *) spare;
 
 struct roma__slab *roma__slab_aside(void)
@@ -84,8 +84,8 @@ void roma__slab_discard(struct roma__slab *slab)
     atomic_store_explicit(&spare, slab, memory_order_release);
 }
 
-/* ---- generations over the life of a granule ---------------------------------------------------
- * */
+/* ---- generations over the life of a granule
+ * --------------------------------------------------- */
 /* Words count 22 bits of generation, the page map's floors all of it. A slab's words start together
  * at its floor, so a cell's lives in it are the distance of its word from there, as long as no cell
  * has gone once around; recycling notes when one does (turned). From then on distances say nothing,

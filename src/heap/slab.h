@@ -54,7 +54,7 @@ struct roma__slab {
     /* under the class's lock */
     struct roma__extent_record *extent;
     uint32_t granules;            /* mapped: all of a class's slab, only the first of a large one */
-    uint64_t first_generation;    /* of all its words at the start; the bits above 22 too          */
+    uint64_t first_generation;    /* of all its words at the start; not cut to 22 bits           */
     bool turned;                  /* a cell has come to that generation again                     */
     uint32_t free_count, hint;    /* free cells; the first word of bits that may hold one         */
     struct roma__slab *next, *previous; /* in the class's list of slabs with free cells, or the
@@ -77,8 +77,8 @@ void roma__slab_discard(struct roma__slab *slab);
 void roma__slab_publish(struct roma__slab *slab, roma__heap *heap, unsigned class_index,
                         uint32_t cells, size_t cell_bytes, uint32_t granules);
 
-/* Take it out of the page map; no cell may be live. Its granules remember how far generations got.
- * */
+/* Take it out of the page map; no cell may be live. Its granules remember how far generations
+ * got. */
 void roma__slab_retire(struct roma__slab *slab);
 
 /* Undo the retiring of a large slab whose address range was not given up after all: its cell lives

@@ -68,8 +68,8 @@ int roma__word_retain(_Atomic(uint32_t) *word, uint32_t generation_or_any);
 int roma__word_drop(_Atomic(uint32_t) *word, uint32_t generation_or_any);
 
 /* End the life of a cell that has exactly one reference, the caller's. Returns 0 and the word that
- * it had, or -EBUSY when a weak handle was turned into a reference meanwhile: nothing is changed.
- * */
+ * it had, or -EBUSY when a weak handle was turned into a reference meanwhile: nothing is
+ * changed. */
 int roma__word_end_sole(_Atomic(uint32_t) *word, uint32_t *had);
 
 /* Move the generation of a live cell on, keeping its count: for its only holder. */

@@ -96,8 +96,8 @@ static int copied(roma_manager *manager, roma__cell *cell, size_t bytes, bool ze
 }
 
 /* Would a block of this length be as well off in its cell as in one of its own: aligned as every
- * block of that length is, and at least half of the cell in use? A growth may take what is there.
- * */
+ * block of that length is, and at least half of the cell in use? A growth may take what is
+ * there. */
 static bool suits(const roma_manager *manager, const roma__cell *cell, size_t bytes)
 {
     size_t needed = bytes + roma__tail_bytes(manager, cell->heap);

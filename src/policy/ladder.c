@@ -12,8 +12,7 @@
 #include <errno.h>
 #include <string.h>
 
-/* ---- which kinds, in which order
- * ------------------------------------------------------------------ */
+/* ---- which kinds, in which order ------------------------------------------------------------ */
 
 struct kinds {
     unsigned count;
@@ -87,8 +86,7 @@ static int choose_kinds(const roma__ladder_wish *wish, const roma__ladder_machin
     return 0;
 }
 
-/* ---- building
- * ------------------------------------------------------------------------------------- */
+/* ---- building ------------------------------------------------------------------------------- */
 
 static int add_steps(const roma__ladder_wish *wish, const struct kinds *kinds,
                      const roma_nodes *nodes, roma__ladder *ladder, roma_error *error)
@@ -149,8 +147,7 @@ bool roma__ladder_equal(const roma__ladder *a, const roma__ladder *b)
     return true;
 }
 
-/* ---- walking
- * -------------------------------------------------------------------------------------- */
+/* ---- walking -------------------------------------------------------------------------------- */
 
 void roma__ladder_step_note(const roma__ladder *ladder, unsigned index, const roma_error *error,
                             roma_step *note)

@@ -31,6 +31,8 @@ int roma__mapping_advise(const roma_range *range, roma_advice advice, roma_error
     const struct word *word = &words[advice];
     const roma_extent *extent = range->extent;
     bool is_hugetlb = roma_page_class(extent->pages) == ROMA_PAGE_CLASS_HUGETLB;
+    if (roma__mapping_is_gone(extent))
+        return roma__error_subject(error, -ESTALE, ROMA_WHY_UNSUPPORTED, "an extent of the parent");
     if (is_hugetlb && !word->for_hugetlb) {
         (void)roma__error_subject(error, -EOPNOTSUPP, ROMA_WHY_UNSUPPORTED, word->name);
         error->pages = extent->pages;

@@ -160,6 +160,8 @@ int roma__mapping_fill(const roma__mapping_plan *plan, char *address, size_t byt
 int roma__mapping_populate(const roma_range *range, const roma_populate_options *options,
                            roma_error *error)
 {
+    if (roma__mapping_is_gone(range->extent))
+        return roma__error_subject(error, -ESTALE, ROMA_WHY_UNSUPPORTED, "an extent of the parent");
     roma__mapping_plan plan = roma__mapping_plan_of(range->extent);
     plan.threads = options->threads;
     return roma__mapping_populate_part(&plan, (char *)range->extent->address + range->offset,

@@ -35,7 +35,8 @@ static void in_child(void)
     roma__regions_unlock();
 }
 
-__attribute__((constructor)) static void set_up(void)
+/* 101: before the constructors of a program that links us statically, which may make managers. */
+__attribute__((constructor(101))) static void set_up(void)
 {
     /* Out of memory this early leaves forks unobserved; the program has worse to come. */
     (void)pthread_atfork(roma__regions_lock, roma__regions_unlock, in_child);

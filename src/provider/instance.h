@@ -15,8 +15,8 @@ struct roma_provider {
     _Atomic(uint64_t) holds;   /* managers and wrappers that use it                          */
 };
 
-/* Register a table that needs no check, under any name. Returns 0, -ENOMEM, or what open returned.
- *  */
+/* Register a table that needs no check, under any name. Returns 0, -ENOMEM, or what open
+ *  returned. */
 int roma__provider_make(const roma_provider_ops *ops, const char *name, const void *config,
                         roma_provider **provider, roma_error *error);
 

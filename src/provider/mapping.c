@@ -133,8 +133,8 @@ static int hugetlb_ready(const roma__mapping_plan *plan, size_t bytes, roma_erro
                                        &plan->nodes, error);
 }
 
-/* Memory that is populated at once must be there at once. Without strictness any node may give it.
- *  */
+/* Memory that is populated at once must be there at once. Without strictness any node may give
+ *  it. */
 static int ordinary_ready(const roma__mapping_plan *plan, size_t bytes, roma_error *error)
 {
     roma_nodes any = roma_nodes_none();
@@ -267,16 +267,23 @@ int roma__mapping_obtain(const roma_extent_request *request, roma_extent *extent
     return 0;
 }
 
+bool roma__mapping_is_gone(const roma_extent *extent)
+{
+    return !extent->inherited &&
+           roma__mapping_memory_of(extent).generation != roma__fork_generation();
+}
+
 int roma__mapping_return(const roma_extent *extent, roma_error *error)
 {
-    /* In a child the range of an extent that was not inherited is a hole, and may be anybody's. */
-    if (!extent->inherited && roma__mapping_memory_of(extent).generation != roma__fork_generation())
+    if (roma__mapping_is_gone(extent))
         return 0;
     return roma__space_unmap(extent->address, extent->bytes, error);
 }
 
 int roma__mapping_query(const roma_range *range, roma_report *report, roma_error *error)
 {
+    if (roma__mapping_is_gone(range->extent))
+        return roma__error_subject(error, -ESTALE, ROMA_WHY_UNSUPPORTED, "an extent of the parent");
     return roma__machine_where((const char *)range->extent->address + range->offset, range->bytes,
                                range->extent->pages, report, error);
 }

@@ -23,7 +23,11 @@ typedef struct roma__mapping_plan {
 int roma__mapping_probe(const roma_extent_request *request, roma_error *error);
 int roma__mapping_obtain(const roma_extent_request *request, roma_extent *extent,
                          roma_error *error);
+/* Unmap an extent; in a child, one that was not inherited is only forgotten. */
 int roma__mapping_return(const roma_extent *extent, roma_error *error);
+
+/* In a child the range of an extent that was not inherited is a hole, and may be anybody's. */
+bool roma__mapping_is_gone(const roma_extent *extent);
 int roma__mapping_resize(roma_extent *extent, size_t bytes, bool may_move, roma_error *error);
 int roma__mapping_populate(const roma_range *range, const roma_populate_options *options,
                            roma_error *error);

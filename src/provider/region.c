@@ -3,8 +3,8 @@
  * Which pages are free stands in a record of its own (runs.h). No byte of the region is read or
  * written here: it may be device memory, or hold what the caller still wants to see.
  *
- * One lock stands over the records of all regions and is held over fork; it is never held while the
- * kernel works.
+ * One lock stands over the records of all regions and is held over fork; it is not held while the
+ * kernel works, but for taking advice back when an extent ends.
  *
  * Limits: an extent grows in place only, since moving it would be a copy, and copies are the
  * business of those above. The configuration's word is taken for page kind and nodes. */
@@ -128,8 +128,11 @@ static int populate_pages(const struct region *region, char *address, size_t byt
 {
     roma__populate wish = {address, bytes, region->page_bytes, threads, executor, false};
     int code = roma__populate_now(&wish, error);
-    if (code == -EFAULT)
-        code = error->code = -ENOMEM;
+    if (code == -EFAULT) {
+        code = roma__error(error, -ENOMEM, ROMA_WHY_POOL_RAN_DRY);
+        error->pages = region->config.pages;
+        error->need = bytes / region->page_bytes;
+    }
     return code;
 }
 
@@ -177,7 +180,8 @@ static void describe(const struct region *region, const roma_extent_request *req
         .page_bytes = region->page_bytes,
         .pages = region->config.pages,
         .zeroed = zeroed,
-        .populated = request->populate_threads > 0,
+        /* The first touch of a hugetlb page may be a SIGBUS, populating it is an error. */
+        .populated = is_hugetlb || request->populate_threads > 0,
         .pinned = is_hugetlb,
         .inherited = !is_hugetlb || request->inherit,
         .nodes = request->nodes,
@@ -196,9 +200,10 @@ static int acquire(void *self, const roma_extent_request *request, roma_extent *
     if (code < 0)
         return count_failure(region, code);
     describe(region, request, first, pages, zeroed, extent);
-    if (request->populate_threads > 0)
-        code = populate_pages(region, extent->address, extent->bytes, request->populate_threads,
-                              NULL, error);
+    if (extent->populated)
+        code = populate_pages(region, extent->address, extent->bytes,
+                              request->populate_threads > 0 ? request->populate_threads : 1, NULL,
+                              error);
     if (code < 0) {
         put_back(region, first, pages);
         return count_failure(region, code);

@@ -76,6 +76,8 @@ static bool was_occupied(const roma_error *error)
 int roma__mapping_resize(roma_extent *extent, size_t bytes, bool may_move, roma_error *error)
 {
     size_t rounded;
+    if (roma__mapping_is_gone(extent))
+        return roma__error_subject(error, -ESTALE, ROMA_WHY_UNSUPPORTED, "an extent of the parent");
     if (roma__align_up_overflows(bytes, extent->page_bytes, &rounded) || rounded > PTRDIFF_MAX) {
         (void)roma__error(error, -EOVERFLOW, ROMA_WHY_ADDRESS_SPACE);
         error->need = bytes;

@@ -164,12 +164,6 @@ static int move_failed(const roma__space_kind *kind, int cause, roma_error *erro
     return roma__error_call(error, "mremap", cause);
 }
 
-/* A resize to the same length does nothing, but is refused for a range of several mappings. */
-static bool is_one_mapping(char *from, size_t bytes)
-{
-    return roma__sys->mremap(from, bytes, bytes, 0, NULL) != MAP_FAILED || errno != EFAULT;
-}
-
 /* Reserve a range if nothing is mapped there. */
 static bool claim(char *address, size_t bytes)
 {
@@ -204,13 +198,18 @@ static void move_back(const roma__space_kind *kind, char *at, char *home, size_t
     (void)claim(at, bytes);
 }
 
+/* A range of several mappings, as hugetlb extents that grew are, is EFAULT before Linux 6.17, where
+ * nothing has been moved: then each half is tried alone, down to a page. */
 int roma__space_move(const roma__space_kind *kind, char *from, char *to, size_t bytes,
                      roma_error *error)
 {
-    if (bytes == kind->page_bytes || is_one_mapping(from, bytes))
-        return move_one(kind, from, to, bytes, error);
+    roma_error own;
+    error = error == NULL ? &own : error;
+    int code = move_one(kind, from, to, bytes, error);
+    if (code == 0 || error->cause != EFAULT || bytes == kind->page_bytes)
+        return code;
     size_t half = roma__align_up(bytes / 2, kind->page_bytes);
-    int code = roma__space_move(kind, from, to, half, error);
+    code = roma__space_move(kind, from, to, half, error);
     if (code < 0)
         return code;
     code = roma__space_move(kind, from + half, to + half, bytes - half, error);

@@ -1,5 +1,5 @@
-/* space.h - ranges of address space: aligned reservations, and mappings of one page kind in them.
- *  */
+/* space.h - ranges of address space: aligned reservations, and mappings of one page kind in
+ * them. */
 #ifndef ROMA_PROVIDER_SPACE_H
 #define ROMA_PROVIDER_SPACE_H
 

@@ -31,9 +31,6 @@
 
 /* ---- madvise -------------------------------------------------------------------------------- */
 
-#ifndef MADV_FREE
-#define MADV_FREE 8
-#endif
 #ifndef MADV_DONTFORK
 #define MADV_DONTFORK 10
 #endif
@@ -57,9 +54,6 @@
 #endif
 #ifndef MADV_PAGEOUT
 #define MADV_PAGEOUT 21 /* Linux 5.4 */
-#endif
-#ifndef MADV_POPULATE_READ
-#define MADV_POPULATE_READ 22 /* Linux 5.14 */
 #endif
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23 /* Linux 5.14 */

@@ -23,8 +23,8 @@ enum { ROMA__PATH_BYTES = 1024 };
 __attribute__((format(printf, 4, 5))) ssize_t roma__read_file(const char *root, char *buffer,
                                                               size_t bytes, const char *path, ...);
 
-/* Read a file that holds one decimal number ("max" gives UINT64_MAX). Returns 0, -EINVAL, -errno.
- * */
+/* Read a file that holds one decimal number ("max" gives UINT64_MAX). Returns 0, -EINVAL,
+ * -errno. */
 __attribute__((format(printf, 3, 4))) int roma__read_number(const char *root, uint64_t *value,
                                                             const char *path, ...);
 

@@ -1,5 +1,5 @@
-/* classes.cpp - size classes: every length fits its class, and alignment follows from the length.
- * */
+/* classes.cpp - size classes: every length fits its class, and alignment follows from the
+ * length. */
 #include "catch.hpp"
 
 extern "C" {

@@ -27,8 +27,8 @@ roma_extent_request ask(roma_page_kind pages, size_t bytes)
 }
 
 /* How a child ends that reads the 1 that stands at an address and writes there: well only if it has
- * the page. Where it has not, a signal ends it, or it finds what a sanitizer has put there since.
- *  */
+ * the page. Where it has not, a signal ends it, or it finds what a sanitizer has put there
+ *  since. */
 int status_of_writer(void *address)
 {
     *static_cast<volatile char *>(address) = 1;
