@@ -64,9 +64,9 @@ int roma__fact_memory_nodes(const char *root, const roma_nodes *online, roma_nod
 
 static roma_nodes all_nodes(void)
 {
-    roma_nodes none = roma_nodes_none(), all;
+    roma_nodes all = roma_nodes_none();
     for (unsigned i = 0; i < sizeof all.words / sizeof all.words[0]; i++)
-        all.words[i] = ~none.words[i];
+        all.words[i] = UINT64_MAX;
     return all;
 }
 

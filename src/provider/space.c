@@ -203,7 +203,7 @@ static void move_back(const roma__space_kind *kind, char *at, char *home, size_t
 int roma__space_move(const roma__space_kind *kind, char *from, char *to, size_t bytes,
                      roma_error *error)
 {
-    roma_error own;
+    roma_error own = {.node = -1};
     error = error == NULL ? &own : error;
     int code = move_one(kind, from, to, bytes, error);
     if (code == 0 || error->cause != EFAULT || bytes == kind->page_bytes)
