@@ -1,5 +1,6 @@
 /* block.cpp - blocks by pointer: addresses, references, lengths, and every refusal. */
 #include "catch.hpp"
+#include "emulated.hpp"
 
 #include <roma.h>
 
@@ -412,6 +413,7 @@ TEST_CASE_METHOD(fixture, "a registered block is not resized")
 
 TEST_CASE_METHOD(fixture, "the report of a block counts the pages that were touched")
 {
+    SKIP_WHERE_EMULATED();
     const size_t bytes = 8u << 20;
     roma_request request = roma_request_default();
     request.bytes = bytes;
