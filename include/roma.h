@@ -8,12 +8,14 @@
  *   roma/topology.h  what this machine has
  *   roma/manager.h   managers
  *   roma/block.h     blocks, by pointer and by handle
+ *   roma/cache.h     blocks from a thread's own cache, inline
  *   roma/segment.h   checked views of memory
  *   roma/visitor.h   statistics as typed keys and values */
 #ifndef ROMA_H
 #define ROMA_H
 
 #include <roma/block.h>
+#include <roma/cache.h>
 #include <roma/common.h>
 #include <roma/error.h>
 #include <roma/manager.h>

@@ -7,6 +7,21 @@
  * Unless a declaration says otherwise: Threads: any, at once. Signals: no: not in a handler, and
  * not to be left by longjmp. Cost: a lock or two, no system call. Since: 0.1.
  *
+ * Counts. What a manager keeps about each block is one of three (roma_options.counts):
+ *   COUNTED  length, references and generation, 8 bytes a block. The thread whose cache a block came
+ *            from ends its life without a locked instruction; what other threads release travels to
+ *            it and is ended at its next call that needs more than its cache has, at its end, or at
+ *            a trim.
+ *   EXACT    the same 8 bytes, and every end is at once, by whichever thread: some ns more each.
+ *   NONE     nothing. A block is freed by its first release: roma_retain() is -EOPNOTSUPP,
+ *            roma_count() 1. Up to 256 KiB its length is that of its size class: roma_bytes() is
+ *            roma_usable(), and a sized free is misuse where the length does not fit in. There are
+ *            no handles (EOPNOTSUPP); weak and registered blocks are -EOPNOTSUPP; labels are not
+ *            kept. A double free is found when the block goes back to its slab, or not at all when
+ *            it has been handed out again by then.
+ * Debug options and memory tools (AddressSanitizer, Valgrind) look at every step of a block's life:
+ * with them a manager is EXACT whatever was asked, NONE too, and caches of threads hold nothing.
+ *
  * Fork: in a child, blocks on ordinary pages are the child's copies and it may allocate and free.
  * Blocks on hugetlb pages are not there (unless asked for with `inherit`): access is SIGSEGV,
  * handles say -ESTALE, plain pointers to them are unknown to roma. What other threads of the parent
@@ -46,8 +61,8 @@ typedef struct roma_misuse {
                                 the callback only                                               */
 } roma_misuse;
 
-/** Called for misuse found outside a call that can return it; it may not call the manager. When it
- *  returns, a call that was the misuse has no effect, and one that found damage done before (an
+/** Called for misuse found outside a call that can return it; it may not call the manager, and may
+ *  be called by any thread that does, the background thread too, with locks held. When it returns, a call that was the misuse has no effect, and one that found damage done before (an
  *  overrun, a write to a free block) goes on. The default prints the text to stderr and aborts. */
 typedef void (*roma_on_misuse)(void *context, const roma_misuse *misuse);
 
@@ -68,6 +83,17 @@ enum {
     ROMA_DEBUG_ALL = ROMA_DEBUG_PATTERNS | ROMA_DEBUG_GUARDS | ROMA_DEBUG_SITES | ROMA_DEBUG_LEAKS
 };
 
+/** What a manager keeps about its blocks: see the top of this header. */
+typedef enum roma_counts {
+    ROMA_COUNTS_COUNTED = 0,
+    ROMA_COUNTS_NONE,
+    ROMA_COUNTS_EXACT
+} roma_counts;
+
+/** Values of roma_options.return_delay_ns. */
+#define ROMA_RETURN_AT_ONCE ((uint64_t)1)     /**< the next slow path gives back what is free */
+#define ROMA_RETURN_NEVER (~(uint64_t)0)      /**< only roma_manager_trim() does              */
+
 typedef struct roma_options {
     size_t size;                     /**< of this struct                                          */
     const char *name;                /**< for reports, copied, up to 31 bytes; NULL: "manager"    */
@@ -86,6 +112,16 @@ typedef struct roma_options {
     FILE *leak_stream;               /**< where the leak list goes; NULL: stderr                  */
     roma_on_misuse on_misuse;        /**< NULL: print and abort                                   */
     void *misuse_context;
+    uint64_t return_delay_ns;        /**< how long free memory keeps its pages before they go back
+                                          to the kernel, at the next call that needs more than its
+                                          thread's cache has; 0: 1 s                              */
+    roma_counts counts;              /**< what is kept about blocks                               */
+    bool background;                 /**< a thread gives memory back, too, when no call does: one
+                                          for all such managers of the process, signals blocked in
+                                          it, remade in a child of fork() at a later call of it;
+                                          refused with ROMA_RETURN_NEVER                          */
+    bool bounded;                    /**< caches of threads keep an eighth of what they keep else */
+    bool reserved[2];                /**< 0                                                       */
 } roma_options;
 
 static inline roma_options roma_options_default(void)
@@ -106,8 +142,8 @@ ROMA_API roma_manager *roma_default(void);
  *  manager  receives it
  *  options  NULL: all defaults
  *  error    may be NULL; `subject` names the wrong option
- *  Returns 0, -EINVAL, -E2BIG (options newer than the library), -ENOMEM. No memory is obtained for
- *  blocks before the first is allocated.
+ *  Returns 0, -EINVAL, -E2BIG (options newer than the library), -ENOMEM, -EAGAIN (no background
+ *  thread can be started). No memory is obtained for blocks before the first is allocated.
  *  Threads: any.  Signals: no.  Since: 0.1 */
 ROMA_API int roma_manager_create(roma_manager **manager, const roma_options *options,
                                  roma_error *error);
@@ -134,18 +170,28 @@ ROMA_API int64_t roma_manager_clear(roma_manager *manager);
 
 /** Give memory that holds no block back to the kernel, but keep at least `keep_bytes` held.
  *
+ *  The caches of all threads are emptied first, those of idle ones too, and releases on their way
+ *  between threads arrive. (Where the kernel refuses membarrier(), caches of other threads keep
+ *  what they have.)
  *  Returns the bytes given back, or -EINVAL.
- *  Threads: any.  Signals: no.  Cost: a system call for each extent given back.  Since: 0.1 */
+ *  Threads: any.  Signals: no.  Cost: a system call for each extent given back, and one or two for
+ *  each thread's cache.  Since: 0.1 */
 ROMA_API int64_t roma_manager_trim(roma_manager *manager, size_t keep_bytes);
 
 /** Visit the manager's figures, in this order:
  *  "name" (text), "blocks.live", "blocks.bytes" (requested lengths), "blocks.usable_bytes",
  *  "blocks.peak_bytes", "allocations.count", "releases.count", "failures.count",
- *  "extents.live", "extents.bytes" (held), "extents.peak_bytes", "metadata.bytes" (descriptors and
- *  debug records of this manager), "limit.bytes", "misuse.count".
+ *  "extents.live", "extents.bytes" (held), "extents.peak_bytes", "free.bytes" (of those held: in no
+ *  block nor slab, with pages), "returned.bytes" (the same, without: given back or not touched yet),
+ *  "metadata.bytes" (descriptors and debug records of this manager), "limit.bytes", "misuse.count".
+ *
+ *  "blocks.peak_bytes" is the most that was seen whenever a thread's cache was filled or emptied, or
+ *  these figures read: a shorter peak between is missed. It adds up the peaks of the manager's page
+ *  kinds and nodes, and counts guard bytes and tools' redzones. Without counts, lengths are those of
+ *  size classes.
  *
  *  Returns 0, what the visitor returned, or -EINVAL. The figures are read one after the other, not
- *  at one instant.
+ *  at one instant, and those of blocks are exact only while no other thread is inside a call.
  *  Threads: any.  Signals: no.  Since: 0.1 */
 ROMA_API int roma_manager_stats(roma_manager *manager, roma_visit visit, void *context);
 

@@ -9,19 +9,34 @@
 
 #include <errno.h>
 
+/* A cell without a word is live unless its slab has it. In a magazine it looks live. */
+static void fill_without_word(struct roma__slab *slab, uint32_t index, roma__cell *cell)
+{
+    cell->count = roma__slab_bit_is_free(slab, index) ? 0 : 1;
+    cell->generation = 0;
+}
+
+static void fill_from_word(uint32_t *place, roma__cell *cell)
+{
+    uint32_t word = roma__load_acquire(place);
+    cell->count = roma__word_count(word) < ROMA__WORD_SATURATED ? (int)roma__word_count(word)
+                                                                : roma__word_references(place);
+    cell->generation = roma__word_generation(word);
+}
+
 void roma__cell_fill(struct roma__slab *slab, uint32_t index, roma__cell *cell)
 {
-    uint32_t word = atomic_load_explicit(&slab->words[index], memory_order_acquire);
+    struct roma__state *state = roma__slab_state(slab, index);
+    if (state != NULL)
+        fill_from_word(&state->word, cell);
+    else
+        fill_without_word(slab, index, cell);
     cell->address = roma__slab_address(slab, index);
-    cell->usable = atomic_load_explicit(&slab->cell_bytes, memory_order_relaxed);
+    cell->usable = roma__load(&slab->head.cell_bytes);
     cell->bytes = roma__slab_bytes(slab, index);
     cell->flags = roma__slab_flags(slab, index);
-    cell->count = roma__word_count(word) < ROMA__WORD_SATURATED
-                      ? (int)roma__word_count(word)
-                      : roma__word_references(&slab->words[index]);
-    cell->generation = roma__word_generation(word);
-    cell->heap = atomic_load_explicit(&slab->heap, memory_order_relaxed);
-    cell->owner = atomic_load_explicit(&slab->owner, memory_order_relaxed);
+    cell->heap = roma__load(&slab->head.heap);
+    cell->owner = roma__load(&slab->user);
     cell->slab = slab;
     cell->index = index;
 }
@@ -32,8 +47,8 @@ int roma__cell_find(const void *address, roma__cell *cell)
     cell->owner = NULL;
     struct roma__slab *slab = roma__map_find(address);
     if (slab == NULL) {
-        const struct roma__map_entry *entry = roma__map_entry_of(address);
-        bool once = entry != NULL && atomic_load_explicit(&entry->floor, memory_order_relaxed) > 0;
+        const struct roma__map_past *past = roma__map_past_of(address);
+        bool once = past != NULL && roma__load(&past->floor) > 0;
         return once ? -ESTALE : -ENOENT;
     }
     uint32_t index;
@@ -64,21 +79,142 @@ int roma__cell_around(const void *address, roma__cell *cell)
     return -ENOENT;
 }
 
+/* ---- references ------------------------------------------------------------------------------ */
+
 int roma__cell_retain(roma__cell *cell, uint32_t generation)
 {
-    return roma__word_retain(&cell->slab->words[cell->index], generation);
+    struct roma__state *state = roma__slab_state(cell->slab, cell->index);
+    return state == NULL ? -EOPNOTSUPP : roma__word_retain(&state->word, generation);
+}
+
+/* Are this cell's words changed by compare-and-swap alone? */
+static bool is_exact(const roma__cell *cell)
+{
+    return roma__slab_is_large(cell->slab) || cell->flags != 0 ||
+           cell->heap->words == ROMA__WORDS_EXACT;
 }
 
 int roma__cell_drop(roma__cell *cell, uint32_t generation)
 {
-    int left = roma__word_drop(&cell->slab->words[cell->index], generation);
+    int left = roma__word_drop(&roma__slab_state(cell->slab, cell->index)->word, generation);
     if (left == 0) { /* another holder may have resized the block since the cell was looked up */
-        cell->usable = atomic_load_explicit(&cell->slab->cell_bytes, memory_order_relaxed);
+        cell->usable = roma__load(&cell->slab->head.cell_bytes);
         cell->bytes = roma__slab_bytes(cell->slab, cell->index);
         cell->flags = roma__slab_flags(cell->slab, cell->index);
     }
     return left;
 }
+
+static void count_release(struct roma__cache *cache, const roma__cell *cell)
+{
+    unsigned class_index = roma__load(&cell->slab->head.class_index);
+    roma__figure_add(&cache->magazines[class_index].given, 1);
+    if (cache->heap->words != ROMA__WORDS_NONE)
+        roma__figure_add(&cache->handle.bytes_given, cell->bytes);
+}
+
+/* A release that does not come by the magazine. */
+static void count_sent(struct roma__cache *cache, const roma__cell *cell)
+{
+    unsigned class_index = roma__load(&cell->slab->head.class_index);
+    count_release(cache, cell);
+    roma__figure_add(&cache->magazines[class_index].moved, UINT64_MAX);
+}
+
+/* A cell that is free, and ours alone, goes into the caller's cache. */
+static void pass_on(roma__cell *cell)
+{
+    struct roma__cache *cache = roma__cache_for(cell->heap);
+    pthread_mutex_lock(&cache->lock);
+    count_release(cache, cell);
+    roma__cache_push(cache, cell->slab, cell->index);
+    pthread_mutex_unlock(&cache->lock);
+}
+
+void roma__cell_recycle(roma__cell *cell)
+{
+    if (roma__slab_is_large(cell->slab)) {
+        roma__large_recycle(cell->heap, cell->slab);
+        return;
+    }
+    struct roma__state *state = roma__slab_state(cell->slab, cell->index);
+    if (roma__word_generation(roma__load(&state->word)) == 0)
+        roma__store(&cell->slab->turned, true);
+    pass_on(cell);
+}
+
+/* The owner's thread ends a life by a store. Returns false when the word is not `seen` any more. */
+static bool end_as_owner(struct roma__cache *cache, roma__cell *cell, uint32_t seen)
+{
+    uint32_t *word = &roma__slab_state(cell->slab, cell->index)->word;
+    uint32_t next = roma__word_make(roma__word_generation(seen) + 1, 0);
+    pthread_mutex_lock(&cache->lock);
+    bool is_same = roma__load(&cell->slab->head.key) == cache->handle.key &&
+                   roma__load_acquire(word) == seen;
+    if (is_same) {
+        if (roma__word_generation(next) == 0)
+            roma__store(&cell->slab->turned, true);
+        roma__store_release(word, next);
+        count_release(cache, cell);
+        roma__cache_push(cache, cell->slab, cell->index);
+    }
+    pthread_mutex_unlock(&cache->lock);
+    return is_same;
+}
+
+static void send_to_owner(struct roma__cache *cache, roma__cell *cell, uint32_t seen)
+{
+    if (cache->state != ROMA__CACHE_COMMON &&
+        roma__remote_send_fast(cache, cell->slab, cell->index, seen)) {
+        count_sent(cache, cell); /* the figures are this thread's */
+        return;
+    }
+    pthread_mutex_lock(&cache->lock);
+    roma__remote_send(cache, cell->slab, cell->index, seen);
+    count_sent(cache, cell);
+    pthread_mutex_unlock(&cache->lock);
+}
+
+static int release_owned(roma__cell *cell, uint32_t generation)
+{
+    uint32_t *word = &roma__slab_state(cell->slab, cell->index)->word;
+    struct roma__cache *cache = roma__cache_for(cell->heap);
+    for (;;) {
+        int left = roma__word_drop_shared(word, generation);
+        if (left != -EBUSY)
+            return left;
+        uint32_t seen = roma__load_acquire(word);
+        if (roma__word_count(seen) != 1)
+            continue;
+        cell->bytes = roma__slab_bytes(cell->slab, cell->index);
+        if (roma__load(&cell->slab->head.key) != cache->handle.key) {
+            send_to_owner(cache, cell, seen);
+            return 0;
+        }
+        if (end_as_owner(cache, cell, seen))
+            return 0;
+    }
+}
+
+int roma__cell_release(roma__cell *cell, uint32_t generation)
+{
+    if (cell->heap == NULL)
+        return -ESTALE;
+    if (is_exact(cell)) {
+        int left = roma__cell_drop(cell, generation);
+        if (left == 0)
+            roma__cell_recycle(cell);
+        return left;
+    }
+    if (cell->heap->words == ROMA__WORDS_OWNED)
+        return release_owned(cell, generation);
+    if (cell->count == 0)
+        return -ESTALE;
+    pass_on(cell);
+    return 0;
+}
+
+/* ---- questions -------------------------------------------------------------------------------- */
 
 void roma__cell_grant(const roma__cell *cell, roma_grant *grant)
 {

@@ -36,12 +36,19 @@ static void fill(const roma__heap *heap, struct roma__slab *slab, uint32_t index
     cell->owner = heap->owner;
 }
 
+static bool is_live(struct roma__slab *slab, uint32_t index)
+{
+    struct roma__state *state = roma__slab_state(slab, index);
+    return state == NULL ? !roma__slab_bit_is_free(slab, index)
+                         : roma__word_count(roma__load_acquire(&state->word)) > 0;
+}
+
 static int each_of(const roma__heap *heap, struct roma__slab *slab,
                    int (*visit)(void *context, const roma__cell *cell), void *context)
 {
-    uint32_t cells = atomic_load_explicit(&slab->cells_count, memory_order_relaxed);
+    uint32_t cells = roma__load(&slab->head.cells_count);
     for (uint32_t i = 0; i < cells; i++) {
-        if (roma__word_count(atomic_load_explicit(&slab->words[i], memory_order_acquire)) == 0)
+        if (!is_live(slab, i))
             continue;
         roma__cell cell;
         fill(heap, slab, i, &cell);
@@ -52,14 +59,26 @@ static int each_of(const roma__heap *heap, struct roma__slab *slab,
     return 0;
 }
 
-int roma__heap_each(roma__heap *heap, int (*visit)(void *context, const roma__cell *cell),
-                    void *context)
+static int each_in(roma__heap *heap, struct roma__cache *cache,
+                   int (*visit)(void *context, const roma__cell *cell), void *context)
 {
     int result = 0;
     for (unsigned i = 0; i < ROMA__CLASS_COUNT && result == 0; i++)
-        for (struct roma__slab *slab = heap->classes[i].all; slab != NULL && result == 0;
+        for (struct roma__slab *slab = cache->bins[i].all; slab != NULL && result == 0;
              slab = slab->all_next)
             result = each_of(heap, slab, visit, context);
+    return result;
+}
+
+int roma__heap_each(roma__heap *heap, int (*visit)(void *context, const roma__cell *cell),
+                    void *context)
+{
+    /* What was sent to other threads' slabs is free, and shall look so. */
+    roma__caches_flush_quiet(heap);
+    int result = each_in(heap, &heap->common, visit, context);
+    for (struct roma__cache *cache = heap->caches; cache != NULL && result == 0;
+         cache = cache->next)
+        result = each_in(heap, cache, visit, context);
     for (struct roma__slab *slab = heap->large; slab != NULL && result == 0; slab = slab->next)
         result = each_of(heap, slab, visit, context);
     return result;
@@ -67,32 +86,33 @@ int roma__heap_each(roma__heap *heap, int (*visit)(void *context, const roma__ce
 
 static void check_map(struct checker *checker, struct roma__slab *slab)
 {
-    char *base = atomic_load_explicit(&slab->base, memory_order_relaxed);
+    char *base = roma__load(&slab->head.base);
     for (uint32_t i = 0; i < slab->granules; i++)
         expect(checker, roma__map_find(base + (size_t)i * ROMA__GRANULE_BYTES) == slab,
                "granule %u of the slab at %p is mapped to another slab", i, (void *)base);
 }
 
-static void check_slab(struct checker *checker, const roma__heap *heap, unsigned class_index,
-                       struct roma__slab *slab)
+static void check_slab(struct checker *checker, const struct roma__cache *cache,
+                       unsigned class_index, struct roma__slab *slab)
 {
-    const void *base = atomic_load_explicit(&slab->base, memory_order_relaxed);
-    uint32_t cells = atomic_load_explicit(&slab->cells_count, memory_order_relaxed);
-    size_t cell_bytes = atomic_load_explicit(&slab->cell_bytes, memory_order_relaxed);
-    expect(checker, atomic_load_explicit(&slab->heap, memory_order_relaxed) == heap,
+    const void *base = roma__load(&slab->head.base);
+    uint32_t cells = roma__load(&slab->head.cells_count);
+    size_t cell_bytes = roma__load(&slab->head.cell_bytes);
+    bool has_words = roma__load(&slab->head.states) != NULL;
+    expect(checker, roma__load(&slab->head.heap) == cache->heap,
            "the slab at %p belongs to another heap", base);
+    expect(checker, roma__load(&slab->keeper) == cache, "the slab at %p has another keeper", base);
     expect(checker, cell_bytes == roma__class_bytes(class_index),
            "the slab at %p has cells of %zu bytes in a class of %u", base, cell_bytes,
            roma__class_bytes(class_index));
     check_map(checker, slab);
     uint32_t free_count = 0;
     for (uint32_t i = 0; i < cells; i++) {
-        bool is_free = roma__word_count(
-                           atomic_load_explicit(&slab->words[i], memory_order_acquire)) == 0;
+        bool is_free = roma__slab_bit_is_free(slab, i);
         free_count += is_free;
-        expect(checker, is_free == roma__slab_bit_is_free(slab, i),
+        expect(checker, !has_words || is_free != is_live(slab, i),
                "cell %u of the slab at %p: its word says %s and its bit does not", i, base,
-               is_free ? "free" : "live");
+               is_free ? "live" : "free");
         expect(checker, is_free || roma__slab_bytes(slab, i) <= cell_bytes,
                "cell %u of the slab at %p is longer than its cell", i, base);
     }
@@ -100,16 +120,16 @@ static void check_slab(struct checker *checker, const roma__heap *heap, unsigned
            "the slab at %p counts %u free cells and has %u", base, slab->free_count, free_count);
 }
 
-static void check_partial(struct checker *checker, const struct roma__class *class)
+static void check_partial(struct checker *checker, const struct roma__bin *bin)
 {
     uint64_t listed = 0, with_room = 0;
-    for (const struct roma__slab *slab = class->partial; slab != NULL; slab = slab->next) {
+    for (const struct roma__slab *slab = bin->partial; slab != NULL; slab = slab->next) {
         listed++;
         expect(checker, slab->free_count > 0, "a full slab is listed as having free cells");
         expect(checker, slab->next == NULL || slab->next->previous == slab,
-               "a class's list of slabs is broken");
+               "a bin's list of slabs is broken");
     }
-    for (const struct roma__slab *slab = class->all; slab != NULL; slab = slab->all_next)
+    for (const struct roma__slab *slab = bin->all; slab != NULL; slab = slab->all_next)
         with_room += slab->free_count > 0;
     expect(checker, listed == with_room, "%llu slabs are listed as having free cells, %llu have",
            (unsigned long long)listed, (unsigned long long)with_room);
@@ -117,10 +137,10 @@ static void check_partial(struct checker *checker, const struct roma__class *cla
 
 static void check_large(struct checker *checker, const roma__heap *heap, struct roma__slab *slab)
 {
-    const char *base = atomic_load_explicit(&slab->base, memory_order_relaxed);
-    size_t bytes = atomic_load_explicit(&slab->cell_bytes, memory_order_relaxed);
+    const char *base = roma__load(&slab->head.base);
+    size_t bytes = roma__load(&slab->head.cell_bytes);
     const roma_extent *extent = &slab->extent->extent;
-    expect(checker, atomic_load_explicit(&slab->heap, memory_order_relaxed) == heap,
+    expect(checker, roma__load(&slab->head.heap) == heap,
            "the large cell at %p belongs to another heap", (const void *)base);
     expect(checker, roma__slab_bytes(slab, 0) <= bytes, "the large cell at %p is longer than it is",
            (const void *)base);
@@ -131,46 +151,26 @@ static void check_large(struct checker *checker, const roma__heap *heap, struct 
     check_map(checker, slab);
 }
 
-static void check_extents(struct checker *checker, const struct roma__extents *extents)
+static void check_cache(struct checker *checker, const struct roma__cache *cache)
 {
-    uint64_t count = 0, bytes = 0;
-    uint32_t empty = 0;
-    for (const struct roma__extent_record *record = extents->shared; record != NULL;
-         record = record->next) {
-        uint32_t free_granules = 0;
-        for (uint32_t i = 0; i < record->granules; i++)
-            free_granules += record->bits[i / 64] >> i % 64 & 1;
-        expect(checker, free_granules == record->free_granules,
-               "the extent at %p counts %u free granules and has %u", record->extent.address,
-               record->free_granules, free_granules);
-        empty += record->free_granules == record->granules;
-        count++;
-        bytes += record->extent.bytes;
+    for (unsigned i = 0; i < ROMA__CLASS_COUNT; i++) {
+        for (struct roma__slab *slab = cache->bins[i].all; slab != NULL; slab = slab->all_next)
+            check_slab(checker, cache, i, slab);
+        check_partial(checker, &cache->bins[i]);
     }
-    for (const struct roma__extent_record *record = extents->owned; record != NULL;
-         record = record->next) {
-        count++;
-        bytes += record->extent.bytes;
-    }
-    expect(checker, empty == extents->empty_count, "%u extents are empty, %u are counted", empty,
-           extents->empty_count);
-    expect(checker, count == atomic_load_explicit(&extents->count, memory_order_relaxed),
-           "%llu extents are listed and another number is counted", (unsigned long long)count);
-    expect(checker, bytes == atomic_load_explicit(&extents->bytes, memory_order_relaxed),
-           "%llu bytes are held and another number is counted", (unsigned long long)bytes);
 }
 
 uint64_t roma__heap_check(roma__heap *heap, void (*report)(void *context, const char *sentence),
                           void *context)
 {
     struct checker checker = {report, context, 0};
-    for (unsigned i = 0; i < ROMA__CLASS_COUNT; i++) {
-        for (struct roma__slab *slab = heap->classes[i].all; slab != NULL; slab = slab->all_next)
-            check_slab(&checker, heap, i, slab);
-        check_partial(&checker, &heap->classes[i]);
-    }
+    roma__caches_flush_quiet(heap); /* what is in magazines and on its way goes home */
+    check_cache(&checker, &heap->common);
+    for (struct roma__cache *cache = heap->caches; cache != NULL; cache = cache->next)
+        check_cache(&checker, cache);
     for (struct roma__slab *slab = heap->large; slab != NULL; slab = slab->next)
         check_large(&checker, heap, slab);
-    check_extents(&checker, &heap->extents);
+    const char *fault = roma__extents_fault(&heap->extents);
+    expect(&checker, fault == NULL, "%s", fault == NULL ? "" : fault);
     return checker.faults;
 }

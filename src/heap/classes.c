@@ -1,18 +1,7 @@
 /* classes.c - see classes.h. */
 #include "heap/classes.h"
 
-#include "base/bits.h"
 #include "heap/pagemap.h"
-
-unsigned roma__class_of(size_t bytes)
-{
-    if (bytes <= 16 * ROMA__CLASS_LINEAR)
-        return bytes == 0 ? 0 : (unsigned)((bytes - 1) / 16);
-    /* 2^log2 < bytes <= 2^(log2 + 1): which quarter of this doubling? */
-    unsigned log2 = roma__log2_floor(bytes - 1);
-    unsigned quarter = (unsigned)((bytes - 1) >> (log2 - 2)) & 3;
-    return ROMA__CLASS_LINEAR + (log2 - 7) * 4 + quarter;
-}
 
 uint32_t roma__class_bytes(unsigned class_index)
 {

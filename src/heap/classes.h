@@ -7,17 +7,7 @@
 #ifndef ROMA_HEAP_CLASSES_H
 #define ROMA_HEAP_CLASSES_H
 
-#include <stddef.h>
-#include <stdint.h>
-
-enum {
-    ROMA__CLASS_LINEAR = 8, /* 16, 32, ... 128         */
-    ROMA__CLASS_COUNT = ROMA__CLASS_LINEAR + 4 * 11, /* ... 256 KiB */
-    ROMA__CLASS_MAX_BYTES = 128 << 11
-};
-
-/* The class of a length, 0 <= bytes <= ROMA__CLASS_MAX_BYTES. */
-unsigned roma__class_of(size_t bytes);
+#include <roma/cache.h> /* the number of classes, and the class of a length */
 
 /* Size of the class's cells. */
 uint32_t roma__class_bytes(unsigned class_index);

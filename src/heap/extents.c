@@ -1,311 +1,130 @@
-/* extents.c - obtaining extents through the ladder, cutting them, giving them back; see extents.h.
+/* extents.c - obtaining extents through the ladder, cutting them, taking them back; see extents.h.
  *
- * Records come from the descriptors' memory and go to a process-wide list of spare ones, so that
- * obtaining an extent costs no system call but its own. No stale thread looks at a record: they are
- * reached only through a slab whose cell the caller holds. */
+ * What is free waits in lists for whoever asks next; what leaves them is giveback.c's. */
 #include "heap/extents.h"
 
 #include "base/bits.h"
 #include "base/check.h"
 #include "base/error.h"
 #include "base/grant.h"
-#include "heap/metadata.h"
-#include "heap/pagemap.h"
+#include "heap/extents_internal.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 
-enum { GROWTH_BYTES = 2 << 20 };
-
-/* ---- records -------------------------------------------------------------------------------- */
-
-static struct {
-    pthread_mutex_t lock;
-    struct roma__extent_record *spare;
-} records = {.lock = PTHREAD_MUTEX_INITIALIZER};
-
-static struct roma__extent_record *record_from_spares(uint32_t bits_words)
-{
-    pthread_mutex_lock(&records.lock);
-    struct roma__extent_record **link = &records.spare;
-    while (*link != NULL && (*link)->bits_capacity < bits_words)
-        link = &(*link)->next;
-    struct roma__extent_record *record = *link;
-    if (record != NULL)
-        *link = record->next;
-    pthread_mutex_unlock(&records.lock);
-    return record;
-}
-
-static struct roma__extent_record *record_new(uint32_t bits_words)
-{
-    struct roma__extent_record *record = record_from_spares(bits_words);
-    if (record == NULL) {
-        record = roma__metadata_take(sizeof *record + bits_words * sizeof(uint64_t));
-        if (record == NULL)
-            return NULL;
-        record->bits_capacity = bits_words;
-        record->bits = (uint64_t *)(void *)(record + 1);
-    }
-    record->next = record->previous = NULL;
-    return record;
-}
-
-static void record_free(struct roma__extent_record *record)
-{
-    pthread_mutex_lock(&records.lock);
-    record->next = records.spare;
-    records.spare = record;
-    pthread_mutex_unlock(&records.lock);
-}
-
-static size_t record_bytes(const struct roma__extent_record *record)
-{
-    return sizeof *record + record->bits_capacity * sizeof(uint64_t);
-}
+enum { GROWTH_BYTES = 2 << 20, GROWTH_MOST_BYTES = 256 << 20, GROWTH_SHARE = 8 };
 
 void roma__extents_fork_hold(void)
 {
-    pthread_mutex_lock(&records.lock);
+    roma__extent_records_fork_hold();
 }
 
 void roma__extents_fork_free(void)
 {
-    pthread_mutex_unlock(&records.lock);
+    roma__extent_records_fork_free();
 }
 
-/* ---- granules of a shared extent ------------------------------------------------------------ */
+/* ---- shared extents ------------------------------------------------------------------------- */
 
-static bool granule_is_free(const struct roma__extent_record *record, uint32_t granule)
+static bool pages_come_by_touch(const struct roma__extents *extents)
 {
-    return (record->bits[granule / 64] >> granule % 64 & 1) != 0;
+    return !extents->ladder.strict &&
+           roma_page_class(extents->ladder.steps[0].pages) != ROMA_PAGE_CLASS_HUGETLB;
 }
 
-static void mark(struct roma__extent_record *record, uint32_t first, uint32_t count, bool is_free)
+static size_t growth_bytes(const struct roma__extents *extents)
 {
-    for (uint32_t i = first; i < first + count; i++) {
-        roma_check(granule_is_free(record, i) != is_free);
-        record->bits[i / 64] ^= (uint64_t)1 << i % 64;
-    }
-    if (is_free)
-        record->free_granules += count;
-    else
-        record->free_granules -= count;
+    return roma__align_up(extents->growth_bytes == 0 ? GROWTH_BYTES : extents->growth_bytes,
+                          ROMA__GRANULE_BYTES);
 }
 
-static void mark_all_free(struct roma__extent_record *record)
+static size_t large_growth_bytes(const struct roma__extents *extents)
 {
-    memset(record->bits, 0, record->bits_capacity * sizeof(uint64_t));
-    record->free_granules = 0;
-    mark(record, 0, record->granules, true);
+    if (!pages_come_by_touch(extents))
+        return 0;
+    size_t share = roma__min(extents->shared_bytes / GROWTH_SHARE, GROWTH_MOST_BYTES);
+    return roma__align_down(share, ROMA__SPAN_BYTES);
 }
 
-/* First fit. Returns the first granule of the lowest free run of `count`; UINT32_MAX: none. */
-static uint32_t find_run(const struct roma__extent_record *record, uint32_t count)
+/* A comfortable extent; where that is not to be had, a smaller one, and at last just what is needed
+ * now. */
+static int obtain_shared(struct roma__extents *extents, uint32_t granules, roma_extent *extent,
+                         unsigned *step, roma_grant *grant, roma_error *error)
 {
-    if (record->free_granules < count)
-        return UINT32_MAX;
-    uint32_t run = 0;
-    for (uint32_t i = 0; i < record->granules; i++) {
-        if (i % 64 == 0 && record->bits[i / 64] == 0) { /* 64 taken ones at once */
-            run = 0;
-            i += 63;
-        } else if (!granule_is_free(record, i)) {
-            run = 0;
-        } else if (++run == count) {
-            return i + 1 - count;
-        }
-    }
-    return UINT32_MAX;
-}
-
-static uint32_t granule_of(const struct roma__extent_record *record, const char *base)
-{
-    return (uint32_t)((size_t)(base - (char *)record->extent.address) >> ROMA__GRANULE_SHIFT);
-}
-
-/* ---- lists, under the lock ------------------------------------------------------------------ */
-
-static struct roma__extent_record **list_of(struct roma__extents *extents,
-                                            const struct roma__extent_record *record)
-{
-    return record->own ? &extents->owned : &extents->shared;
-}
-
-static void link_record(struct roma__extents *extents, struct roma__extent_record *record)
-{
-    struct roma__extent_record **head = list_of(extents, record);
-    record->previous = NULL;
-    record->next = *head;
-    if (*head != NULL)
-        (*head)->previous = record;
-    *head = record;
-}
-
-static void unlink_record(struct roma__extents *extents, struct roma__extent_record *record)
-{
-    if (record->previous != NULL)
-        record->previous->next = record->next;
-    else
-        *list_of(extents, record) = record->next;
-    if (record->next != NULL)
-        record->next->previous = record->previous;
-}
-
-/* ---- from and to the provider --------------------------------------------------------------- */
-
-static int charge(struct roma__extents *extents, size_t bytes)
-{
-    return extents->charge == NULL ? 0 : extents->charge(extents->owner, bytes);
-}
-
-static void credit(struct roma__extents *extents, size_t bytes)
-{
-    if (extents->credit != NULL && bytes > 0)
-        extents->credit(extents->owner, bytes);
-}
-
-static int refused_by_limit(roma_grant *grant, roma_error *error, size_t bytes)
-{
-    int code = roma__error(error, -ENOMEM, ROMA_WHY_MANAGER_LIMIT);
-    error->need = bytes;
-    roma__grant_clear(grant);
-    return roma__grant_fail(grant, code, error);
-}
-
-static void return_extent(struct roma__extents *extents, unsigned step, roma_extent *extent,
-                          size_t charged_bytes)
-{
-    if (extents->released != NULL)
-        extents->released(extents->owner, extent->address, extent->bytes);
-    roma_error ignored;
-    int code = roma_provider_release(extents->ladder.steps[step].provider, extent, &ignored);
-    /* A kernel that cannot unmap (too many mappings) keeps the memory; there is nobody to tell, and
-     * the address range stays unused. */
-    (void)code;
-    credit(extents, charged_bytes);
-}
-
-/* The limit counts what is asked before it is obtained, and what a step's page size adds after:
- * where that is too much, the next step has smaller pages. On success the owner has been charged
- * for all of extent->bytes. */
-static int obtain(struct roma__extents *extents, size_t bytes, size_t align, unsigned threads,
-                  roma_extent *extent, unsigned *step, roma_grant *grant, roma_error *error)
-{
-    if (charge(extents, bytes) < 0)
-        return refused_by_limit(grant, error, bytes);
-    roma_extent_request ask = roma_extent_request_default();
-    ask.bytes = bytes;
-    ask.align = roma__max(align, ROMA__GRANULE_BYTES);
-    ask.label = extents->label;
-    ask.inherit = extents->inherit;
-    ask.populate_threads = threads;
+    size_t needed = (size_t)granules << ROMA__GRANULE_SHIFT;
+    size_t usual = roma__max(needed, growth_bytes(extents));
+    const size_t sizes[] = {roma__max(usual, large_growth_bytes(extents)), usual, needed};
     int code = -ENOMEM;
-    for (unsigned first = 0; first < extents->ladder.count; first = *step + 1) {
-        code = roma__ladder_walk(&extents->ladder, first, &ask, extent, step, grant, error);
-        if (code < 0)
-            break;
-        if (extent->bytes <= bytes || charge(extents, extent->bytes - bytes) == 0)
-            return 0;
-        size_t got = extent->bytes;
-        return_extent(extents, *step, extent, 0);
-        code = roma__error(error, -ENOMEM, ROMA_WHY_MANAGER_LIMIT);
-        error->need = got;
-        if (grant != NULL) {
-            grant->steps[*step].error = *error;
-            roma__grant_fail(grant, code, error);
-        }
-    }
-    credit(extents, bytes);
+    for (unsigned i = 0; i < sizeof sizes / sizeof sizes[0] && code == -ENOMEM; i++)
+        if (i == 0 || sizes[i] < sizes[i - 1])
+            code = roma__extents_obtain(extents, sizes[i], 0, 0, extent, step, grant, error);
     return code;
 }
 
-/* An extent in a record, in the page map's reach and in the list. Under the lock. */
-static int adopt(struct roma__extents *extents, roma_extent *extent, unsigned step, bool own,
-                 struct roma__extent_record **adopted, roma_grant *grant, roma_error *error)
-{
-    uint32_t granules = (uint32_t)(extent->bytes >> ROMA__GRANULE_SHIFT);
-    struct roma__extent_record *record = record_new(own ? 0 : (granules + 63) / 64);
-    int code = record == NULL ? -ENOMEM : roma__map_cover(extent->address, own ? 1 : extent->bytes);
-    if (code < 0) {
-        if (record != NULL)
-            record_free(record);
-        return_extent(extents, step, extent, extent->bytes);
-        roma__error(error, code, code == -ENOMEM ? ROMA_WHY_OUT_OF_MEMORY : ROMA_WHY_ADDRESS_SPACE);
-        return roma__grant_fail(grant, code, error);
-    }
-    record->extent = *extent;
-    record->step = step;
-    record->charged_bytes = extent->bytes;
-    record->own = own;
-    record->granules = own ? 0 : granules;
-    record->free_granules = 0;
-    record->marked = own;
-    if (!own) {
-        mark_all_free(record);
-        extents->empty_count++;
-    }
-    link_record(extents, record);
-    atomic_fetch_add_explicit(&extents->count, 1, memory_order_relaxed);
-    atomic_fetch_add_explicit(&extents->bytes, extent->bytes, memory_order_relaxed);
-    atomic_fetch_add_explicit(&extents->record_bytes, record_bytes(record), memory_order_relaxed);
-    *adopted = record;
-    return 0;
-}
-
-/* Under the lock. */
-static void release_locked(struct roma__extents *extents, struct roma__extent_record *record)
-{
-    unlink_record(extents, record);
-    if (!record->own && record->free_granules == record->granules)
-        extents->empty_count--;
-    atomic_fetch_sub_explicit(&extents->count, 1, memory_order_relaxed);
-    atomic_fetch_sub_explicit(&extents->bytes, record->extent.bytes, memory_order_relaxed);
-    atomic_fetch_sub_explicit(&extents->record_bytes, record_bytes(record), memory_order_relaxed);
-    return_extent(extents, record->step, &record->extent, record->charged_bytes);
-    record_free(record);
-}
-
-void roma__extents_release(struct roma__extents *extents, struct roma__extent_record *record)
-{
-    pthread_mutex_lock(&extents->lock);
-    release_locked(extents, record);
-    pthread_mutex_unlock(&extents->lock);
-}
-
-/* Grow by a comfortable extent; where that is not to be had, by just what is needed now. */
 static int grow(struct roma__extents *extents, uint32_t granules,
                 struct roma__extent_record **record, roma_grant *grant, roma_error *error)
 {
-    size_t needed = (size_t)granules << ROMA__GRANULE_SHIFT;
-    size_t wanted = extents->growth_bytes == 0 ? GROWTH_BYTES : extents->growth_bytes;
-    wanted = roma__max(needed, roma__align_up(wanted, ROMA__GRANULE_BYTES));
     roma_extent extent;
     unsigned step = 0;
-    int code = obtain(extents, wanted, 0, 0, &extent, &step, grant, error);
-    if (code == -ENOMEM && wanted > needed)
-        code = obtain(extents, needed, 0, 0, &extent, &step, grant, error);
-    return code < 0 ? code : adopt(extents, &extent, step, false, record, grant, error);
+    int code = obtain_shared(extents, granules, &extent, &step, grant, error);
+    if (code == 0 && roma__extents_can_do_better(extents, &extent, step))
+        code = obtain_shared(extents, granules, &extent, &step, grant, error);
+    return code < 0 ? code
+                    : roma__extents_adopt(extents, &extent, step, false, record, grant, error);
+}
+
+static struct roma__extent_record *find_long(const struct roma__extents *extents, uint32_t granules,
+                                             uint32_t *first)
+{
+    struct roma__extent_record *record = extents->shared;
+    while (record != NULL && (*first = roma__spans_find_in(record, granules)) == UINT32_MAX)
+        record = record->next;
+    return record;
+}
+
+static struct roma__extent_record *find(const struct roma__extents *extents, uint32_t granules,
+                                        unsigned tries, uint32_t *first)
+{
+    return granules > ROMA__SPAN_GRANULES
+               ? find_long(extents, granules, first)
+               : roma__spans_find(&extents->spans, granules, tries, first);
+}
+
+/* A free run, out of a new extent if need be; before that fails, a search without bound, and a new
+ * extent in the place of all that waits to be given back. */
+static int find_or_grow(struct roma__extents *extents, uint32_t granules,
+                        struct roma__extent_record **record, uint32_t *first, bool *reused,
+                        roma_grant *grant, roma_error *error)
+{
+    *record = find(extents, granules, ROMA__SPAN_TRIES, first);
+    *reused = *record != NULL;
+    if (*reused)
+        return 0;
+    *first = 0;
+    int code = grow(extents, granules, record, grant, error);
+    if (code != -ENOMEM)
+        return code;
+    *record = find(extents, granules, UINT_MAX, first);
+    *reused = *record != NULL;
+    if (*reused)
+        return 0;
+    *first = 0;
+    return roma__giveback_all(extents) > 0 ? grow(extents, granules, record, grant, error) : code;
 }
 
 static int cut_locked(struct roma__extents *extents, uint32_t granules, char **base,
                       struct roma__extent_record **found, bool *reused, roma_grant *grant,
                       roma_error *error)
 {
-    struct roma__extent_record *record = extents->shared;
-    uint32_t first = UINT32_MAX;
-    while (record != NULL && (first = find_run(record, granules)) == UINT32_MAX)
-        record = record->next;
-    *reused = record != NULL;
-    if (record == NULL) {
-        int code = grow(extents, granules, &record, grant, error);
-        if (code < 0)
-            return code;
-        first = 0;
-    }
-    if (record->free_granules == record->granules)
-        extents->empty_count--;
-    mark(record, first, granules, false);
+    uint32_t first;
+    struct roma__extent_record *record;
+    int code = find_or_grow(extents, granules, &record, &first, reused, grant, error);
+    if (code < 0)
+        return code;
+    if (roma__extent_is_empty(record))
+        roma__giveback_leave_empty(extents, record);
+    roma__spans_take(&extents->spans, record, first, granules);
     *base = (char *)record->extent.address + ((size_t)first << ROMA__GRANULE_SHIFT);
     *found = record;
     return 0;
@@ -321,22 +140,35 @@ int roma__extents_cut(struct roma__extents *extents, uint32_t granules, char **b
     return code;
 }
 
-/* Returns whether the extent is empty now. */
-static bool put_locked(struct roma__extents *extents, struct roma__extent_record *record,
-                       char *base, uint32_t granules)
+static uint32_t granule_of(const struct roma__extent_record *record, const char *base)
 {
-    mark(record, granule_of(record, base), granules, true);
-    bool is_empty = record->free_granules == record->granules;
-    extents->empty_count += is_empty;
-    return is_empty;
+    return (uint32_t)((size_t)(base - (char *)record->extent.address) >> ROMA__GRANULE_SHIFT);
+}
+
+/* Returns whether anything waits now that did not before. */
+static bool put_locked(struct roma__extents *extents, struct roma__extent_record *record,
+                       const char *base, uint32_t granules)
+{
+    uint32_t first = granule_of(record, base), last = first + granules - 1;
+    roma__spans_put(&extents->spans, record, first, granules);
+    const struct roma__span *span = &record->spans[first / ROMA__SPAN_GRANULES];
+    const struct roma__span *end = &record->spans[last / ROMA__SPAN_GRANULES];
+    while (span <= end && !roma__span_is_free(span))
+        span++;
+    if (span > end)
+        return false;
+    roma__giveback_expect(extents, span->freed_ns);
+    if (roma__extent_is_empty(record))
+        roma__giveback_enter_empty(extents, record, end->freed_ns);
+    return true;
 }
 
 void roma__extents_give(struct roma__extents *extents, struct roma__extent_record *record,
                         char *base, uint32_t granules)
 {
     pthread_mutex_lock(&extents->lock);
-    if (put_locked(extents, record, base, granules) && extents->empty_count > 1)
-        release_locked(extents, record);
+    if (put_locked(extents, record, base, granules) && extents->return_delay_ns == 0)
+        (void)roma__giveback_due(extents, roma__extents_now(extents));
     pthread_mutex_unlock(&extents->lock);
 }
 
@@ -354,29 +186,95 @@ bool roma__extents_lengthen(struct roma__extents *extents, struct roma__extent_r
     pthread_mutex_lock(&extents->lock);
     uint32_t end = granule_of(record, base) + granules;
     uint32_t more = wanted - granules;
-    bool fits = more <= record->granules - end;
-    for (uint32_t i = 0; fits && i < more; i++)
-        fits = granule_is_free(record, end + i);
+    bool fits = more <= record->granules - end && roma__spans_are_free(record, end, more);
     if (fits)
-        mark(record, end, more, false);
+        roma__spans_take(&extents->spans, record, end, more);
     pthread_mutex_unlock(&extents->lock);
     return fits;
+}
+
+/* ---- own extents ---------------------------------------------------------------------------- */
+
+/* A cached extent is what its step gave once; only the wish for pages that are there can be new. */
+static int reuse_own(struct roma__extents *extents, struct roma__extent_record *record,
+                     unsigned populate_threads, roma_grant *grant, roma_error *error)
+{
+    if (grant != NULL)
+        roma__extents_grant(extents, record, grant);
+    if (populate_threads == 0 || record->extent.populated)
+        return 0;
+    roma_range range = {&record->extent, 0, record->extent.bytes};
+    roma_populate_options options = {sizeof options, populate_threads, NULL};
+    int code = roma_provider_populate(roma__extents_provider(extents, record), &range, &options,
+                                      error);
+    if (code < 0) {
+        roma__extents_release_own(extents, record, roma__extents_now(extents));
+        return roma__grant_fail(grant, code, error);
+    }
+    if (grant != NULL)
+        grant->populated = true;
+    return 0;
+}
+
+/* Populating takes long and needs nothing of the heap: only the adoption is locked. */
+static int obtain_own(struct roma__extents *extents, size_t bytes, size_t align, unsigned threads,
+                      struct roma__extent_record **record, roma_grant *grant, roma_error *error)
+{
+    roma_extent extent;
+    unsigned step = 0;
+    int code = roma__extents_obtain(extents, bytes, align, threads, &extent, &step, grant, error);
+    if (code == -ENOMEM || (code == 0 && step > 0)) {
+        pthread_mutex_lock(&extents->lock);
+        bool again = code < 0 ? roma__giveback_all(extents) > 0
+                              : roma__extents_can_do_better(extents, &extent, step);
+        pthread_mutex_unlock(&extents->lock);
+        if (again)
+            code = roma__extents_obtain(extents, bytes, align, threads, &extent, &step, grant,
+                                        error);
+    }
+    if (code < 0)
+        return code;
+    pthread_mutex_lock(&extents->lock);
+    code = roma__extents_adopt(extents, &extent, step, true, record, grant, error);
+    pthread_mutex_unlock(&extents->lock);
+    return code;
 }
 
 int roma__extents_take_own(struct roma__extents *extents, size_t bytes, size_t align,
                            unsigned populate_threads, struct roma__extent_record **record,
                            roma_grant *grant, roma_error *error)
 {
-    /* Populating takes long and needs nothing of the heap: only the adoption is locked. */
-    roma_extent extent;
-    unsigned step = 0;
-    int code = obtain(extents, bytes, align, populate_threads, &extent, &step, grant, error);
-    if (code < 0)
-        return code;
     pthread_mutex_lock(&extents->lock);
-    code = adopt(extents, &extent, step, true, record, grant, error);
+    *record = roma__large_cache_take(&extents->cache, bytes, roma__max(align, 1));
     pthread_mutex_unlock(&extents->lock);
-    return code;
+    if (*record != NULL)
+        return reuse_own(extents, *record, populate_threads, grant, error);
+    return obtain_own(extents, bytes, align, populate_threads, record, grant, error);
+}
+
+static void cache_locked(struct roma__extents *extents, struct roma__extent_record *record,
+                         uint64_t now_ns)
+{
+    struct roma__large_cache *cache = &extents->cache;
+    if (roma__large_cache_is_full(cache))
+        roma__extents_release_locked(extents, roma__large_cache_oldest(cache));
+    /* Who read the clock first need not come first. */
+    uint64_t newest_ns = cache->count == 0 ? 0 : cache->records[cache->count - 1]->freed_ns;
+    record->freed_ns = newest_ns > now_ns ? newest_ns : now_ns;
+    record->extent.zeroed = false;
+    roma__large_cache_put(cache, record);
+    roma__giveback_expect(extents, record->freed_ns);
+}
+
+void roma__extents_release_own(struct roma__extents *extents, struct roma__extent_record *record,
+                               uint64_t now_ns)
+{
+    pthread_mutex_lock(&extents->lock);
+    if (extents->return_delay_ns == 0)
+        roma__extents_release_locked(extents, record);
+    else
+        cache_locked(extents, record, now_ns);
+    pthread_mutex_unlock(&extents->lock);
 }
 
 int roma__extents_resize(struct roma__extents *extents, struct roma__extent_record *record,
@@ -384,21 +282,21 @@ int roma__extents_resize(struct roma__extents *extents, struct roma__extent_reco
 {
     size_t before = record->extent.bytes;
     size_t more = bytes > before ? bytes - before : 0;
-    if (more > 0 && charge(extents, more) < 0)
+    if (more > 0 && roma__extents_charge(extents, more) < 0)
         return -ENOMEM;
     char *address = record->extent.address;
     roma_error ignored;
     int code = roma_provider_resize(roma__extents_provider(extents, record), &record->extent, bytes,
                                     may_move, &ignored);
     if (code < 0) {
-        credit(extents, more);
+        roma__extents_credit(extents, more);
         return code;
     }
     /* Whole pages may be a little more than was charged: that little is not refused. */
     size_t after = record->extent.bytes;
     record->charged_bytes += more;
     if (record->charged_bytes > after) {
-        credit(extents, record->charged_bytes - after);
+        roma__extents_credit(extents, record->charged_bytes - after);
         record->charged_bytes = after;
     }
     if (after < before && extents->released != NULL)
@@ -407,31 +305,18 @@ int roma__extents_resize(struct roma__extents *extents, struct roma__extent_reco
     return 0;
 }
 
-size_t roma__extents_trim(struct roma__extents *extents, size_t keep_bytes)
-{
-    size_t given = 0;
-    pthread_mutex_lock(&extents->lock);
-    struct roma__extent_record *record = extents->shared;
-    while (record != NULL &&
-           atomic_load_explicit(&extents->bytes, memory_order_relaxed) > keep_bytes) {
-        struct roma__extent_record *next = record->next;
-        uint64_t held = atomic_load_explicit(&extents->bytes, memory_order_relaxed);
-        if (record->free_granules == record->granules &&
-            held - record->extent.bytes >= keep_bytes) {
-            given += record->extent.bytes;
-            release_locked(extents, record);
-        }
-        record = next;
-    }
-    pthread_mutex_unlock(&extents->lock);
-    return given;
-}
+/* ---- after fork, in the child --------------------------------------------------------------- */
 
 void roma__extents_unmark(struct roma__extents *extents)
 {
+    roma__spans_reset(&extents->spans);
+    extents->empty_first = extents->empty_last = extents->kept = NULL;
+    extents->empty_count = 0;
     for (struct roma__extent_record *record = extents->shared; record != NULL;
-         record = record->next)
-        mark_all_free(record);
+         record = record->next) {
+        roma__spans_mark_all_free(record);
+        record->is_queued = false;
+    }
     for (struct roma__extent_record *record = extents->owned; record != NULL; record = record->next)
         record->marked = false;
 }
@@ -441,26 +326,31 @@ void roma__extents_mark(struct roma__extent_record *record, const char *base, ui
     if (record->own)
         record->marked = true;
     else
-        mark(record, granule_of(record, base), granules, false);
+        roma__spans_mark_taken(record, granule_of(record, base), granules);
 }
 
 void roma__extents_settle(struct roma__extents *extents)
 {
-    extents->empty_count = 0;
     for (struct roma__extent_record *record = extents->shared, *next; record != NULL;
          record = next) {
         next = record->next;
-        extents->empty_count += record->free_granules == record->granules;
+        roma__spans_relist(&extents->spans, record);
+        if (roma__extent_is_empty(record))
+            roma__giveback_enter_empty(extents, record, roma__extents_now(extents));
         if (!record->extent.inherited)
-            release_locked(extents, record);
+            roma__extents_release_locked(extents, record);
     }
     for (struct roma__extent_record *record = extents->owned, *next; record != NULL;
          record = next) {
         next = record->next;
-        if (!record->marked || !record->extent.inherited)
-            release_locked(extents, record);
+        if ((!record->marked && !record->is_cached) || !record->extent.inherited)
+            roma__extents_release_locked(extents, record);
     }
+    /* Whatever waits now, the next who comes by looks at it. */
+    atomic_store_explicit(&extents->next_due_ns, 0, memory_order_relaxed);
 }
+
+/* ---- what is known -------------------------------------------------------------------------- */
 
 void roma__extents_grant(const struct roma__extents *extents,
                          const struct roma__extent_record *record, roma_grant *grant)
@@ -476,4 +366,60 @@ void roma__extents_grant(const struct roma__extents *extents,
     grant->nodes = record->extent.nodes;
     grant->reused = true;
     roma__ladder_step_note(&extents->ladder, record->step, &none, &grant->steps[0]);
+}
+
+static const char *list_fault(const struct roma__extent_record *list, bool own, uint64_t *count,
+                              uint64_t *bytes)
+{
+    const struct roma__extent_record *previous = NULL;
+    for (const struct roma__extent_record *record = list; record != NULL; record = record->next) {
+        if (record->own != own || record->previous != previous)
+            return "a list of extents is broken";
+        (*count)++;
+        *bytes += record->extent.bytes;
+        previous = record;
+    }
+    return NULL;
+}
+
+static const char *empties_fault(const struct roma__extents *extents)
+{
+    uint32_t empty = 0, known = extents->kept != NULL;
+    for (const struct roma__extent_record *record = extents->shared; record != NULL;
+         record = record->next)
+        empty += roma__extent_is_empty(record);
+    for (const struct roma__extent_record *record = extents->empty_first; record != NULL;
+         record = record->next_empty) {
+        if (!record->is_queued || !roma__extent_is_empty(record) || record == extents->kept)
+            return "an extent that is in use or kept waits to be given back";
+        known++;
+    }
+    if (extents->kept != NULL && !roma__extent_is_empty(extents->kept))
+        return "the extent that is kept is in use";
+    return empty == extents->empty_count && empty == known
+               ? NULL
+               : "not just the empty extents are known to be";
+}
+
+const char *roma__extents_fault(const struct roma__extents *extents)
+{
+    uint64_t count = 0, shared_bytes = 0, own_bytes = 0;
+    const char *fault = list_fault(extents->shared, false, &count, &shared_bytes);
+    if (fault == NULL)
+        fault = list_fault(extents->owned, true, &count, &own_bytes);
+    if (fault == NULL)
+        fault = roma__spans_fault(&extents->spans, extents->shared);
+    if (fault == NULL)
+        fault = roma__large_cache_fault(&extents->cache);
+    if (fault == NULL)
+        fault = empties_fault(extents);
+    if (fault != NULL)
+        return fault;
+    if (count != atomic_load_explicit(&extents->count, memory_order_relaxed))
+        return "not as many extents are listed as are counted";
+    return shared_bytes == extents->shared_bytes &&
+                   shared_bytes + own_bytes ==
+                       atomic_load_explicit(&extents->bytes, memory_order_relaxed)
+               ? NULL
+               : "the extents that are listed are not the bytes that are counted";
 }

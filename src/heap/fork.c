@@ -1,14 +1,20 @@
 /* fork.c - a heap across fork().
  *
  * Before fork every lock is held, in the order in which calls take them, so that the child's copy
- * of the heap is whole. What it is not is at rest: other threads of the parent, which the child has
- * not, may have been between two steps of an allocation or a release, with no lock held.
+ * of the heap is whole where locks guard it. What it is not is at rest: other threads of the
+ * parent, which the child has not, may have been on a fast path, or between two steps of a call
+ * with no lock held.
  *
- * So the child starts from the words, which are the truth. A cell that nobody counts is free: one
- * between its last drop and its recycling goes back. The granules in use are those of the slabs
- * that are listed: a run between cut and listed goes back. Cells on extents that are not inherited
- * (hugetlb pages, MADV_DONTFORK) die, for their memory is a hole in the child's address space:
- * handles say -ESTALE, addresses are unknown, and their providers are told to forget them.
+ * So the child makes orphans of all caches but its own, whose cells go home, and then starts from
+ * the words, where there are some: they are the truth. A cell that nobody counts and that is in no
+ * slab was on its way there: it goes. A cell in a magazine that is counted was on its way out, to a
+ * thread that is not here: its life ends. The granules in use are those of the slabs that are
+ * listed: a run between cut and listed goes back. Cells on extents that are not inherited (hugetlb
+ * pages, MADV_DONTFORK) die, for their memory is a hole in the child's address space: handles say
+ * -ESTALE, addresses are unknown, and their providers are told to forget them.
+ *
+ * Without words one cell of each other thread may be lost to the child: that which it was putting
+ * on a magazine at that instant.
  *
  * What a thread was obtaining from a provider at that moment, and had not yet given to the heap,
  * stays mapped in the child and is not used there. */
@@ -18,8 +24,10 @@
 
 void roma__heap_fork_hold(roma__heap *heap)
 {
-    for (unsigned i = 0; i < ROMA__CLASS_COUNT; i++)
-        pthread_mutex_lock(&heap->classes[i].lock);
+    pthread_mutex_lock(&heap->caches_lock);
+    for (struct roma__cache *cache = heap->caches; cache != NULL; cache = cache->next)
+        pthread_mutex_lock(&cache->lock);
+    pthread_mutex_lock(&heap->common.lock);
     pthread_mutex_lock(&heap->large_lock);
     pthread_mutex_lock(&heap->extents.lock);
 }
@@ -28,12 +36,16 @@ void roma__heap_fork_free(roma__heap *heap)
 {
     pthread_mutex_unlock(&heap->extents.lock);
     pthread_mutex_unlock(&heap->large_lock);
-    for (unsigned i = ROMA__CLASS_COUNT; i-- > 0;)
-        pthread_mutex_unlock(&heap->classes[i].lock);
+    pthread_mutex_unlock(&heap->common.lock);
+    for (struct roma__cache *cache = heap->caches; cache != NULL; cache = cache->next)
+        pthread_mutex_unlock(&cache->lock);
+    pthread_mutex_unlock(&heap->caches_lock);
 }
 
 void roma__heap_process_fork_hold(void)
 {
+    roma__threads_fork_hold();
+    roma__remote_fork_hold();
     roma__extents_fork_hold();
     roma__map_fork_hold();
     roma__counts_fork_hold();
@@ -46,6 +58,8 @@ void roma__heap_process_fork_free(void)
     roma__counts_fork_free();
     roma__map_fork_free();
     roma__extents_fork_free();
+    roma__remote_fork_free();
+    roma__threads_fork_free();
 }
 
 static bool is_here(const struct roma__slab *slab)
@@ -54,32 +68,31 @@ static bool is_here(const struct roma__slab *slab)
 }
 
 /* Cells that nobody holds and that are not marked free were on their way there. */
-static void settle_slab(struct roma__class *class, struct roma__slab *slab)
+static void settle_slab(struct roma__cache *cache, struct roma__slab *slab)
 {
-    uint32_t cells = atomic_load_explicit(&slab->cells_count, memory_order_relaxed);
+    struct roma__state *states = roma__load(&slab->head.states);
+    uint32_t cells = states == NULL ? 0 : roma__load(&slab->head.cells_count);
     bool was_full = slab->free_count == 0;
-    for (uint32_t i = 0; i < cells; i++) {
-        uint32_t word = atomic_load_explicit(&slab->words[i], memory_order_acquire);
-        if (roma__word_count(word) == 0 && !roma__slab_bit_is_free(slab, i))
-            roma__slab_give_bit(slab, i);
-    }
+    for (uint32_t i = 0; i < cells; i++)
+        if (roma__word_count(roma__load_acquire(&states[i].word)) == 0)
+            (void)roma__slab_give_bit(slab, i);
     if (was_full && slab->free_count > 0)
-        roma__heap_push_partial(class, slab);
+        roma__bin_push_partial(&cache->bins[roma__load(&slab->head.class_index)], slab);
 }
 
-static uint64_t settle_class(roma__heap *heap, struct roma__class *class)
+static uint64_t settle_cache(struct roma__cache *cache)
 {
     uint64_t ended = 0;
-    struct roma__slab *slab = class->all;
-    while (slab != NULL) {
-        struct roma__slab *next = slab->all_next;
-        if (is_here(slab)) {
-            settle_slab(class, slab);
-        } else {
-            roma__heap_forget_slab(heap, class, slab);
-            ended += roma__heap_end_slab(slab);
+    for (unsigned i = 0; i < ROMA__CLASS_COUNT; i++) {
+        for (struct roma__slab *slab = cache->bins[i].all, *next; slab != NULL; slab = next) {
+            next = slab->all_next;
+            if (is_here(slab)) {
+                settle_slab(cache, slab);
+            } else {
+                roma__bin_forget(cache, slab);
+                ended += roma__heap_end_slab(slab);
+            }
         }
-        slab = next;
     }
     return ended;
 }
@@ -87,35 +100,75 @@ static uint64_t settle_class(roma__heap *heap, struct roma__class *class)
 static uint64_t settle_large(roma__heap *heap)
 {
     uint64_t ended = 0;
-    struct roma__slab *slab = heap->large;
-    while (slab != NULL) {
-        struct roma__slab *next = slab->next;
-        uint32_t word = atomic_load_explicit(&slab->words[0], memory_order_acquire);
-        if (!is_here(slab) || roma__word_count(word) == 0) {
-            roma__heap_drop_large(heap, slab);
+    for (struct roma__slab *slab = heap->large, *next; slab != NULL; slab = next) {
+        next = slab->next;
+        if (!is_here(slab) || roma__word_count(roma__load_acquire(&slab->states[0].word)) == 0) {
+            roma__large_drop(heap, slab);
             ended += roma__heap_end_slab(slab);
         }
-        slab = next;
     }
     return ended;
 }
 
+static void mark_cache(struct roma__cache *cache)
+{
+    for (unsigned i = 0; i < ROMA__CLASS_COUNT; i++)
+        for (struct roma__slab *slab = cache->bins[i].all; slab != NULL; slab = slab->all_next)
+            roma__extents_mark(slab->extent, roma__slab_address(slab, 0), slab->granules);
+}
+
+static void mark_large(roma__heap *heap)
+{
+    for (struct roma__slab *slab = heap->large; slab != NULL; slab = slab->next)
+        roma__extents_mark(slab->extent, roma__slab_address(slab, 0),
+                           (uint32_t)(roma__load(&slab->head.cell_bytes) >> ROMA__GRANULE_SHIFT));
+}
+
+/* Live cells as the slabs have them, by class. Returns the bytes of all. */
+static uint64_t count_live(struct roma__cache *cache, uint64_t live[ROMA__CLASS_COUNT])
+{
+    uint64_t bytes = 0;
+    for (unsigned i = 0; i < ROMA__CLASS_COUNT; i++)
+        for (struct roma__slab *slab = cache->bins[i].all; slab != NULL; slab = slab->all_next) {
+            live[i] += roma__load(&slab->head.cells_count) - slab->free_count;
+            for (uint32_t j = 0; j < roma__load(&slab->head.cells_count); j++)
+                bytes += roma__slab_bit_is_free(slab, j) ? 0 : roma__slab_bytes(slab, j);
+        }
+    return bytes;
+}
+
+static void count_afresh(roma__heap *heap)
+{
+    uint64_t live[ROMA__CLASS_COUNT] = {0};
+    uint64_t bytes = count_live(&heap->common, live);
+    for (struct roma__cache *cache = heap->caches; cache != NULL; cache = cache->next)
+        bytes += count_live(cache, live);
+    uint64_t large = 0;
+    heap->large_bytes = heap->large_usable_bytes = 0;
+    for (struct roma__slab *slab = heap->large; slab != NULL; slab = slab->next) {
+        large++;
+        heap->large_bytes += roma__slab_bytes(slab, 0);
+        heap->large_usable_bytes += roma__load(&slab->head.cell_bytes);
+    }
+    heap->large_releases = heap->large_takes - large;
+    heap->bytes_resized = 0;
+    roma__heap_settle_figures(heap, live, bytes);
+}
+
 uint64_t roma__heap_fork_child(roma__heap *heap)
 {
-    uint64_t ended = 0;
-    for (unsigned i = 0; i < ROMA__CLASS_COUNT; i++)
-        ended += settle_class(heap, &heap->classes[i]);
+    roma__caches_fork_child(heap);
+    uint64_t ended = settle_cache(&heap->common);
+    for (struct roma__cache *cache = heap->caches; cache != NULL; cache = cache->next)
+        ended += settle_cache(cache);
     ended += settle_large(heap);
 
     roma__extents_unmark(&heap->extents);
-    for (unsigned i = 0; i < ROMA__CLASS_COUNT; i++)
-        for (struct roma__slab *slab = heap->classes[i].all; slab != NULL; slab = slab->all_next)
-            roma__extents_mark(slab->extent, roma__slab_address(slab, 0), slab->granules);
-    for (struct roma__slab *slab = heap->large; slab != NULL; slab = slab->next)
-        roma__extents_mark(
-            slab->extent, roma__slab_address(slab, 0),
-            (uint32_t)(atomic_load_explicit(&slab->cell_bytes, memory_order_relaxed) >>
-                       ROMA__GRANULE_SHIFT));
+    mark_cache(&heap->common);
+    for (struct roma__cache *cache = heap->caches; cache != NULL; cache = cache->next)
+        mark_cache(cache);
+    mark_large(heap);
     roma__extents_settle(&heap->extents);
+    count_afresh(heap);
     return ended;
 }

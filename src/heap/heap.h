@@ -1,12 +1,23 @@
-/* heap.h - blocks out of extents: the interface that managers build on.
+/* heap.h - blocks out of extents: the interface that managers and the malloc shim build on.
  *
  * A heap serves one ladder. It obtains extents by walking it, cuts them into cells, and knows the
  * state of every cell: generation, references, requested length. What a manager adds (labels, guard
  * bytes, fill patterns, call sites, misuse reports) is not known here.
  *
- * A cell's life:   take -> retain and drop, any thread -> the last drop -> recycle
- * Between the last drop and recycle the cell is nobody's: the caller may still look at its bytes
- * (fill patterns, guards), handles to it are stale already, and it cannot be taken again.
+ * Each thread has a cache of free cells (<roma/cache.h>, heap/cache.h), whose inline functions are
+ * the fast way in and out; the calls here do everything, at a slower pace. What a heap keeps about
+ * its cells is one of three:
+ *
+ *   NONE   nothing: a cell is live until it is freed, and its length is that of its class. There
+ *          are no references: retain is -EOPNOTSUPP, generations are 0.
+ *   OWNED  words; the thread that owns a slab ends the lives of its cells, without a locked
+ *          instruction, and other threads send theirs to it. Cells with flags are as in EXACT.
+ *   EXACT  words, by compare-and-swap throughout.
+ *
+ * A cell's life, with words:   take -> retain and release, any thread -> the last release
+ * For cells with flags and in EXACT heaps the last release can be taken apart into drop and
+ * recycle: in between the cell is nobody's, the caller may still look at its bytes (fill patterns,
+ * guards), handles to it are stale already, and it cannot be taken again.
  *
  * Any address finds its cell through the process-wide page map, so callers need no heap for that.
  * Threads: all calls from any thread, except where said. */
@@ -14,6 +25,8 @@
 #define ROMA_HEAP_HEAP_H
 
 #include "policy/ladder.h"
+
+#include <roma/cache.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -27,6 +40,10 @@ typedef struct roma__heap_options {
     roma__ladder ladder;
     size_t growth_bytes; /* least bytes of an extent that cells share; 0: 2 MiB  */
     bool inherit;        /* extents are there in a child made by fork()          */
+    uint32_t words;      /* ROMA__WORDS_*                                         */
+    bool bounded;        /* caches keep an eighth of what they keep else         */
+    bool closed;         /* somebody looks at each cell: no call may stay inline */
+    uint64_t return_delay_ns; /* how long free memory keeps its pages; UINT64_MAX: for ever */
     const char *label;   /* for the kernel's names of the extents; copied         */
     /* Called before memory is obtained and after it was given back. charge refuses with -ENOMEM
      * (the manager's limit). Both may run under the heap's locks: they must not call the heap. */
@@ -35,6 +52,10 @@ typedef struct roma__heap_options {
     /* Called before an address range is given back to its provider, for tools that keep marks on
      * memory; NULL: not called. Under the heap's locks, too. */
     void (*released)(void *owner, void *address, size_t bytes);
+    /* Told of a release that proves wrong after the call that made it: a second one of the same
+     * life that met the first on its way, a cell that comes back to its slab and is free there.
+     * Called with the heap's locks held: must not call the heap; NULL: message and abort. */
+    void (*late_misuse)(void *owner, void *address);
 } roma__heap_options;
 
 /* Flags that a manager gives a cell at take; kept until its next life. */
@@ -81,21 +102,65 @@ uint64_t roma__heap_clear(roma__heap *heap);
 
 const roma__ladder *roma__heap_ladder(const roma__heap *heap);
 
+/* The owner that its options named. */
+void *roma__heap_owner(const roma__heap *heap);
+
 /* Allocate a cell with one reference. grant (may be NULL) is filled in full, also on failure.
  * Returns 0 with *cell, or -ENOMEM, -EXDEV, ... with *error. */
 int roma__heap_take(roma__heap *heap, const roma__take *take, roma__cell *cell, roma_grant *grant,
                     roma_error *error);
 
-/* Give back extents that hold no cell, as long as more than keep_bytes stay held. Returns bytes. */
+/* Empty all caches, those of idle threads too, and give back what holds no cell, as long as more
+ * than keep_bytes stay held. Returns bytes. */
 size_t roma__heap_trim(roma__heap *heap, size_t keep_bytes);
 
+/* Give back what has been free for longer than the return delay. Cheap when nothing is due.
+ * is_thorough: empty the caches of idle threads first (a background thread does). Returns bytes. */
+size_t roma__heap_return(roma__heap *heap, uint64_t now_ns, bool is_thorough);
+
+/* The clock of return delays: monotonic, coarse. */
+uint64_t roma__heap_now_ns(void);
+
 typedef struct roma__heap_figures {
-    uint64_t cells_live;     /* exact only when no other thread is inside       */
+    uint64_t cells_live;     /* these six: exact only when no other thread is inside          */
+    uint64_t takes, releases;
+    uint64_t bytes_live;     /* requested lengths; in a heap without words, usable ones       */
+    uint64_t usable_live;
+    uint64_t bytes_peak;     /* of bytes_live, as seen whenever a cache was filled or emptied */
     uint64_t extents_live, extents_bytes;
-    uint64_t metadata_bytes; /* descriptors of this heap's slabs, page map share included */
+    uint64_t free_bytes;     /* of extents_bytes: in no slab and no large cell, with pages    */
+    uint64_t returned_bytes; /* of extents_bytes: the same, without: given back or untouched  */
+    uint64_t metadata_bytes; /* descriptors of this heap's slabs, page map share included     */
 } roma__heap_figures;
 
 roma__heap_figures roma__heap_figures_of(roma__heap *heap);
+
+/* Takes so far by size class; [ROMA__CLASS_COUNT]: larger cells. */
+void roma__heap_takes_by_class(roma__heap *heap, uint64_t takes[ROMA__CLASS_COUNT + 1]);
+
+/* Where the pages of all extents are: counted by page size and node. Returns 0 or -errno. */
+int roma__heap_where(roma__heap *heap, roma_report *report, roma_error *error);
+
+/* ---- caches --------------------------------------------------------------------------------- */
+
+/* The calling thread's cache, made at its first call. NULL: no memory for one, or the thread is
+ * ending; roma__heap_take() and release work all the same. */
+roma_cache *roma__heap_cache(roma__heap *heap);
+
+/* A cache that is always closed: what a thread that has none yet may point to. */
+extern roma_cache roma__cache_closed;
+
+/* The calling thread gives its caches of all heaps up now, as at its end. */
+void roma__caches_leave(void);
+
+/* Take up to `count` cells of `bytes` <= ROMA__CLASS_MAX_BYTES, without flags; by the cache's thread.
+ * Returns how many: fewer where memory is not to be had. */
+size_t roma__cache_take_many(roma_cache *cache, size_t bytes, void **cells, size_t count);
+
+/* Release cells of `bytes` each from the start of the list for as long as the fast way can (live,
+ * one reference, no flags, that length, this cache's heap; NULLs are none). bytes = SIZE_MAX: of any
+ * length. Returns how many that were. */
+size_t roma__cache_put_many(roma_cache *cache, size_t bytes, void *const *cells, size_t count);
 
 /* Visit the live cells. A non-zero return ends the walk and is returned. Threads: no other call on
  * this heap. */
@@ -126,12 +191,18 @@ enum { ROMA__ANY_GENERATION = UINT32_MAX };
  * -EOVERFLOW. */
 int roma__cell_retain(roma__cell *cell, uint32_t generation);
 
-/* One reference less. Returns the references left, or -ESTALE. At 0 the caller, and nobody else,
- * must call recycle; the generation has already moved on. */
+/* One reference less; the last one ends the cell's life, or sends it to the owner of its slab, who
+ * ends it. Returns the references left, or -ESTALE. For any cell whose bytes nobody looks at. */
+int roma__cell_release(roma__cell *cell, uint32_t generation);
+
+/* The same in two steps, for cells with flags and in EXACT heaps. drop: one reference less. Returns
+ * the references left, or -ESTALE. At 0 the caller, and nobody else, must call recycle; the
+ * generation has already moved on. */
 int roma__cell_drop(roma__cell *cell, uint32_t generation);
 
 /* Let a dropped cell be taken again; may give its extent back. */
 void roma__cell_recycle(roma__cell *cell);
+
 
 /* Change the requested length without moving the cell: within it, or by growing or shrinking its
  * extent in place. Only for the holder of the only reference. A shrink moves the generation on.

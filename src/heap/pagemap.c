@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <sys/mman.h>
 
-_Atomic(struct roma__map_leaf *) roma__map_root[1 << ROMA__MAP_ROOT_BITS];
+struct roma__map_leaf *roma__map_root[1 << ROMA__MAP_ROOT_BITS];
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static size_t leaves_count;
@@ -31,9 +31,9 @@ void roma__map_leaf_discard(struct roma__map_leaf *leaf)
 static void place_leaf(uintptr_t leaf_index, struct roma__map_leaf *leaf)
 {
     pthread_mutex_lock(&lock);
-    bool wanted = atomic_load_explicit(&roma__map_root[leaf_index], memory_order_relaxed) == NULL;
+    bool wanted = roma__load(&roma__map_root[leaf_index]) == NULL;
     if (wanted) { /* release: whoever finds the leaf finds its zeroes */
-        atomic_store_explicit(&roma__map_root[leaf_index], leaf, memory_order_release);
+        roma__store_release(&roma__map_root[leaf_index], leaf);
         leaves_count++;
     }
     pthread_mutex_unlock(&lock);
@@ -58,7 +58,7 @@ int roma__map_cover(const void *address, size_t bytes)
     if (last >> ROMA__MAP_ROOT_BITS != 0)
         return -EOVERFLOW;
     for (uintptr_t i = leaf_index_of(address); i <= last; i++) {
-        if (atomic_load_explicit(&roma__map_root[i], memory_order_acquire) != NULL)
+        if (roma__load_acquire(&roma__map_root[i]) != NULL)
             continue;
         struct roma__map_leaf *leaf = roma__map_leaf_aside();
         if (leaf == NULL)
@@ -73,12 +73,12 @@ struct roma__slab *roma__map_find_below(const void *address, size_t reach)
     uintptr_t at = (uintptr_t)address;
     uintptr_t end = at > reach ? at - reach : 0;
     while (at >= end) {
-        struct roma__map_entry *entry = roma__map_entry_of((const void *)at);
         size_t step = ROMA__GRANULE_BYTES;
-        if (entry == NULL)
+        struct roma__slab *slab = roma__map_find((const void *)at);
+        if (slab != NULL)
+            return slab;
+        if (roma__map_leaf_of((const void *)at) == NULL)
             step = (size_t)ROMA__GRANULE_BYTES << ROMA__MAP_LEAF_BITS; /* no leaf: skip all of it */
-        else if (atomic_load_explicit(&entry->current, memory_order_acquire) != NULL)
-            return atomic_load_explicit(&entry->current, memory_order_acquire);
         uintptr_t floor = roma__align_down(at, step);
         if (floor == 0)
             return NULL;

@@ -4,8 +4,10 @@
  * Two levels: a root of 2^16 leaves, each for 4 GiB of address space, made when first needed and
  * kept for ever, 24 bytes a granule: .04 % of the memory that is mapped. A look-up is two loads.
  *
- * An entry holds
- *   current  the slab that covers the granule now; NULL: none. Read by anybody without a lock.
+ * Of each granule it holds
+ *   current  the slab that covers it now; NULL: none. Read by anybody without a lock; an array of
+ *            its own at the start of a leaf, so that a line of the processor's cache serves eight
+ *            granules, and as <roma/cache.h> expects it
  *   home     the descriptor that has ever started at this granule, kept for its state words
  *   floor    a generation that no handle into this granule has reached: where new words start.
  *            Counted on where words wrap; 0: no slab has stood here yet
@@ -17,45 +19,71 @@
 #ifndef ROMA_HEAP_PAGEMAP_H
 #define ROMA_HEAP_PAGEMAP_H
 
-#include <stdatomic.h>
+#include "heap/atomics.h"
+
+#include <roma/cache.h>
+
 #include <stddef.h>
 #include <stdint.h>
 
 struct roma__slab;
 
-enum { ROMA__GRANULE_SHIFT = 16, ROMA__GRANULE_BYTES = 1 << ROMA__GRANULE_SHIFT };
-enum { ROMA__MAP_LEAF_BITS = 16, ROMA__MAP_LEAF_ENTRIES = 1 << ROMA__MAP_LEAF_BITS };
+enum { ROMA__GRANULE_BYTES = 1 << ROMA__GRANULE_SHIFT };
+enum { ROMA__MAP_LEAF_ENTRIES = 1 << ROMA__MAP_LEAF_BITS };
 enum { ROMA__MAP_ROOT_BITS = 48 - ROMA__GRANULE_SHIFT - ROMA__MAP_LEAF_BITS };
 
-struct roma__map_entry {
-    _Atomic(struct roma__slab *) current;
-    _Atomic(struct roma__slab *) home;
-    _Atomic(uint64_t) floor;
+/* What is remembered of a granule, whoever has it now. */
+struct roma__map_past {
+    struct roma__slab *home;
+    uint64_t floor;
 };
 
 struct roma__map_leaf {
-    struct roma__map_entry entries[ROMA__MAP_LEAF_ENTRIES];
+    struct roma__slab *current[ROMA__MAP_LEAF_ENTRIES];
+    struct roma__map_past past[ROMA__MAP_LEAF_ENTRIES];
 };
 
-extern _Atomic(struct roma__map_leaf *) roma__map_root[1 << ROMA__MAP_ROOT_BITS];
+extern struct roma__map_leaf *roma__map_root[1 << ROMA__MAP_ROOT_BITS];
 
-/* The entry of an address; NULL when nothing near it was ever registered. */
-static inline struct roma__map_entry *roma__map_entry_of(const void *address)
+/* The root in the eyes of <roma/cache.h>: a leaf is the array that it begins with, a slab the head
+ * that it begins with. */
+static inline struct roma__slab_head **const *roma__map_public(void)
 {
-    uintptr_t granule = (uintptr_t)address >> ROMA__GRANULE_SHIFT;
-    uintptr_t leaf_index = granule >> ROMA__MAP_LEAF_BITS;
+    return (struct roma__slab_head **const *)(const void *)roma__map_root;
+}
+
+static inline size_t roma__map_index(const void *address)
+{
+    return (uintptr_t)address >> ROMA__GRANULE_SHIFT & (ROMA__MAP_LEAF_ENTRIES - 1);
+}
+
+/* The leaf of an address; NULL when nothing near it was ever registered. */
+static inline struct roma__map_leaf *roma__map_leaf_of(const void *address)
+{
+    uintptr_t leaf_index = (uintptr_t)address >> ROMA__GRANULE_SHIFT >> ROMA__MAP_LEAF_BITS;
     if (leaf_index >> ROMA__MAP_ROOT_BITS != 0)
         return NULL;
-    struct roma__map_leaf *leaf =
-        atomic_load_explicit(&roma__map_root[leaf_index], memory_order_acquire);
-    return leaf == NULL ? NULL : &leaf->entries[granule & (ROMA__MAP_LEAF_ENTRIES - 1)];
+    return roma__load_acquire(&roma__map_root[leaf_index]);
+}
+
+static inline struct roma__map_past *roma__map_past_of(const void *address)
+{
+    struct roma__map_leaf *leaf = roma__map_leaf_of(address);
+    return leaf == NULL ? NULL : &leaf->past[roma__map_index(address)];
 }
 
 /* The slab that covers an address now, or NULL. */
 static inline struct roma__slab *roma__map_find(const void *address)
 {
-    struct roma__map_entry *entry = roma__map_entry_of(address);
-    return entry == NULL ? NULL : atomic_load_explicit(&entry->current, memory_order_acquire);
+    struct roma__map_leaf *leaf = roma__map_leaf_of(address);
+    return leaf == NULL ? NULL : roma__load_acquire(&leaf->current[roma__map_index(address)]);
+}
+
+/* Who finds the slab finds all of it. The address is covered. */
+static inline void roma__map_set(const void *address, struct roma__slab *slab)
+{
+    struct roma__map_leaf *leaf = roma__map_leaf_of(address);
+    roma__store_release(&leaf->current[roma__map_index(address)], slab);
 }
 
 /* Make sure that entries exist for a range. Returns 0, -ENOMEM, or -EOVERFLOW (beyond 48 bits). */

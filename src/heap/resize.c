@@ -21,18 +21,39 @@
 
 #include <errno.h>
 
+/* The figures of a live cell that gets another length. */
+static void count_resize(roma__cell *cell, size_t usable, size_t bytes)
+{
+    roma__heap *heap = cell->heap;
+    uint64_t more = (uint64_t)bytes - cell->bytes; /* modulo 2^64 */
+    if (roma__slab_is_large(cell->slab)) {
+        pthread_mutex_lock(&heap->large_lock);
+        heap->large_bytes += more;
+        heap->large_usable_bytes += (uint64_t)usable - cell->usable;
+        pthread_mutex_unlock(&heap->large_lock);
+    } else {
+        (void)roma__add(&heap->bytes_resized, more);
+    }
+    roma__heap_publish(heap, more);
+}
+
 static void set_length(roma__cell *cell, size_t usable, size_t bytes)
 {
-    bool shrinks = bytes < cell->bytes;
+    struct roma__slab *slab = cell->slab;
+    struct roma__state *state = roma__slab_state(slab, cell->index);
+    if (state == NULL)
+        return; /* its length is that of its class, whatever the caller asks */
+    count_resize(cell, usable, bytes);
     if (usable != cell->usable)
-        atomic_store_explicit(&cell->slab->cell_bytes, usable, memory_order_relaxed);
-    roma__slab_set_tail(cell->slab, cell->index, bytes, cell->flags);
-    if (shrinks)
-        roma__word_next_generation(&cell->slab->words[cell->index]);
+        roma__store(&slab->head.cell_bytes, usable);
+    roma__slab_set_tail(slab, cell->index, bytes, cell->flags);
+    if (bytes < cell->bytes)
+        roma__word_next_generation(&state->word);
     cell->usable = usable;
     cell->bytes = bytes;
-    cell->generation = roma__word_generation(
-        atomic_load_explicit(&cell->slab->words[cell->index], memory_order_acquire));
+    cell->generation = roma__word_generation(roma__load_acquire(&state->word));
+    if (cell->generation == 0)
+        roma__store(&slab->turned, true);
 }
 
 static int resize_run(roma__cell *cell, size_t bytes)
@@ -96,9 +117,8 @@ int roma__cell_resize(roma__cell *cell, size_t bytes)
 /* A descriptor for one large cell at `base`: what stood there before, or the one put aside. */
 static struct roma__slab *settle(char *base, struct roma__slab *aside)
 {
-    struct roma__map_entry *entry = roma__map_entry_of(base);
-    struct roma__slab *slab = atomic_load_explicit(&entry->home, memory_order_acquire);
-    if (slab != NULL && slab->words_capacity > 0) {
+    struct roma__slab *slab = roma__load_acquire(&roma__map_past_of(base)->home);
+    if (slab != NULL && slab->states_capacity > 0) {
         roma__slab_discard(aside);
         return slab;
     }
@@ -124,14 +144,14 @@ int roma__cell_move(roma__cell *cell, size_t bytes)
         return -ENOMEM;
     }
     uint32_t had;
-    int code = roma__word_end_sole(&old->words[0], &had);
+    int code = roma__word_end_sole(&old->states[0].word, &had);
     if (code == 0) {
-        roma__heap_drop_large(heap, old);
+        roma__large_drop(heap, old);
         roma__slab_retire(old);
         code = roma__extents_resize(&heap->extents, record, rounded, true);
         if (code < 0) {
             roma__slab_revive(old, heap, had);
-            roma__heap_push_large(heap, old);
+            roma__large_push(heap, old);
         }
     }
     if (code < 0) {
@@ -143,12 +163,12 @@ int roma__cell_move(roma__cell *cell, size_t bytes)
     roma__map_cover_with(base, leaf);
     struct roma__slab *slab = settle(base, aside);
     slab->extent = record;
-    roma__slab_publish(slab, heap, ROMA__CLASS_LARGE, 1, record->extent.bytes, 1);
+    roma__slab_publish_large(slab, heap, record->extent.bytes);
     roma__slab_set_tail(slab, 0, bytes, cell->flags);
-    uint32_t word = atomic_load_explicit(&slab->words[0], memory_order_relaxed);
-    atomic_store_explicit(&slab->words[0], roma__word_make(roma__word_generation(word), 1),
-                          memory_order_release);
-    roma__heap_push_large(heap, slab);
+    uint32_t word = roma__load(&slab->states[0].word);
+    roma__store_release(&slab->states[0].word, roma__word_make(roma__word_generation(word), 1));
+    count_resize(cell, record->extent.bytes, bytes);
+    roma__large_push(heap, slab);
     cell->address = base;
     cell->slab = slab;
     cell->index = 0;

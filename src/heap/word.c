@@ -16,7 +16,7 @@
 #include <stddef.h>
 
 struct count_entry {
-    _Atomic(uint32_t) *word; /* NULL: empty */
+    uint32_t *word; /* NULL: empty */
     int count;
 };
 
@@ -26,13 +26,13 @@ static struct {
     size_t capacity, used;
 } table = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
-static size_t slot_of(const _Atomic(uint32_t) *word, size_t capacity)
+static size_t slot_of(const uint32_t *word, size_t capacity)
 {
     uint64_t mixed = ((uint64_t)(uintptr_t)word >> 2) * 0x9E3779B97F4A7C15u; /* Fibonacci hashing */
     return (size_t)(mixed >> 20) & (capacity - 1);
 }
 
-static struct count_entry *table_find(_Atomic(uint32_t) *word)
+static struct count_entry *table_find(uint32_t *word)
 {
     if (table.capacity == 0)
         return NULL;
@@ -93,9 +93,9 @@ static void table_remove(struct count_entry *gone)
 }
 
 /* The word was seen saturated, or about to become so: settle it under the lock. */
-static int retain_saturated(_Atomic(uint32_t) *word, uint32_t generation)
+static int retain_saturated(uint32_t *word, uint32_t generation)
 {
-    uint32_t seen = atomic_load_explicit(word, memory_order_acquire);
+    uint32_t seen = roma__load_acquire(word);
     while (roma__word_is(seen, generation)) {
         uint32_t count = roma__word_count(seen);
         if (count == ROMA__WORD_SATURATED) {
@@ -105,8 +105,7 @@ static int retain_saturated(_Atomic(uint32_t) *word, uint32_t generation)
         }
         if (count + 1 == ROMA__WORD_SATURATED && table_reserve() < 0)
             return -ENOMEM;
-        if (!atomic_compare_exchange_weak_explicit(word, &seen, seen + 1, memory_order_acq_rel,
-                                                   memory_order_acquire))
+        if (!roma__compare_exchange(word, &seen, seen + 1))
             continue;
         if (count + 1 == ROMA__WORD_SATURATED) {
             struct count_entry entry = {word, (int)count + 1};
@@ -118,9 +117,9 @@ static int retain_saturated(_Atomic(uint32_t) *word, uint32_t generation)
     return -ESTALE;
 }
 
-static int drop_saturated(_Atomic(uint32_t) *word, uint32_t generation)
+static int drop_saturated(uint32_t *word, uint32_t generation)
 {
-    uint32_t seen = atomic_load_explicit(word, memory_order_acquire);
+    uint32_t seen = roma__load_acquire(word);
     if (!roma__word_is(seen, generation))
         return -ESTALE;
     if (roma__word_count(seen) != ROMA__WORD_SATURATED)
@@ -130,29 +129,28 @@ static int drop_saturated(_Atomic(uint32_t) *word, uint32_t generation)
     int left = --entry->count;
     if (left < ROMA__WORD_SATURATED) {
         table_remove(entry);
-        atomic_store_explicit(word, roma__word_make(roma__word_generation(seen), (uint32_t)left),
-                              memory_order_release);
+        roma__store_release(word, roma__word_make(roma__word_generation(seen), (uint32_t)left));
     }
     return left;
 }
 
-int roma__word_references(_Atomic(uint32_t) *word)
+int roma__word_references(uint32_t *word)
 {
-    int count = (int)roma__word_count(atomic_load_explicit(word, memory_order_acquire));
+    int count = (int)roma__word_count(roma__load_acquire(word));
     if (count == ROMA__WORD_SATURATED) {
         pthread_mutex_lock(&table.lock);
         struct count_entry *entry = table_find(word);
         count = entry != NULL
                     ? entry->count
-                    : (int)roma__word_count(atomic_load_explicit(word, memory_order_acquire));
+                    : (int)roma__word_count(roma__load_acquire(word));
         pthread_mutex_unlock(&table.lock);
     }
     return count;
 }
 
-int roma__word_retain(_Atomic(uint32_t) *word, uint32_t generation)
+int roma__word_retain(uint32_t *word, uint32_t generation)
 {
-    uint32_t seen = atomic_load_explicit(word, memory_order_acquire);
+    uint32_t seen = roma__load_acquire(word);
     while (roma__word_is(seen, generation)) {
         uint32_t count = roma__word_count(seen);
         if (count + 1 >= ROMA__WORD_SATURATED) {
@@ -161,16 +159,15 @@ int roma__word_retain(_Atomic(uint32_t) *word, uint32_t generation)
             pthread_mutex_unlock(&table.lock);
             return result;
         }
-        if (atomic_compare_exchange_weak_explicit(word, &seen, seen + 1, memory_order_acq_rel,
-                                                  memory_order_acquire))
+        if (roma__compare_exchange(word, &seen, seen + 1))
             return (int)count + 1;
     }
     return -ESTALE;
 }
 
-int roma__word_drop(_Atomic(uint32_t) *word, uint32_t generation)
+int roma__word_drop(uint32_t *word, uint32_t generation)
 {
-    uint32_t seen = atomic_load_explicit(word, memory_order_acquire);
+    uint32_t seen = roma__load_acquire(word);
     while (roma__word_is(seen, generation)) {
         uint32_t count = roma__word_count(seen);
         if (count == ROMA__WORD_SATURATED) {
@@ -179,41 +176,57 @@ int roma__word_drop(_Atomic(uint32_t) *word, uint32_t generation)
             pthread_mutex_unlock(&table.lock);
             if (result != -EAGAIN)
                 return result;
-            seen = atomic_load_explicit(word, memory_order_acquire);
+            seen = roma__load_acquire(word);
             continue;
         }
         uint32_t next = count > 1 ? seen - 1 : roma__word_make(roma__word_generation(seen) + 1, 0);
-        if (atomic_compare_exchange_weak_explicit(word, &seen, next, memory_order_acq_rel,
-                                                  memory_order_acquire))
+        if (roma__compare_exchange(word, &seen, next))
             return (int)count - 1;
     }
     return -ESTALE;
 }
 
-int roma__word_end_sole(_Atomic(uint32_t) *word, uint32_t *had)
+int roma__word_drop_shared(uint32_t *word, uint32_t generation)
 {
-    uint32_t seen = atomic_load_explicit(word, memory_order_acquire);
+    uint32_t seen = roma__load_acquire(word);
+    while (roma__word_is(seen, generation)) {
+        uint32_t count = roma__word_count(seen);
+        if (count == 1)
+            return -EBUSY;
+        if (count == ROMA__WORD_SATURATED) {
+            pthread_mutex_lock(&table.lock);
+            int result = drop_saturated(word, generation);
+            pthread_mutex_unlock(&table.lock);
+            if (result != -EAGAIN)
+                return result;
+            seen = roma__load_acquire(word);
+        } else if (roma__compare_exchange(word, &seen, seen - 1)) {
+            return (int)count - 1;
+        }
+    }
+    return -ESTALE;
+}
+
+int roma__word_end_sole(uint32_t *word, uint32_t *had)
+{
+    uint32_t seen = roma__load_acquire(word);
     if (roma__word_count(seen) != 1 ||
-        !atomic_compare_exchange_strong_explicit(
-            word, &seen, roma__word_make(roma__word_generation(seen) + 1, 0), memory_order_acq_rel,
-            memory_order_acquire))
+        !roma__compare_exchange(word, &seen, roma__word_make(roma__word_generation(seen) + 1, 0)))
         return -EBUSY;
     *had = seen;
     return 0;
 }
 
-void roma__word_next_generation(_Atomic(uint32_t) *word)
+void roma__word_next_generation(uint32_t *word)
 {
-    uint32_t seen = atomic_load_explicit(word, memory_order_acquire);
-    while (!atomic_compare_exchange_weak_explicit(
-        word, &seen, roma__word_make(roma__word_generation(seen) + 1, roma__word_count(seen)),
-        memory_order_acq_rel, memory_order_acquire)) {
+    uint32_t seen = roma__load_acquire(word);
+    while (!roma__compare_exchange(word, &seen, roma__word_make(roma__word_generation(seen) + 1, roma__word_count(seen)))) {
     }
 }
 
-bool roma__word_kill(_Atomic(uint32_t) *word)
+bool roma__word_kill(uint32_t *word)
 {
-    uint32_t seen = atomic_load_explicit(word, memory_order_acquire);
+    uint32_t seen = roma__load_acquire(word);
     if (roma__word_count(seen) == 0)
         return false;
     if (roma__word_count(seen) == ROMA__WORD_SATURATED) {
@@ -223,8 +236,7 @@ bool roma__word_kill(_Atomic(uint32_t) *word)
             table_remove(entry);
         pthread_mutex_unlock(&table.lock);
     }
-    atomic_store_explicit(word, roma__word_make(roma__word_generation(seen) + 1, 0),
-                          memory_order_release);
+    roma__store_release(word, roma__word_make(roma__word_generation(seen) + 1, 0));
     return true;
 }
 

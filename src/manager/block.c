@@ -3,6 +3,7 @@
 
 #include "base/bits.h"
 #include "base/error.h"
+#include "manager/fast.h"
 
 #include <errno.h>
 #include <string.h>
@@ -13,52 +14,80 @@ static void *fail(int code)
     return NULL;
 }
 
+/* What a public function leaves to the slow way is a function of its own, so that the fast one needs
+ * no stack; it is told who called. */
+#define SLOW __attribute__((noinline))
+#define CALLER __builtin_return_address(0)
+
 /* ---- allocate -------------------------------------------------------------------------------- */
 
-/* A request that wishes nothing but a length. Returns the address, or NULL with errno. */
-static void *allocate_plain(roma_manager *manager, size_t bytes, size_t align, bool zero,
-                            const roma__site *site)
+void *roma__block_begin_in(roma_manager *manager, roma__heap *heap, size_t bytes, size_t align,
+                           bool zero, const roma__site *site)
 {
-    if (manager == NULL)
-        return fail(-EINVAL);
+    roma__cell cell;
+    roma_error error;
     if (bytes > ROMA__BYTES_MAX) {
         atomic_fetch_add_explicit(&manager->failures, 1, memory_order_relaxed);
         return fail(-EOVERFLOW);
     }
-    roma__heap *heap;
-    roma__cell cell;
-    roma_error error;
-    int code = roma__heap_plain(manager, &heap, &error);
-    if (code < 0)
-        return fail(code);
     roma__wanted wanted = {
         .bytes = bytes,
         .align = roma__max(align, roma__natural_align(manager, bytes)),
         .zero = zero,
         .populate_threads = manager->defaults.populate_threads,
     };
-    code = roma__life_begin(manager, heap, &wanted, site, &cell, NULL, &error);
+    int code = roma__life_begin(manager, heap, &wanted, site, &cell, NULL, &error);
     return code < 0 ? fail(code) : cell.address;
+}
+
+void *roma__block_begin(roma_manager *manager, size_t bytes, size_t align, bool zero,
+                        const roma__site *site)
+{
+    roma__heap *heap;
+    roma_error error;
+    int code = roma__heap_plain(manager, &heap, &error);
+    if (code < 0)
+        return fail(code);
+    return roma__block_begin_in(manager, heap, bytes, align, zero, site);
+}
+
+/* A request that wishes nothing but a length, where the fast way was none. */
+static SLOW void *begin_slowly(roma_manager *manager, size_t bytes, size_t align, bool zero,
+                               const void *caller)
+{
+    const roma__site site = roma__site_take(caller);
+    if (manager == NULL)
+        return fail(-EINVAL);
+    return roma__block_begin(manager, bytes, align, zero, &site);
 }
 
 void *roma_alloc(roma_manager *manager, size_t bytes)
 {
-    const roma__site site = ROMA__SITE_HERE();
-    return allocate_plain(manager, bytes, 0, false, &site);
+    void *block = roma__fast_begin(manager, bytes);
+    if (__builtin_expect(block != NULL, 1))
+        return block;
+    return begin_slowly(manager, bytes, 0, false, CALLER);
 }
 
 void *roma_alloc_zeroed(roma_manager *manager, size_t bytes)
 {
-    const roma__site site = ROMA__SITE_HERE();
-    return allocate_plain(manager, bytes, 0, true, &site);
+    void *block = roma__fast_begin(manager, bytes);
+    if (__builtin_expect(block != NULL, 1))
+        return memset(block, 0, bytes);
+    return begin_slowly(manager, bytes, 0, true, CALLER);
 }
 
 void *roma_alloc_aligned(roma_manager *manager, size_t bytes, size_t align)
 {
-    const roma__site site = ROMA__SITE_HERE();
+    void *block = NULL;
     if (!roma__is_power_of_two(align) || align > ROMA__ALIGN_MAX)
         return fail(-EINVAL);
-    return allocate_plain(manager, bytes, align, false, &site);
+    /* The cells of a length's class are aligned to what divides the length, up to a granule. */
+    if (bytes > 0 && roma__is_aligned(bytes, align) && align <= ROMA__GRANULE_BYTES)
+        block = roma__fast_begin(manager, bytes);
+    if (block != NULL)
+        return block;
+    return begin_slowly(manager, bytes, align, false, CALLER);
 }
 
 /* The grant of a request that reached no ladder. */
@@ -69,6 +98,15 @@ static void refuse(roma_grant *grant, const roma_error *error)
         grant->code = error->code;
         grant->error = *error;
     }
+}
+
+/* What a block is to be known by while it lives, a manager without counts has no place for. */
+static int check_counts(const roma_manager *manager, const roma_request *request, roma_error *error)
+{
+    if (manager->words != ROMA__WORDS_NONE || (!request->weak && !request->registered))
+        return 0;
+    return roma__error_subject(error, -EOPNOTSUPP, ROMA_WHY_UNSUPPORTED,
+                               request->weak ? "request.weak" : "request.registered");
 }
 
 static int allocate(roma_manager *manager, const roma_request *given, const roma__site *site,
@@ -85,6 +123,8 @@ static int allocate(roma_manager *manager, const roma_request *given, const roma
         return -EINVAL;
     }
     int code = roma__request_read(&request, given, &error);
+    if (code == 0)
+        code = check_counts(manager, &request, &error);
     if (code == 0)
         code = roma__wish_of(manager, &request, &wish, &error);
     if (code == 0)
@@ -125,17 +165,24 @@ int roma_retain(void *block)
     return code < 0 ? code : roma__life_retain(&cell, &site);
 }
 
-int roma_release(void *block)
+static SLOW int release_slowly(void *block, const void *caller)
 {
-    const roma__site site = ROMA__SITE_HERE();
+    const roma__site site = roma__site_take(caller);
     roma__cell cell;
     int code = roma__block_at(block, &cell);
     return code < 0 ? code : roma__life_drop(&cell, &site);
 }
 
-static void release_or_report(void *block, const roma__site *site)
+int roma_release(void *block)
+{
+    return roma__fast_end(block) ? 0 : release_slowly(block, CALLER);
+}
+
+void roma__block_end(void *block, const roma__site *site)
 {
     roma__cell cell;
+    if (block == NULL)
+        return;
     int code = roma__block_at(block, &cell);
     if (code == 0)
         code = roma__life_drop(&cell, site);
@@ -143,52 +190,46 @@ static void release_or_report(void *block, const roma__site *site)
         roma__misuse_release(block, code, &cell, site);
 }
 
+static SLOW void free_slowly(void *block, const void *caller)
+{
+    const roma__site site = roma__site_take(caller);
+    roma__block_end(block, &site);
+}
+
 void roma_free(void *block)
 {
-    const roma__site site = ROMA__SITE_HERE();
-    if (block != NULL)
-        release_or_report(block, &site);
+    if (!roma__fast_end(block))
+        free_slowly(block, CALLER);
+}
+
+/* Without counts the length is not known, only where the cell ends: an aligned block may be short
+ * in it. */
+static bool has_length(const roma__cell *cell, size_t bytes)
+{
+    const roma_manager *manager = cell->owner;
+    return manager->words == ROMA__WORDS_NONE ? bytes <= roma__usable_of(cell)
+                                              : bytes == roma__length_of(cell);
+}
+
+void roma__block_end_sized(void *block, size_t bytes, const roma__site *site)
+{
+    roma__cell cell;
+    if (block != NULL && roma__block_at(block, &cell) == 0 && !has_length(&cell, bytes))
+        roma__misuse_size(&cell, bytes, site);
+    else
+        roma__block_end(block, site);
+}
+
+static SLOW void free_sized_slowly(void *block, size_t bytes, const void *caller)
+{
+    const roma__site site = roma__site_take(caller);
+    roma__block_end_sized(block, bytes, &site);
 }
 
 void roma_free_sized(void *block, size_t bytes)
 {
-    const roma__site site = ROMA__SITE_HERE();
-    roma__cell cell;
-    if (block == NULL)
-        return;
-    if (roma__block_at(block, &cell) == 0 && roma__length_of(&cell) != bytes)
-        roma__misuse_size(&cell, bytes, &site);
-    else
-        release_or_report(block, &site);
-}
-
-/* ---- many at once ---------------------------------------------------------------------------- */
-
-int roma_alloc_batch(roma_manager *manager, size_t bytes, void **blocks, size_t count)
-{
-    const roma__site site = ROMA__SITE_HERE();
-    if (manager == NULL || (blocks == NULL && count > 0))
-        return -EINVAL;
-    if (bytes > ROMA__BYTES_MAX)
-        return -EOVERFLOW;
-    for (size_t i = 0; i < count; i++) {
-        blocks[i] = allocate_plain(manager, bytes, 0, false, &site);
-        if (blocks[i] == NULL) {
-            int code = -errno;
-            while (i > 0)
-                release_or_report(blocks[--i], &site);
-            return code;
-        }
-    }
-    return 0;
-}
-
-void roma_free_batch(void *const *blocks, size_t count)
-{
-    const roma__site site = ROMA__SITE_HERE();
-    for (size_t i = 0; i < count; i++)
-        if (blocks[i] != NULL)
-            release_or_report(blocks[i], &site);
+    if (!roma__fast_end_sized(block, bytes))
+        free_sized_slowly(block, bytes, CALLER);
 }
 
 /* ---- questions ------------------------------------------------------------------------------- */

@@ -1,4 +1,4 @@
-/* check.c - proving a manager: the invariants of its heaps, its figures against a count of all
+/* check.c - proving a manager: the invariants of its heaps, their figures against a count of all
  * blocks, guard bytes of live blocks and patterns of free ones. */
 #include "manager/manager.h"
 
@@ -75,17 +75,16 @@ int64_t roma_manager_check(roma_manager *manager)
     if (manager == NULL)
         return -EINVAL;
     struct proof proof = {.manager = manager};
-    uint64_t held_bytes = 0;
     ROMA__EACH_HEAP (manager, route) {
         proof.faults += roma__heap_check(route->heap, take_report, &proof);
-        held_bytes += roma__heap_figures_of(route->heap).extents_bytes;
     }
+    roma__figures figures = roma__figures_of(manager);
     (void)roma__cells_each(manager, check_cell, &proof);
     roma__notes_filter(&manager->notes, check_note, &proof);
-    check_sum(&proof, "live blocks", manager->allocations - manager->releases, proof.blocks);
-    check_sum(&proof, "bytes in blocks", manager->block_bytes, proof.bytes);
-    check_sum(&proof, "usable bytes", manager->block_usable_bytes, proof.usable_bytes);
-    check_sum(&proof, "bytes held", manager->held_bytes, held_bytes);
+    check_sum(&proof, "live blocks", figures.allocations - figures.releases, proof.blocks);
+    check_sum(&proof, "bytes in blocks", figures.bytes, proof.bytes);
+    check_sum(&proof, "usable bytes", figures.usable_bytes, proof.usable_bytes);
+    check_sum(&proof, "bytes held", manager->held_bytes, figures.held_bytes);
     check_sum(&proof, "notes about blocks", proof.notes, proof.noted);
     return (int64_t)proof.faults;
 }

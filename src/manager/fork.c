@@ -1,8 +1,9 @@
 /* fork.c - all managers over fork().
  *
  * A child has one thread, the one that forked, but the locks as all threads left them. So before
- * the fork every lock is taken, from the outermost inwards and always in the same order: the list
- * of managers, then of each manager its routes, its heaps and its notes, then those of the process.
+ * the fork every lock is taken, from the outermost inwards and always in the same order: the
+ * background thread's, the list of managers, then of each manager its routes, its heaps and its
+ * notes, then those of the process.
  * A thread that holds one of them meanwhile needs only locks further in, which we take later, so it
  * gets out of our way. Afterwards parent and child let go of all in reverse.
  *
@@ -29,6 +30,7 @@ static void hold_manager(roma_manager *manager)
 
 static void hold_all(void)
 {
+    roma__background_fork_hold();
     pthread_mutex_lock(&managers.lock);
     for (roma_manager *manager = managers.first; manager != NULL; manager = manager->next)
         hold_manager(manager);
@@ -46,7 +48,7 @@ static void free_manager(roma_manager *manager)
     pthread_mutex_unlock(&manager->routes_lock);
 }
 
-static void free_in_parent(void)
+static void free_all(void)
 {
     roma__heap_process_fork_free();
     for (roma_manager *manager = managers.first; manager != NULL; manager = manager->next)
@@ -54,17 +56,10 @@ static void free_in_parent(void)
     pthread_mutex_unlock(&managers.lock);
 }
 
-struct remaining {
-    uint64_t count, bytes, usable_bytes;
-};
-
-static int add_remaining(void *context, const roma__cell *cell)
+static void free_in_parent(void)
 {
-    struct remaining *remaining = context;
-    remaining->count++;
-    remaining->bytes += roma__length_of(cell);
-    remaining->usable_bytes += roma__usable_of(cell);
-    return 0;
+    free_all();
+    roma__background_fork_free(false);
 }
 
 static bool block_is_there(void *context, const roma__note *note)
@@ -74,8 +69,8 @@ static bool block_is_there(void *context, const roma__note *note)
     return roma__cell_find(note->address, &cell) == 0;
 }
 
-/* Forget what was not inherited. The figures are counted afresh: a thread of the parent may have
- * been between a block and its figures. */
+/* Forget what was not inherited. The heaps count their figures afresh: a thread of the parent may
+ * have been between a block and its figures. */
 static void settle_in_child(roma_manager *manager)
 {
     uint64_t held_bytes = 0;
@@ -84,23 +79,15 @@ static void settle_in_child(roma_manager *manager)
         held_bytes += roma__heap_figures_of(route->heap).extents_bytes;
     }
     atomic_store_explicit(&manager->held_bytes, held_bytes, memory_order_relaxed);
-    struct remaining remaining = {0, 0, 0};
-    (void)roma__cells_each(manager, add_remaining, &remaining);
     roma__notes_filter(&manager->notes, block_is_there, NULL);
-    uint64_t begun = atomic_load_explicit(&manager->allocations, memory_order_relaxed);
-    if (begun < remaining.count)
-        atomic_store_explicit(&manager->allocations, begun = remaining.count, memory_order_relaxed);
-    atomic_store_explicit(&manager->releases, begun - remaining.count, memory_order_relaxed);
-    atomic_store_explicit(&manager->block_bytes, remaining.bytes, memory_order_relaxed);
-    atomic_store_explicit(&manager->block_usable_bytes, remaining.usable_bytes,
-                          memory_order_relaxed);
 }
 
 static void free_in_child(void)
 {
-    free_in_parent();
+    free_all();
     for (roma_manager *manager = managers.first; manager != NULL; manager = manager->next)
         settle_in_child(manager);
+    roma__background_fork_free(true);
 }
 
 /* ---- the list of managers -------------------------------------------------------------------- */

@@ -1,10 +1,17 @@
 /* handle.c - blocks by handle: address and generation, checked.
  *
  * A handle names one life. Whatever its address holds by now, another block, the inside of a larger
- * one, or nothing that roma knows, the answer for it is the same: -ESTALE. */
+ * one, or nothing that roma knows, the answer for it is the same: -ESTALE. A manager without counts
+ * cannot tell lives apart, so it gives no handles, and no handle is for a block of it. */
 #include "manager/manager.h"
 
 #include <errno.h>
+
+static bool tells_lives_apart(const roma__cell *cell)
+{
+    const roma_manager *manager = cell->owner;
+    return manager->words != ROMA__WORDS_NONE;
+}
 
 /* The life that a handle names. Returns 0, -EINVAL (cleared), -ESTALE. */
 static int find(roma_block block, roma__cell *cell)
@@ -12,7 +19,7 @@ static int find(roma_block block, roma__cell *cell)
     if (block.address == NULL)
         return -EINVAL;
     if (roma__cell_find(block.address, cell) < 0 || cell->count == 0 ||
-        cell->generation != block.generation)
+        cell->generation != block.generation || !tells_lives_apart(cell))
         return -ESTALE;
     return 0;
 }
@@ -27,6 +34,8 @@ roma_block roma_block_of(const void *block)
 {
     roma__cell cell;
     int code = roma__block_at(block, &cell);
+    if (code == 0 && !tells_lives_apart(&cell))
+        code = -EOPNOTSUPP;
     if (code == 0)
         return handle_of(&cell);
     errno = -code;

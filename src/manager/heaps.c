@@ -76,10 +76,15 @@ static int open_heap(roma_manager *manager, const roma__ladder *ladder, bool inh
         .ladder = *ladder,
         .growth_bytes = manager->growth_bytes,
         .inherit = inherit,
+        .words = manager->words,
+        .bounded = manager->bounded,
+        .closed = manager->is_closed,
+        .return_delay_ns = manager->return_delay_ns,
         .label = manager->name,
         .charge = roma__limit_charge,
         .credit = roma__limit_credit,
         .released = addresses_released,
+        .late_misuse = roma__misuse_late,
     };
     return roma__heap_open(&options, heap, error);
 }

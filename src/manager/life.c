@@ -3,8 +3,10 @@
  *   begin   note reserved, cell taken, former pattern checked, filled, guards laid, tools told
  *   end     dropped to 0, guards checked, filled, note closed, tools told, cell recycled
  *
- * Without debug options and tools all of the middle falls away. Between the last drop and the
- * recycling the cell is this thread's alone, so nothing here needs a lock but the notes' own.
+ * Without debug options and tools all of the middle falls away, and an end is one step: the cell
+ * is released, by this thread or by the owner of its slab, who may be another. Most such lives
+ * never come here at all (fast.h). Where there is a middle, the cell is this thread's alone between
+ * the last drop and the recycling, so nothing here needs a lock but the notes' own.
  *
  * A cell holds the block's bytes and then its tail: 16 guard bytes, or a redzone for a memory tool.
  * Which of them is fixed for all blocks of a heap, so the length of a block is what its cell was
@@ -61,59 +63,11 @@ int roma__block_at(const void *address, roma__cell *cell)
     return was_one ? -ESTALE : -EINVAL;
 }
 
-/* ---- figures --------------------------------------------------------------------------------- */
-
-static void raise_block_peak(roma_manager *manager, uint64_t bytes)
-{
-    uint64_t seen = atomic_load_explicit(&manager->block_peak_bytes, memory_order_relaxed);
-    while (seen < bytes &&
-           !atomic_compare_exchange_weak_explicit(&manager->block_peak_bytes, &seen, bytes,
-                                                  memory_order_relaxed, memory_order_relaxed)) {
-    }
-}
-
-void roma__figures_begin(roma_manager *manager, const roma__cell *cell)
-{
-    uint64_t length = roma__length_of(cell);
-    atomic_fetch_add_explicit(&manager->allocations, 1, memory_order_relaxed);
-    atomic_fetch_add_explicit(&manager->block_usable_bytes, roma__usable_of(cell),
-                              memory_order_relaxed);
-    uint64_t before = atomic_fetch_add_explicit(&manager->block_bytes, length,
-                                                memory_order_relaxed);
-    raise_block_peak(manager, before + length);
-}
-
-void roma__figures_end(roma_manager *manager, const roma__cell *cell)
-{
-    atomic_fetch_sub_explicit(&manager->block_usable_bytes, roma__usable_of(cell),
-                              memory_order_relaxed);
-    atomic_fetch_sub_explicit(&manager->block_bytes, roma__length_of(cell), memory_order_relaxed);
-    /* release: who counts this end has counted its beginning (stats.c) */
-    atomic_fetch_add_explicit(&manager->releases, 1, memory_order_release);
-}
-
-void roma__figures_resize(roma_manager *manager, size_t before_bytes, size_t before_usable,
-                          const roma__cell *cell)
-{
-    /* Differences modulo 2^64: the sums come out right whatever their sign. */
-    uint64_t more = (uint64_t)roma__length_of(cell) - before_bytes;
-    atomic_fetch_add_explicit(&manager->block_usable_bytes,
-                              (uint64_t)roma__usable_of(cell) - before_usable,
-                              memory_order_relaxed);
-    uint64_t before = atomic_fetch_add_explicit(&manager->block_bytes, more, memory_order_relaxed);
-    raise_block_peak(manager, before + more);
-}
-
 /* ---- begin ----------------------------------------------------------------------------------- */
 
 static bool keeps_all_notes(const roma_manager *manager)
 {
     return (manager->debug & (ROMA_DEBUG_SITES | ROMA_DEBUG_PATTERNS)) != 0;
-}
-
-static bool looks_at_bytes(const roma_manager *manager)
-{
-    return manager->debug != 0 || manager->under_tool;
 }
 
 /* A cell, and when the limit refuses it, a second try after what no block needs was given back. */
@@ -211,8 +165,9 @@ static int begin(roma_manager *manager, roma__heap *heap, const roma__wanted *wa
         .flags = wanted->flags,
         .populate_threads = wanted->populate_threads,
     };
-    bool has_label = wanted->label != NULL && wanted->label[0] != '\0';
-    if (!has_label && !looks_at_bytes(manager))
+    bool has_label = wanted->label != NULL && wanted->label[0] != '\0' &&
+                     manager->words != ROMA__WORDS_NONE; /* no flag would say that it has one */
+    if (!has_label && !manager->looks_at_bytes)
         return take(manager, heap, &asked, cell, grant, error);
 
     roma__note *note = NULL;
@@ -239,12 +194,12 @@ int roma__life_begin(roma_manager *manager, roma__heap *heap, const roma__wanted
     int code = begin(manager, heap, wanted, site, cell, grant, error);
     if (code < 0) {
         atomic_fetch_add_explicit(&manager->failures, 1, memory_order_relaxed);
-    } else {
-        roma__figures_begin(manager, cell);
-        if (grant != NULL)
-            grant->bytes = roma__usable_of(cell);
+    } else if (grant != NULL) {
+        grant->bytes = roma__usable_of(cell);
     }
     roma__limit_settle(manager);
+    if (manager->background)
+        roma__background_ensure();
     return code;
 }
 
@@ -259,6 +214,8 @@ static bool keeps_sites(const roma__cell *cell)
 int roma__life_retain(roma__cell *cell, const roma__site *site)
 {
     roma_manager *manager = cell->owner;
+    if (manager->words == ROMA__WORDS_NONE) /* though large cells could count */
+        return -EOPNOTSUPP;
     int count = roma__cell_retain(cell, cell->generation);
     if (count > 0 && keeps_sites(cell))
         roma__note_retained(&manager->notes, cell->address, site);
@@ -294,7 +251,7 @@ static size_t fill_freed(const roma_manager *manager, const roma__cell *cell)
 static void end(roma__cell *cell, const roma__site *site)
 {
     roma_manager *manager = cell->owner;
-    if (looks_at_bytes(manager)) {
+    if (manager->looks_at_bytes) {
         (void)roma__guard_check(cell, site);
         size_t filled_bytes = fill_freed(manager, cell);
         if (keeps_all_notes(manager))
@@ -303,13 +260,15 @@ static void end(roma__cell *cell, const roma__site *site)
     }
     if ((cell->flags & ROMA__CELL_NOTED) != 0 && !keeps_all_notes(manager))
         roma__note_forget(&manager->notes, cell->address);
-    roma__figures_end(manager, cell);
     roma__cell_recycle(cell);
 }
 
 int roma__life_drop(roma__cell *cell, const roma__site *site)
 {
     roma_manager *manager = cell->owner;
+    /* Flags are those of the life that was found, or the generation has moved on. */
+    if (!manager->looks_at_bytes && (cell->flags & ROMA__CELL_NOTED) == 0)
+        return roma__cell_release(cell, cell->generation);
     /* Noted before the drop: afterwards the block may be another's already. */
     if (cell->count > 1 && keeps_sites(cell))
         roma__note_released(&manager->notes, cell->address, site);

@@ -74,6 +74,13 @@ size_t roma__manager_trim(roma_manager *manager, size_t keep_bytes)
     return given;
 }
 
+void roma__manager_settle(roma_manager *manager)
+{
+    ROMA__EACH_HEAP (manager, route) {
+        (void)roma__heap_trim(route->heap, SIZE_MAX);
+    }
+}
+
 int64_t roma_manager_trim(roma_manager *manager, size_t keep_bytes)
 {
     return manager == NULL ? -EINVAL : (int64_t)roma__manager_trim(manager, keep_bytes);

@@ -25,6 +25,15 @@ static int open_in(roma_manager *manager, const roma_options *options, roma_erro
     return 0;
 }
 
+/* The reverse; its heaps are gone by now. */
+static void close_in(roma_manager *manager)
+{
+    for (size_t i = 0; i < manager->providers_count; i++)
+        roma__provider_drop(manager->providers[i]);
+    roma__notes_close(&manager->notes);
+    pthread_mutex_destroy(&manager->routes_lock);
+}
+
 int roma_manager_create(roma_manager **made, const roma_options *options, roma_error *error)
 {
     if (made == NULL)
@@ -35,6 +44,13 @@ int roma_manager_create(roma_manager **made, const roma_options *options, roma_e
     if (manager == NULL)
         return roma__error(error, -ENOMEM, ROMA_WHY_OUT_OF_MEMORY);
     int code = open_in(manager, options, error);
+    if (code == 0 && manager->background) {
+        code = roma__background_join(manager, error);
+        if (code < 0) {
+            roma__managers_remove(manager);
+            close_in(manager);
+        }
+    }
     if (code < 0) {
         roma__record_free(manager, sizeof *manager);
         return code;
@@ -86,6 +102,7 @@ static int survey_one(void *context, const roma__cell *cell)
 static struct survey survey_of(roma_manager *manager)
 {
     struct survey survey = {0};
+    roma__manager_settle(manager);
     (void)roma__cells_each(manager, survey_one, &survey);
     return survey;
 }
@@ -119,10 +136,6 @@ int64_t roma_manager_clear(roma_manager *manager)
     ROMA__EACH_HEAP (manager, route) {
         freed += roma__heap_clear(route->heap);
     }
-    /* No block is live now, whatever threads were about that a child of fork() does not have. */
-    atomic_store_explicit(&manager->releases, manager->allocations, memory_order_relaxed);
-    atomic_store_explicit(&manager->block_bytes, 0, memory_order_relaxed);
-    atomic_store_explicit(&manager->block_usable_bytes, 0, memory_order_relaxed);
     return (int64_t)freed;
 }
 
@@ -130,13 +143,12 @@ int64_t roma_manager_clear(roma_manager *manager)
 
 static void unmake(roma_manager *manager)
 {
-    roma__managers_remove(manager); /* first: fork() holds and frees the locks of those listed */
+    if (manager->background)
+        roma__background_leave(manager);
+    roma__managers_remove(manager); /* fork() holds and frees the locks of those listed */
     forget_blocks(manager);
     (void)roma__heaps_close(manager);
-    for (size_t i = 0; i < manager->providers_count; i++)
-        roma__provider_drop(manager->providers[i]);
-    roma__notes_close(&manager->notes);
-    pthread_mutex_destroy(&manager->routes_lock);
+    close_in(manager);
     roma__record_free(manager, sizeof *manager);
 }
 

@@ -1,15 +1,19 @@
 /* manager.h - a manager's inside, and what the files of this folder do for each other.
  *
- *   options.c  a manager's options                   life.c    a block's life
- *   request.c  a request becomes a wish              block.c   blocks by pointer
- *   heaps.c    a wish becomes a heap                 handle.c  blocks by handle
- *   limits.c   the limit and the threshold           resize.c  another length
- *   misuse.c   telling of misuse, leaks.c of leaks   fork.c    all managers over fork()
+ *   options.c  a manager's options                   fast.h    the fast way in and out
+ *   request.c  a request becomes a wish              life.c    a block's life, the slow way
+ *   heaps.c    a wish becomes a heap                 block.c   blocks by pointer
+ *   limits.c   the limit and the threshold           batch.c   many at once
+ *   figures.c  sums over the heaps                   cache.c   blocks by a thread's cache
+ *   misuse.c   telling of misuse, leaks.c of leaks   handle.c  blocks by handle
+ *   fork.c     all managers over fork()              resize.c  another length
+ *   background.c  the thread that gives memory back
  *   sites.c notes.c tools.c debug.c  what debug options need
  *
- * Locks, outermost first: the list of managers (fork.c), routes of a manager, locks of its heaps,
- * its notes, the process-wide ones of the heap floor. The caller's functions (on_threshold,
- * on_misuse) are called with none held, but for what roma_manager_check() finds. */
+ * Locks, outermost first: the background thread's, the list of managers (fork.c), routes of a
+ * manager, locks of its heaps, its notes, the process-wide ones of the heap floor. The caller's
+ * functions (on_threshold, on_misuse) are called with none held, but for what roma_manager_check()
+ * finds and for a release that the heap finds wrong after its call. */
 #ifndef ROMA_MANAGER_MANAGER_H
 #define ROMA_MANAGER_MANAGER_H
 
@@ -55,6 +59,11 @@ struct roma_manager {
     void *threshold_context;
     unsigned debug;
     bool under_tool;
+    bool looks_at_bytes; /* of blocks: by debug options or for a tool                     */
+    bool is_closed;      /* no block may begin without life.c, which looks or populates   */
+    uint32_t words;      /* ROMA__WORDS_* of its heaps                                    */
+    bool bounded, background;
+    uint64_t return_delay_ns;
     FILE *leak_stream;
     roma_on_misuse on_misuse;
     void *misuse_context;
@@ -66,14 +75,16 @@ struct roma_manager {
 
     roma__notes notes;
 
-    /* Figures: relaxed, each right in itself, not at one instant. */
-    _Atomic(uint64_t) allocations, releases, failures, misuses;
-    _Atomic(uint64_t) block_bytes, block_usable_bytes, block_peak_bytes;
+    /* Figures: relaxed, each right in itself, not at one instant. Those of blocks are kept by the
+     * heaps, in the caches of threads. */
+    _Atomic(uint64_t) failures, misuses;
     _Atomic(uint64_t) held_bytes, held_peak_bytes;
     _Atomic(bool) has_risen; /* past the threshold, and nobody was told yet */
 
     /* fork.c: all managers */
     struct roma_manager *next, *previous;
+    /* background.c: those that asked for the thread, under its lock */
+    struct roma_manager *background_next;
 };
 
 /* ---- options.c ------------------------------------------------------------------------------- */
@@ -134,6 +145,21 @@ void roma__limit_settle(roma_manager *manager);
 /* Give back what no block needs, but for keep_bytes in all. Returns bytes. */
 size_t roma__manager_trim(roma_manager *manager, size_t keep_bytes);
 
+/* Have releases that are on their way between threads arrive. No other thread is inside. */
+void roma__manager_settle(roma_manager *manager);
+
+/* ---- figures.c ------------------------------------------------------------------------------- */
+
+/* What the heaps of a manager sum up to; bytes are the blocks', without guards and redzones. */
+typedef struct roma__figures {
+    uint64_t live, allocations, releases;
+    uint64_t bytes, usable_bytes;
+    uint64_t peak_bytes; /* the sum of the heaps' peaks, guards and redzones included */
+    uint64_t extents, held_bytes, free_bytes, returned_bytes, metadata_bytes;
+} roma__figures;
+
+roma__figures roma__figures_of(roma_manager *manager);
+
 /* ---- life.c ---------------------------------------------------------------------------------- */
 
 typedef struct roma__wanted {
@@ -159,8 +185,9 @@ int roma__life_begin(roma_manager *manager, roma__heap *heap, const roma__wanted
                      const roma__site *site, roma__cell *cell, roma_grant *grant,
                      roma_error *error);
 
-/* Take or give up a reference of the life that `cell` was found in; the last one ends it.
- * Returns the count afterwards, -ESTALE, and for retain also -EOVERFLOW, -ENOMEM. */
+/* Take or give up a reference of the life that `cell` was found in; the last one ends it, or has
+ * it ended by the owner of its slab. Returns the count afterwards, -ESTALE, and for retain also
+ * -EOVERFLOW, -ENOMEM, -EOPNOTSUPP. */
 int roma__life_retain(roma__cell *cell, const roma__site *site);
 int roma__life_drop(roma__cell *cell, const roma__site *site);
 
@@ -169,11 +196,18 @@ int roma__life_drop(roma__cell *cell, const roma__site *site);
 void roma__guard_lay(const roma__cell *cell, size_t bytes);
 bool roma__guard_check(const roma__cell *cell, const roma__site *site);
 
-/* The figures of blocks, when one begins, ends, or changes its length. */
-void roma__figures_begin(roma_manager *manager, const roma__cell *cell);
-void roma__figures_end(roma_manager *manager, const roma__cell *cell);
-void roma__figures_resize(roma_manager *manager, size_t before_bytes, size_t before_usable,
-                          const roma__cell *cell);
+/* ---- block.c --------------------------------------------------------------------------------- */
+
+/* A block of the manager's plain heap, and of a given one. The address, or NULL with errno. */
+void *roma__block_begin(roma_manager *manager, size_t bytes, size_t align, bool zero,
+                        const roma__site *site);
+void *roma__block_begin_in(roma_manager *manager, roma__heap *heap, size_t bytes, size_t align,
+                           bool zero, const roma__site *site);
+
+/* Give up one reference; what is wrong goes to on_misuse. NULL is no mistake here. */
+void roma__block_end(void *block, const roma__site *site);
+/* The same where the caller says the length. */
+void roma__block_end_sized(void *block, size_t bytes, const roma__site *site);
 
 /* ---- resize.c -------------------------------------------------------------------------------- */
 
@@ -191,6 +225,8 @@ void roma__misuse_size(const roma__cell *cell, size_t given_bytes, const roma__s
 void roma__misuse_overrun(const roma__cell *cell, size_t index, const roma__site *site);
 /* Byte `index` of a freed block was; `note` is about that one. */
 void roma__misuse_written(roma_manager *manager, const roma__note *note, size_t index);
+/* A release was found to be a second one after its call had returned. The heaps' callback. */
+void roma__misuse_late(void *owner, void *address);
 void roma__misuse_damage(roma_manager *manager, const char *sentence);
 void roma__misuse_leak(roma_manager *manager, uint64_t blocks, uint64_t bytes);
 
@@ -202,6 +238,20 @@ void roma__leaks_list(roma_manager *manager);
 /* Call `visit` for each live block of all heaps. A non-zero return ends the walk. */
 int roma__cells_each(roma_manager *manager, int (*visit)(void *context, const roma__cell *cell),
                      void *context);
+
+/* ---- background.c ---------------------------------------------------------------------------- */
+
+/* Have the thread serve this manager, and start it where it does not run; and no longer. Returns 0,
+ * -ENOMEM, -EAGAIN. After leaving the thread is not in the manager's heaps. */
+int roma__background_join(roma_manager *manager, roma_error *error);
+void roma__background_leave(roma_manager *manager);
+
+/* On slow paths of a manager that asked for it: a child of fork() makes the thread anew. */
+void roma__background_ensure(void);
+
+/* Around fork(). */
+void roma__background_fork_hold(void);
+void roma__background_fork_free(bool in_child);
 
 /* ---- fork.c ---------------------------------------------------------------------------------- */
 

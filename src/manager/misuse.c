@@ -149,6 +149,16 @@ void roma__misuse_written(roma_manager *manager, const roma__note *note, size_t 
     deliver(manager, ROMA_MISUSE_WRITE_FREED, note->address, sentence);
 }
 
+void roma__misuse_late(void *owner, void *address)
+{
+    char sentence[SENTENCE_BYTES];
+    roma__text text = roma__text_in(sentence, sizeof sentence);
+    roma_manager *manager = owner;
+    roma__text_add(&text, "double free of %p, found when it came back to its slab", address);
+    add_history_of(&text, manager, address);
+    deliver(manager, ROMA_MISUSE_DOUBLE_FREE, address, sentence);
+}
+
 void roma__misuse_damage(roma_manager *manager, const char *sentence)
 {
     deliver(manager, ROMA_MISUSE_DAMAGE, NULL, sentence);

@@ -11,6 +11,8 @@
 #include <errno.h>
 #include <string.h>
 
+#define DEFAULT_RETURN_DELAY_NS 1000000000u
+
 static int check(const roma_options *options, roma_error *error)
 {
     if ((options->providers == NULL) != (options->providers_count == 0))
@@ -26,7 +28,35 @@ static int check(const roma_options *options, roma_error *error)
         return roma__error_invalid(error, "options.growth_bytes");
     if ((options->debug & ~(unsigned)ROMA_DEBUG_ALL) != 0)
         return roma__error_invalid(error, "options.debug");
+    if ((unsigned)options->counts > ROMA_COUNTS_EXACT)
+        return roma__error_invalid(error, "options.counts");
+    if (options->background && options->return_delay_ns == ROMA_RETURN_NEVER)
+        return roma__error_invalid(error, "options.background");
+    for (size_t i = 0; i < sizeof options->reserved / sizeof options->reserved[0]; i++)
+        if (options->reserved[i])
+            return roma__error_invalid(error, "options.reserved");
     return 0;
+}
+
+/* Who looks at the bytes of blocks must be asked at each step of each life. */
+static uint32_t words_of(enum roma_counts counts, bool looks_at_bytes)
+{
+    if (looks_at_bytes || counts == ROMA_COUNTS_EXACT)
+        return ROMA__WORDS_EXACT;
+    return counts == ROMA_COUNTS_NONE ? ROMA__WORDS_NONE : ROMA__WORDS_OWNED;
+}
+
+static void decide_ways(roma_manager *manager, const roma_options *options)
+{
+    manager->under_tool = roma__tools_present();
+    manager->looks_at_bytes = manager->debug != 0 || manager->under_tool;
+    manager->words = words_of(options->counts, manager->looks_at_bytes);
+    manager->is_closed = manager->looks_at_bytes || manager->defaults.populate_threads > 0;
+    manager->bounded = options->bounded;
+    manager->background = options->background;
+    manager->return_delay_ns = options->return_delay_ns;
+    if (manager->return_delay_ns == 0)
+        manager->return_delay_ns = DEFAULT_RETURN_DELAY_NS;
 }
 
 int roma__options_take(roma_manager *manager, const roma_options *given, roma_error *error)
@@ -60,9 +90,9 @@ int roma__options_take(roma_manager *manager, const roma_options *given, roma_er
     manager->threshold_context = options.threshold_context;
     manager->growth_bytes = options.growth_bytes;
     manager->debug = options.debug;
-    manager->under_tool = roma__tools_present();
     manager->leak_stream = options.leak_stream;
     manager->on_misuse = options.on_misuse;
     manager->misuse_context = options.misuse_context;
+    decide_ways(manager, &options);
     return 0;
 }

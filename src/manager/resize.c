@@ -32,7 +32,7 @@ static void dress(const roma_manager *manager, const roma__cell *cell, size_t be
 static int in_place(roma_manager *manager, roma__cell *cell, size_t bytes, bool zero,
                     const roma__site *site)
 {
-    size_t before = roma__length_of(cell), usable = roma__usable_of(cell);
+    size_t before = roma__length_of(cell);
     size_t tail = roma__tail_bytes(manager, cell->heap);
     size_t whole = cell->usable;
     char *end = (char *)cell->address + before;
@@ -50,13 +50,12 @@ static int in_place(roma_manager *manager, roma__cell *cell, size_t bytes, bool 
     }
     dress(manager, cell, before, bytes, zero);
     roma__tools_resize(cell->address, before, bytes, cell->usable, zero);
-    roma__figures_resize(manager, before, usable, cell);
     return 0;
 }
 
 static int moved(roma_manager *manager, roma__cell *cell, size_t bytes, bool zero)
 {
-    size_t before = roma__length_of(cell), usable = roma__usable_of(cell);
+    size_t before = roma__length_of(cell);
     const void *from = cell->address;
     int code = roma__cell_move(cell, bytes + roma__tail_bytes(manager, cell->heap));
     if (code < 0)
@@ -64,7 +63,6 @@ static int moved(roma_manager *manager, roma__cell *cell, size_t bytes, bool zer
     if ((cell->flags & ROMA__CELL_NOTED) != 0)
         roma__note_move(&manager->notes, from, cell->address);
     dress(manager, cell, before, bytes, zero);
-    roma__figures_resize(manager, before, usable, cell);
     return 0;
 }
 

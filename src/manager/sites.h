@@ -15,7 +15,7 @@ typedef struct roma__site {
 /* The site that roma_site() announced for this call, and nothing for the next one. */
 roma__site roma__site_take(const void *return_address);
 
-/* For the first line of a public function: its own caller. */
+/* For the first line of a public function without a fast way: its own caller. */
 #define ROMA__SITE_HERE() roma__site_take(__builtin_return_address(0))
 
 static inline bool roma__site_is_known(const roma__site *site)

@@ -39,27 +39,22 @@ int roma_manager_stats(roma_manager *manager, roma_visit visit, void *context)
     if (manager == NULL || visit == NULL)
         return -EINVAL;
     struct walk walk = {visit, context, 0};
-    uint64_t extents = 0, metadata_bytes = sizeof *manager + roma__notes_bytes(&manager->notes);
-    ROMA__EACH_HEAP (manager, route) {
-        roma__heap_figures figures = roma__heap_figures_of(route->heap);
-        extents += figures.extents_live;
-        metadata_bytes += figures.metadata_bytes;
-    }
-    /* Releases first, with acquire: no block can then be counted as released but not allocated. */
-    uint64_t releases = atomic_load_explicit(&manager->releases, memory_order_acquire);
-    uint64_t allocations = load(&manager->allocations);
+    roma__figures figures = roma__figures_of(manager);
+    figures.metadata_bytes += sizeof *manager + roma__notes_bytes(&manager->notes);
     give(&walk, "name", ROMA_VALUE_TEXT, 0, manager->name);
-    give_count(&walk, "blocks.live", allocations - releases);
-    give_bytes(&walk, "blocks.bytes", load(&manager->block_bytes));
-    give_bytes(&walk, "blocks.usable_bytes", load(&manager->block_usable_bytes));
-    give_bytes(&walk, "blocks.peak_bytes", load(&manager->block_peak_bytes));
-    give_count(&walk, "allocations.count", allocations);
-    give_count(&walk, "releases.count", releases);
+    give_count(&walk, "blocks.live", figures.live);
+    give_bytes(&walk, "blocks.bytes", figures.bytes);
+    give_bytes(&walk, "blocks.usable_bytes", figures.usable_bytes);
+    give_bytes(&walk, "blocks.peak_bytes", figures.peak_bytes);
+    give_count(&walk, "allocations.count", figures.allocations);
+    give_count(&walk, "releases.count", figures.releases);
     give_count(&walk, "failures.count", load(&manager->failures));
-    give_count(&walk, "extents.live", extents);
+    give_count(&walk, "extents.live", figures.extents);
     give_bytes(&walk, "extents.bytes", load(&manager->held_bytes));
     give_bytes(&walk, "extents.peak_bytes", load(&manager->held_peak_bytes));
-    give_bytes(&walk, "metadata.bytes", metadata_bytes);
+    give_bytes(&walk, "free.bytes", figures.free_bytes);
+    give_bytes(&walk, "returned.bytes", figures.returned_bytes);
+    give_bytes(&walk, "metadata.bytes", figures.metadata_bytes);
     give_bytes(&walk, "limit.bytes", manager->limit_bytes);
     give_count(&walk, "misuse.count", load(&manager->misuses));
     return walk.code;

@@ -88,6 +88,13 @@
 
 enum { ROMA__IO_URING_PARAMS_BYTES = 120 };
 
+/* ---- membarrier (Linux 4.14) ------------------------------------------------------------------ */
+
+enum {
+    ROMA__MEMBARRIER_PRIVATE_EXPEDITED = 1 << 3,
+    ROMA__MEMBARRIER_REGISTER_PRIVATE_EXPEDITED = 1 << 4
+};
+
 /* ---- PAGEMAP_SCAN (Linux 6.7) ---------------------------------------------------------------- */
 
 typedef struct roma__pagemap_region {

@@ -62,6 +62,11 @@ static int kernel_io_uring_setup(unsigned entries, void *parameters)
     return (int)syscall(SYS_io_uring_setup, entries, parameters);
 }
 
+static int kernel_membarrier(int command, unsigned flags)
+{
+    return (int)syscall(SYS_membarrier, command, flags, 0);
+}
+
 /* Signals are the program's: its handlers never run on a thread of roma's. */
 static int kernel_thread_start(void **thread, void *(*run)(void *), void *argument)
 {
@@ -103,6 +108,7 @@ const struct roma__sys roma__sys_kernel = {
     .close = close,
     .pagemap_scan = kernel_pagemap_scan,
     .io_uring_setup = kernel_io_uring_setup,
+    .membarrier = kernel_membarrier,
     .thread_start = kernel_thread_start,
     .thread_join = kernel_thread_join,
 };

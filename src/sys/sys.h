@@ -48,6 +48,7 @@ extern "C" {
     X(int, close, -1, (int fd), (fd))                                                              \
     X(int, pagemap_scan, -1, (int fd, void *argument), (fd, argument))                             \
     X(int, io_uring_setup, -1, (unsigned entries, void *parameters), (entries, parameters))        \
+    X(int, membarrier, -1, (int command, unsigned flags), (command, flags))                        \
     X(int, thread_start, -1, (void **thread, void *(*run)(void *), void *argument),                \
       (thread, run, argument))                                                                     \
     X(int, thread_join, -1, (void *thread), (thread))

@@ -1,5 +1,5 @@
 /* races.cpp - two or more threads at the end of a block's life: one of them frees, the others are
- * told.
+ * told; at once where the manager is exact, one drain later where threads own their blocks.
  *
  * Each round starts the threads at the same moment by a barrier on which they spin; what they were
  * answered is judged together afterwards. */
@@ -77,7 +77,7 @@ const size_t lengths[] = {0, 24, 500, 4096, 40000};
 
 TEST_CASE("of racing releases of one handle exactly one frees and the others are stale", "[race]")
 {
-    const scene::counted_manager manager(ROMA_PAGES_BASE);
+    const scene::counted_manager manager(ROMA_PAGES_BASE, 0, ROMA_COUNTS_EXACT);
     const unsigned racers = GENERATE(2u, racers_max);
     roma_block handles[racers_max];
     int results[racers_max];
@@ -103,7 +103,7 @@ TEST_CASE("of racing releases of one handle exactly one frees and the others are
 
 TEST_CASE("of racing releases of one pointer exactly one frees and the others are told", "[race]")
 {
-    const scene::counted_manager manager(ROMA_PAGES_BASE);
+    const scene::counted_manager manager(ROMA_PAGES_BASE, 0, ROMA_COUNTS_EXACT);
     void *block = nullptr, *kept = roma_alloc(manager.self(), 24);
     int results[racers_max];
     CHECK(race(
@@ -119,6 +119,59 @@ TEST_CASE("of racing releases of one pointer exactly one frees and the others ar
                   return freed == 1 && stale == racers_max - 1;
               }) == rounds_count());
     CHECK(roma_release(kept) == 0);
+}
+
+/* Each release says that it was the last or is told that it came too late, and what says the former
+ * is told the latter when the owner looks: as many releases as were made, less the one that freed. */
+TEST_CASE("of racing releases of a block that a thread owns one frees, the others are told in the end",
+          "[race]")
+{
+    const bool owner_races = GENERATE(false, true);
+    std::atomic<unsigned> told{0};
+    roma_options options = roma_options_default();
+    options.on_misuse = [](void *context, const roma_misuse *misuse) {
+        if (misuse->kind == ROMA_MISUSE_DOUBLE_FREE)
+            ++*static_cast<std::atomic<unsigned> *>(context);
+    };
+    options.misuse_context = &told;
+    roma_manager *manager = nullptr;
+    REQUIRE(roma_manager_create(&manager, &options, nullptr) == 0);
+    void *block = nullptr;
+    int results[racers_max];
+    unsigned stale = 0;
+    /* The first racer allocates the block, in a round of its own, and so is its owner. */
+    unsigned round = 0;
+    const unsigned rounds = rounds_count();
+    CHECK(race(
+              racers_max, 2 * rounds,
+              [&] {
+                  round++;
+                  return true;
+              },
+              [&](unsigned i) {
+                  const bool makes = round % 2 != 0;
+                  if (makes && i == 0)
+                      block = roma_alloc(manager, lengths[round / 2 % 5]);
+                  if (!makes)
+                      results[i] = i > 0 || owner_races ? roma_release(block) : -ESTALE;
+              },
+              [&] {
+                  if (round % 2 != 0)
+                      return block != nullptr;
+                  unsigned freed = 0;
+                  for (int result : results) {
+                      freed += result == 0;
+                      stale += result == -ESTALE;
+                  }
+                  /* What is on its way arrives. */
+                  return freed >= 1 && roma_manager_trim(manager, SIZE_MAX) >= 0 &&
+                         scene::figure(manager, "blocks.live") == 0;
+              }) == 2 * rounds);
+    INFO("stale " << stale << ", told " << told << ", owner races " << owner_races);
+    CHECK(stale + told == rounds * (racers_max - 1));
+    CHECK(told > 0);
+    CHECK(roma_manager_check(manager) == 0);
+    CHECK(roma_manager_destroy(manager) == 0);
 }
 
 TEST_CASE("a try to retain wins against the last release or is stale, and never both", "[race]")

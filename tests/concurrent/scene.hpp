@@ -158,7 +158,8 @@ class counted_manager {
     roma_manager *manager = nullptr;
 
 public:
-    explicit counted_manager(roma_pages pages, unsigned debug = 0)
+    explicit counted_manager(roma_pages pages, unsigned debug = 0,
+                             roma_counts counts = ROMA_COUNTS_COUNTED)
     {
         REQUIRE(roma_provider_counting(roma_provider_anonymous(), &provider, nullptr) == 0);
         roma_request request = roma_request_default();
@@ -168,6 +169,7 @@ public:
         options.providers = &provider;
         options.providers_count = 1;
         options.debug = debug;
+        options.counts = counts;
         REQUIRE(roma_manager_create(&manager, &options, nullptr) == 0);
     }
     counted_manager(const counted_manager &) = delete;

@@ -11,7 +11,6 @@
 #include "word_interleaved.h"
 
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,22 +50,22 @@ static void unlock(void)
     step();
 }
 
-static uint32_t load(const _Atomic(uint32_t) *word)
+static uint32_t load(const uint32_t *word)
 {
     step();
-    return *(const volatile uint32_t *)(const volatile void *)word;
+    return *(const volatile uint32_t *)word;
 }
 
-static void store(_Atomic(uint32_t) *word, uint32_t value)
+static void store(uint32_t *word, uint32_t value)
 {
     step();
-    *(volatile uint32_t *)(volatile void *)word = value;
+    *(volatile uint32_t *)word = value;
 }
 
-static bool swap(_Atomic(uint32_t) *word, uint32_t *seen, uint32_t value)
+static bool swap(uint32_t *word, uint32_t *seen, uint32_t value)
 {
     step();
-    volatile uint32_t *plain = (volatile uint32_t *)(volatile void *)word;
+    volatile uint32_t *plain = (volatile uint32_t *)word;
     if (*plain == *seen) {
         *plain = value;
         return true;
@@ -75,19 +74,21 @@ static bool swap(_Atomic(uint32_t) *word, uint32_t *seen, uint32_t value)
     return false;
 }
 
-#undef atomic_load_explicit
-#undef atomic_store_explicit
-#undef atomic_compare_exchange_weak_explicit
-#undef atomic_compare_exchange_strong_explicit
-#define atomic_load_explicit(word, order) load(word)
-#define atomic_store_explicit(word, value, order) store(word, value)
-#define atomic_compare_exchange_weak_explicit(word, seen, value, yes, no) swap(word, seen, value)
-#define atomic_compare_exchange_strong_explicit(word, seen, value, yes, no) swap(word, seen, value)
+#include "heap/atomics.h"
+#undef roma__load
+#undef roma__load_acquire
+#undef roma__store_release
+#undef roma__compare_exchange
+#define roma__load(place) load(place)
+#define roma__load_acquire(place) load(place)
+#define roma__store_release(place, value) store(place, value)
+#define roma__compare_exchange(place, seen, value) swap(place, seen, value)
 #define pthread_mutex_lock(which) lock(which)
 #define pthread_mutex_unlock(which) unlock()
 #define roma__word_references interleaved_word_references
 #define roma__word_retain interleaved_word_retain
 #define roma__word_drop interleaved_word_drop
+#define roma__word_drop_shared interleaved_word_drop_shared
 #define roma__word_end_sole interleaved_word_end_sole
 #define roma__word_next_generation interleaved_word_next_generation
 #define roma__word_kill interleaved_word_kill
@@ -99,7 +100,7 @@ static bool swap(_Atomic(uint32_t) *word, uint32_t *seen, uint32_t value)
 
 static const interleaved_scenario *scenario_now;
 static interleaved_outcome outcome_now;
-static _Atomic(uint32_t) word_now;
+static uint32_t word_now;
 
 static int perform(interleaved_op op, uint32_t generation)
 {
@@ -125,7 +126,7 @@ static void body(void)
 static void start(void)
 {
     memset(&outcome_now, 0, sizeof outcome_now);
-    *(volatile uint32_t *)(volatile void *)&word_now = roma__word_make(scenario_now->generation,
+    *(volatile uint32_t *)&word_now = roma__word_make(scenario_now->generation,
                                                                        scenario_now->count);
     run.locked = NULL;
     for (unsigned i = 0; i < scenario_now->threads; i++) {
@@ -172,7 +173,7 @@ static int follow(unsigned char *choices, unsigned char *widths, int known)
 
 static void settle(void)
 {
-    uint32_t word = *(volatile uint32_t *)(volatile void *)&word_now;
+    uint32_t word = *(volatile uint32_t *)&word_now;
     outcome_now.generation = roma__word_generation(word);
     outcome_now.references = (int)roma__word_count(word);
     if (roma__word_count(word) == ROMA__WORD_SATURATED)

@@ -231,6 +231,7 @@ std::vector<int> errors_of(entry which)
     case at_close: return {EIO};
     case at_pagemap_scan: return {ENOTTY, EPERM};
     case at_io_uring_setup: return {EPERM, ENOSYS};
+    case at_membarrier: return {EPERM, ENOSYS};
     case at_thread_start: return {EAGAIN};
     case at_thread_join: return {ESRCH};
     default: return {ENOMEM, EPERM}; /* an entry that is new here */

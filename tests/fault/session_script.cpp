@@ -2,8 +2,10 @@
 #include "session_judge.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <cstring>
+#include <thread>
 #include <unistd.h>
 
 namespace session {
@@ -275,6 +277,25 @@ void use_manager(roma_manager *manager, size_t large, unsigned threads)
     counted("trim", roma_manager_trim(manager, 0));
 }
 
+/* A trim while another thread keeps free blocks and does nothing: what it keeps goes, too, where
+ * the kernel lets it be taken. */
+void trim_behind_a_thread(roma_manager *manager)
+{
+    std::atomic<bool> is_idle{false}, may_end{false};
+    std::thread idle([&] {
+        for (size_t bytes : {16, 2000})
+            roma_free(roma_alloc(manager, bytes));
+        is_idle = true;
+        while (!may_end)
+            std::this_thread::yield();
+    });
+    while (!is_idle)
+        std::this_thread::yield();
+    counted("trim behind a thread", roma_manager_trim(manager, 0));
+    may_end = true;
+    idle.join();
+}
+
 /* The same for managers that differ only in the memory they ask for. */
 void use_manager_briefly(roma_manager *manager, size_t large, unsigned threads)
 {
@@ -391,8 +412,10 @@ void use_managers(const setting &with, roma_provider *counting, roma_provider *r
             use_manager_briefly(manager, row.large, row.threads);
         else
             use_manager(manager, row.large, row.threads);
-        if (&row == rows)
+        if (&row == rows) {
             retain_often(manager);
+            trim_behind_a_thread(manager);
+        }
         if (row.pages == ROMA_PAGES_HUGETLB)
             explain_to(manager);
         end_manager(manager, with);

@@ -136,6 +136,7 @@ struct fixture {
         ops.stats = obedient_stats;
         REQUIRE(roma_provider_register(&ops, &memory, &provider, nullptr) == 0);
         roma__heap_options options{};
+        options.words = ROMA__WORDS_EXACT;
         options.owner = this;
         for (roma_page_kind kind : {before_base, roma_page_kind{ROMA_PAGE_CLASS_BASE | 12}})
             if (kind != 0) {

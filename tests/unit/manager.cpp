@@ -128,6 +128,19 @@ TEST_CASE("wrong options are refused and named")
     options.debug = 1u << 31;
     CHECK(refusal(options, -EINVAL) == "options.debug");
 
+    options = roma_options_default();
+    options.counts = static_cast<roma_counts>(3);
+    CHECK(refusal(options, -EINVAL) == "options.counts");
+
+    options = roma_options_default();
+    options.background = true;
+    options.return_delay_ns = ROMA_RETURN_NEVER;
+    CHECK(refusal(options, -EINVAL) == "options.background");
+
+    options = roma_options_default();
+    options.reserved[1] = true;
+    CHECK(refusal(options, -EINVAL) == "options.reserved");
+
     roma_request request = roma_request_default();
     request.align = 3;
     options = roma_options_default();
@@ -274,6 +287,7 @@ TEST_CASE("the threshold is told once each time that memory rises past it")
     CHECK(told.times == 1);
     roma_free(third);
     roma_free(second);
+    CHECK(roma_manager_trim(manager, 0) >= 0);
     second = roma_alloc(manager, 6u << 20); /* it had fallen below */
     CHECK(told.times == 2);
     roma_free(first);

@@ -3,16 +3,16 @@
 
 #include "heap/word.h"
 
-static _Atomic(uint32_t) word;
+static uint32_t word;
 
 void word_set(uint32_t generation, uint32_t count)
 {
-    atomic_store(&word, roma__word_make(generation, count));
+    roma__store(&word, roma__word_make(generation, count));
 }
 
 uint32_t word_generation(void)
 {
-    return roma__word_generation(atomic_load(&word));
+    return roma__word_generation(roma__load(&word));
 }
 
 int word_references(void)

@@ -1,0 +1,467 @@
+/* cache.c - filling and emptying magazines; see cache.h. */
+#include "heap/cache.h"
+
+#include "base/bits.h"
+#include "base/check.h"
+#include "heap/internal.h"
+#include "sys/records.h"
+
+#include <errno.h>
+#include <string.h>
+
+enum { MOST_CELLS = 2048, LEAST_CELLS = 2, FIRST_LIMIT = 16 };
+enum { MAGAZINE_BYTES = 128 << 10, MAGAZINE_BOUNDED_BYTES = 16 << 10 };
+
+/* ---- closed magazines ------------------------------------------------------------------------ */
+
+/* One NULL under the top, and no room above: empty and full at once. */
+static void *closed_items[1];
+#define CLOSED {&closed_items[1], &closed_items[1], 0, 0}
+#define CLOSED_4 CLOSED, CLOSED, CLOSED, CLOSED
+
+struct roma__magazine roma__magazines_closed[ROMA__CLASS_COUNT] = {
+    CLOSED_4, CLOSED_4, CLOSED_4, CLOSED_4, CLOSED_4, CLOSED_4, CLOSED_4,
+    CLOSED_4, CLOSED_4, CLOSED_4, CLOSED_4, CLOSED_4, CLOSED_4,
+};
+
+roma_cache roma__cache_closed = {.magazines = roma__magazines_closed};
+
+/* ---- making ---------------------------------------------------------------------------------- */
+
+uint32_t roma__magazine_most(const roma__heap *heap, unsigned class_index)
+{
+    uint32_t bytes = heap->bounded ? MAGAZINE_BOUNDED_BYTES : MAGAZINE_BYTES;
+    uint32_t cells = bytes / roma__class_bytes(class_index);
+    return cells < LEAST_CELLS ? LEAST_CELLS : cells > MOST_CELLS ? MOST_CELLS : cells;
+}
+
+void roma__cache_make(struct roma__cache *cache)
+{
+    pthread_mutex_init(&cache->lock, NULL);
+    cache->handle = roma__cache_closed;
+}
+
+static size_t storage_bytes(const roma__heap *heap)
+{
+    size_t entries = heap->words == ROMA__WORDS_NONE ? ROMA__MAGAZINE_STRIDE
+                                                     : 2 * (size_t)ROMA__MAGAZINE_STRIDE;
+    return entries * sizeof(void *);
+}
+
+/* Lay the magazines out in the storage, each with a NULL at its bottom. */
+static void lay_out(struct roma__cache *cache)
+{
+    void **next = cache->storage;
+    for (unsigned i = 0; i < ROMA__CLASS_COUNT; i++) {
+        uint32_t most = roma__magazine_most(cache->heap, i);
+        struct roma__magazine *magazine = &cache->magazines[i];
+        roma__store(&magazine->top, next + 1);
+        magazine->limit = magazine->top + roma__min(most, FIRST_LIMIT);
+        next += most + 1;
+    }
+    roma_check(next <= cache->storage + ROMA__MAGAZINE_STRIDE);
+}
+
+/* The cell above the NULL at the bottom. */
+static void **bottom_of(const struct roma__cache *cache, unsigned class_index)
+{
+    void **bottom = cache->storage + 1;
+    for (unsigned i = 0; i < class_index; i++)
+        bottom += roma__magazine_most(cache->heap, i) + 1;
+    return bottom;
+}
+
+const void *roma__cache_key_of(const struct roma__cache *cache)
+{
+    switch (cache->heap->words) {
+    case ROMA__WORDS_NONE: return cache->heap;
+    case ROMA__WORDS_OWNED: return cache;
+    default: return NULL;
+    }
+}
+
+uint64_t roma__magazine_count(const struct roma__cache *cache, unsigned class_index)
+{
+    if (roma__load(&cache->storage) == NULL)
+        return 0;
+    return (uint64_t)(roma__load(&cache->magazines[class_index].top) -
+                      bottom_of(cache, class_index));
+}
+
+int roma__cache_reopen(struct roma__cache *cache)
+{
+    if (cache->is_closed)
+        return 0;
+    void **storage = roma__record_new(storage_bytes(cache->heap));
+    if (storage == NULL)
+        return -ENOMEM;
+    cache->storage = storage;
+    lay_out(cache);
+    roma__store_release(&cache->handle.magazines, cache->magazines);
+    return 0;
+}
+
+int roma__cache_open(struct roma__cache *cache, roma__heap *heap, enum roma__cache_state state)
+{
+    cache->heap = heap;
+    cache->serial = heap->serial;
+    cache->state = state;
+    cache->is_closed = heap->is_closed || state == ROMA__CACHE_COMMON;
+    cache->has_lost_slabs = false;
+    cache->published_bytes = 0;
+    cache->visited_ns = roma__heap_now_ns();
+    for (unsigned i = 0; i < ROMA__CLASS_COUNT; i++)
+        cache->magazines[i] = roma__magazines_closed[i];
+    memset(&cache->outgoing, 0, sizeof cache->outgoing);
+    cache->handle.words = heap->words;
+    cache->handle.key = heap->words == ROMA__WORDS_NONE ? (const void *)heap : cache;
+    cache->handle.heap = heap;
+    cache->handle.map = roma__map_public();
+    cache->handle.bytes_taken = cache->handle.bytes_given = 0;
+    return roma__cache_reopen(cache);
+}
+
+void roma__cache_shut(struct roma__cache *cache)
+{
+    roma__store(&cache->handle.magazines, roma__magazines_closed);
+    for (unsigned i = 0; i < ROMA__CLASS_COUNT; i++)
+        cache->magazines[i].top = cache->magazines[i].limit = roma__magazines_closed[i].top;
+    if (cache->storage != NULL)
+        roma__record_free(cache->storage, storage_bytes(cache->heap));
+    cache->storage = NULL;
+}
+
+/* ---- figures --------------------------------------------------------------------------------- */
+
+void roma__cache_publish(struct roma__cache *cache)
+{
+    uint64_t now = cache->handle.bytes_taken - cache->handle.bytes_given;
+    if (cache->heap->words == ROMA__WORDS_NONE) {
+        now = 0;
+        for (unsigned i = 0; i < ROMA__CLASS_COUNT; i++)
+            now += (cache->magazines[i].moved - roma__magazine_count(cache, i)) *
+                   roma__class_bytes(i);
+    }
+    roma__heap_publish(cache->heap, now - cache->published_bytes);
+    cache->published_bytes = now;
+}
+
+void roma__cache_late_misuse(struct roma__cache *cache, unsigned class_index, void *address,
+                             const struct roma__state *state)
+{
+    roma__figure_add(&cache->magazines[class_index].given, UINT64_MAX);
+    if (state != NULL)
+        roma__figure_add(&cache->handle.bytes_given,
+                         0 - (uint64_t)(roma__load(&state->tail) >> ROMA__FLAG_BITS));
+    roma__heap_late_misuse(cache->heap, address);
+}
+
+/* ---- cells that come in ----------------------------------------------------------------------- */
+
+/* Put a free cell on the magazine if there is room. */
+static bool stack(struct roma__cache *cache, unsigned class_index, void *address,
+                  struct roma__state *state)
+{
+    struct roma__magazine *magazine = &cache->magazines[class_index];
+    if (magazine->top == magazine->limit)
+        return false;
+    if (cache->heap->words != ROMA__WORDS_NONE)
+        magazine->top[ROMA__MAGAZINE_STRIDE] = state;
+    *magazine->top = address;
+    roma__store(&magazine->top, magazine->top + 1);
+    return true;
+}
+
+void roma__cache_give_home(struct roma__cache *cache, struct roma__slab *slab, uint32_t index)
+{
+    if (roma__load(&slab->keeper) == cache)
+        roma__bin_give(cache, slab, index);
+    else
+        roma__remote_send(cache, slab, index, 0);
+}
+
+/* The slab and index of a cell that is in a magazine or batch of this heap. Returns false, and
+ * reports, where no cell of that class starts there: somebody freed what was none. */
+static bool look_up(struct roma__cache *cache, unsigned class_index, void *address,
+                    struct roma__slab **slab, uint32_t *index)
+{
+    *slab = roma__map_find(address);
+    if (*slab != NULL && roma__load(&(*slab)->head.heap) == cache->heap &&
+        roma__load(&(*slab)->head.class_index) == class_index) {
+        uint64_t at = roma__slab_index_at(&(*slab)->head, address);
+        *index = (uint32_t)at;
+        if (roma__slab_has_index(&(*slab)->head, at))
+            return true;
+    }
+    roma__cache_late_misuse(cache, class_index, address, NULL);
+    return false;
+}
+
+/* Give the oldest `count` cells of a magazine home. */
+static void flush_oldest(struct roma__cache *cache, unsigned class_index, size_t count)
+{
+    struct roma__magazine *magazine = &cache->magazines[class_index];
+    void **bottom = bottom_of(cache, class_index);
+    bool has_words = cache->heap->words != ROMA__WORDS_NONE;
+    for (size_t i = 0; i < count; i++) {
+        struct roma__slab *slab;
+        uint32_t index;
+        if (!look_up(cache, class_index, bottom[i], &slab, &index))
+            continue;
+        roma__figure_add(&magazine->moved, UINT64_MAX);
+        roma__cache_give_home(cache, slab, index);
+    }
+    size_t left = (size_t)(magazine->top - bottom) - count;
+    memmove(bottom, bottom + count, left * sizeof *bottom);
+    if (has_words)
+        memmove(bottom + ROMA__MAGAZINE_STRIDE, bottom + count + ROMA__MAGAZINE_STRIDE,
+                left * sizeof *bottom);
+    roma__store(&magazine->top, bottom + left);
+}
+
+/* Let the magazine hold more from now on. Returns whether it may. */
+static bool widen(struct roma__cache *cache, unsigned class_index)
+{
+    struct roma__magazine *magazine = &cache->magazines[class_index];
+    size_t most = roma__magazine_most(cache->heap, class_index);
+    void **bottom = bottom_of(cache, class_index);
+    size_t limit = (size_t)(magazine->limit - bottom);
+    magazine->limit = bottom + roma__min(2 * limit, most);
+    return limit < most;
+}
+
+static void make_room(struct roma__cache *cache, unsigned class_index)
+{
+    struct roma__magazine *magazine = &cache->magazines[class_index];
+    if (!widen(cache, class_index)) {
+        size_t cells = (size_t)(magazine->top - bottom_of(cache, class_index));
+        flush_oldest(cache, class_index, (cells + 1) / 2);
+    }
+    roma__cache_publish(cache);
+    roma__cache_tick(cache);
+}
+
+/* May cells of this slab stand in this cache's magazines? Where words are OWNED, only the owner's:
+ * a block belongs to the thread that it came from, whose last release is applied at once. */
+static bool may_hand_out(const struct roma__cache *cache, const struct roma__slab *slab)
+{
+    return cache->heap->words != ROMA__WORDS_OWNED || roma__load(&slab->keeper) == cache;
+}
+
+void roma__cache_push(struct roma__cache *cache, struct roma__slab *slab, uint32_t index)
+{
+    unsigned class_index = roma__load(&slab->head.class_index);
+    void *address = roma__slab_address(slab, index);
+    bool is_ours = may_hand_out(cache, slab);
+    if (is_ours && cache->storage != NULL &&
+        cache->magazines[class_index].top == cache->magazines[class_index].limit)
+        make_room(cache, class_index);
+    if (is_ours && stack(cache, class_index, address, roma__slab_state(slab, index)))
+        return;
+    roma__figure_add(&cache->magazines[class_index].moved, UINT64_MAX);
+    roma__cache_give_home(cache, slab, index);
+}
+
+/* ---- the inbox -------------------------------------------------------------------------------- */
+
+/* The release that another thread sent: end the life that it saw. Returns whether that was so. */
+static bool end_life(const void *address, struct roma__state *state, uint32_t word)
+{
+    uint32_t now = roma__load_acquire(&state->word);
+    if (now != word || roma__word_count(now) != 1)
+        return false;
+    uint32_t next = roma__word_make(roma__word_generation(now) + 1, 0);
+    if (roma__word_generation(next) == 0)
+        roma__store(&roma__map_find(address)->turned, true);
+    roma__store_release(&state->word, next);
+    return true;
+}
+
+static void receive_one(struct roma__cache *cache, const struct roma__batch *batch, uint32_t i)
+{
+    void *address = roma__batch_address(batch, i);
+    unsigned class_index = roma__batch_class(batch, i);
+    struct roma__state *state = batch->states[i];
+    struct roma__slab *slab = NULL;
+    uint32_t index = 0;
+    if (cache->has_lost_slabs) {
+        if (!look_up(cache, class_index, address, &slab, &index))
+            return;
+        if (roma__load(&slab->keeper) != cache) {
+            roma__remote_send(cache, slab, index, batch->words[i]);
+            return;
+        }
+    }
+    bool is_live = batch->words[i] != 0; /* to the best of the sender's knowledge */
+    if (is_live && !end_life(address, state, batch->words[i])) {
+        roma__figure_add(&cache->magazines[class_index].moved, 1); /* it had been counted out */
+        roma__cache_late_misuse(cache, class_index, address, state);
+    } else if (stack(cache, class_index, address, state)) {
+        roma__figure_add(&cache->magazines[class_index].moved, 1);
+    } else if (slab != NULL || look_up(cache, class_index, address, &slab, &index)) {
+        roma__cache_give_home(cache, slab, index);
+    }
+}
+
+void roma__cache_receive(struct roma__cache *cache, const struct roma__batch *batch)
+{
+    for (uint32_t i = 0; i < batch->count; i++)
+        receive_one(cache, batch, i);
+}
+
+void roma__cache_drain(struct roma__cache *cache)
+{
+    struct roma__batch *batch = roma__inbox_take(&cache->inbox);
+    while (batch != NULL) {
+        struct roma__batch *next = batch->next;
+        roma__cache_receive(cache, batch);
+        roma__batch_free(batch);
+        batch = next;
+    }
+}
+
+/* ---- cells that go out ------------------------------------------------------------------------ */
+
+static void swap(void **a, void **b)
+{
+    void *kept = *a;
+    *a = *b;
+    *b = kept;
+}
+
+/* Cells from the bin to the magazine, which is empty, in such an order that the lowest is taken
+ * first. */
+static void refill(struct roma__cache *cache, unsigned class_index)
+{
+    struct roma__magazine *magazine = &cache->magazines[class_index];
+    void **bottom = magazine->top;
+    bool has_words = cache->heap->words != ROMA__WORDS_NONE;
+    void **states = has_words ? bottom + ROMA__MAGAZINE_STRIDE : NULL;
+    uint32_t room = (uint32_t)(magazine->limit - bottom);
+    uint32_t count = roma__bin_take(cache, class_index, bottom, states, (room + 1) / 2);
+    for (uint32_t i = 0; i < count / 2; i++) {
+        swap(&bottom[i], &bottom[count - 1 - i]);
+        if (has_words)
+            swap(&states[i], &states[count - 1 - i]);
+    }
+    roma__store(&magazine->top, bottom + count);
+    roma__figure_add(&magazine->moved, count);
+}
+
+static bool unstack(struct roma__cache *cache, unsigned class_index, void **address)
+{
+    struct roma__magazine *magazine = &cache->magazines[class_index];
+    *address = magazine->top[-1];
+    if (*address == NULL)
+        return false;
+    roma__store(&magazine->top, magazine->top - 1);
+    return true;
+}
+
+/* Without a magazine: straight from the bin. */
+static bool take_one(struct roma__cache *cache, unsigned class_index, void **address)
+{
+    uint32_t count = roma__bin_take(cache, class_index, address, NULL, 1);
+    roma__figure_add(&cache->magazines[class_index].moved, count);
+    return count == 1;
+}
+
+static bool find_cell(struct roma__cache *cache, unsigned class_index, void **address)
+{
+    if (cache->storage == NULL)
+        return take_one(cache, class_index, address);
+    if (unstack(cache, class_index, address))
+        return true;
+    refill(cache, class_index);
+    return unstack(cache, class_index, address);
+}
+
+/* A free cell of a class. Returns 0 or -errno. */
+static int obtain(struct roma__cache *cache, unsigned class_index, void **address, bool *reused,
+                  roma_grant *grant, roma_error *error)
+{
+    if (cache->storage != NULL && unstack(cache, class_index, address))
+        return 0;
+    roma__cache_drain(cache);
+    roma__remote_flush(cache);
+    if (cache->storage != NULL)
+        (void)widen(cache, class_index);
+    roma__cache_publish(cache);
+    roma__cache_tick(cache);
+    if (find_cell(cache, class_index, address))
+        return 0;
+    int code = roma__bin_grow(cache, class_index, reused, grant, error);
+    if (code == 0) {
+        bool is_found = find_cell(cache, class_index, address);
+        roma_check(is_found);
+    }
+    return code;
+}
+
+int roma__cache_pop(struct roma__cache *cache, unsigned class_index, void **address,
+                    struct roma__slab **slab, uint32_t *index, bool *reused, roma_grant *grant,
+                    roma_error *error)
+{
+    *reused = true;
+    for (;;) {
+        int code = obtain(cache, class_index, address, reused, grant, error);
+        if (code < 0)
+            return code;
+        if (look_up(cache, class_index, *address, slab, index))
+            return 0; /* else it was freed twice, and its slab went back: told, and left out */
+    }
+}
+
+void roma__cache_flush(struct roma__cache *cache)
+{
+    if (cache->storage != NULL)
+        for (unsigned i = 0; i < ROMA__CLASS_COUNT; i++)
+            flush_oldest(cache, i, (size_t)(cache->magazines[i].top - bottom_of(cache, i)));
+    roma__cache_drain(cache); /* into the magazines, which are empty: they may hold some again */
+    if (cache->storage != NULL)
+        for (unsigned i = 0; i < ROMA__CLASS_COUNT; i++)
+            flush_oldest(cache, i, (size_t)(cache->magazines[i].top - bottom_of(cache, i)));
+    roma__remote_flush(cache);
+    (void)roma__bins_trim(cache);
+    roma__cache_publish(cache);
+}
+
+void roma__cache_discard(struct roma__cache *cache)
+{
+    if (cache->storage != NULL)
+        for (unsigned i = 0; i < ROMA__CLASS_COUNT; i++) {
+            roma__figure_add(&cache->magazines[i].moved, 0 - roma__magazine_count(cache, i));
+            roma__store(&cache->magazines[i].top, bottom_of(cache, i));
+        }
+    roma__remote_forget(cache);
+    cache->published_bytes = cache->handle.bytes_taken - cache->handle.bytes_given;
+}
+
+void roma__cache_end_stray(struct roma__cache *cache)
+{
+    if (cache->storage == NULL || cache->heap->words == ROMA__WORDS_NONE)
+        return;
+    for (unsigned i = 0; i < ROMA__CLASS_COUNT; i++)
+        for (void **at = bottom_of(cache, i); at < cache->magazines[i].top; at++) {
+            struct roma__state *state = at[ROMA__MAGAZINE_STRIDE];
+            (void)roma__word_kill(&state->word);
+        }
+}
+
+void roma__cache_tick(struct roma__cache *cache)
+{
+    roma__heap *heap = cache->heap;
+    uint64_t delay_ns = heap->extents.return_delay_ns;
+    if (delay_ns == UINT64_MAX)
+        return;
+    uint64_t now_ns = roma__heap_now_ns();
+    uint64_t away_ns = now_ns - cache->visited_ns;
+    cache->visited_ns = now_ns;
+    if (delay_ns > 0 && away_ns >= delay_ns) {
+        /* What is in the magazines has served nobody for long enough to be in the way. */
+        roma__cache_flush(cache);
+        (void)roma__extents_return(&heap->extents, UINT64_MAX);
+    } else if (roma__extents_is_due(&heap->extents, now_ns)) {
+        (void)roma__extents_return(&heap->extents, now_ns);
+    }
+}

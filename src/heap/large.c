@@ -1,0 +1,158 @@
+/* large.c - cells larger than any class: runs of granules of a shared extent, and own extents.
+ *
+ *   run    up to own_bytes   whole granules of a shared extent
+ *   own    beyond, or aligned to more than a granule: an extent of its own
+ *
+ * own_bytes is the page size of the ladder's first step, but at least 1 MiB: so a block of n huge
+ * pages is exactly n huge pages, and a block smaller than one shares it with others.
+ *
+ * A large cell has a state in every heap, and its word is changed by compare-and-swap: who changes
+ * it from 1 to 0 gives the cell back. They are in a list of the heap, under a lock of its own, which
+ * also guards their figures. */
+#include "heap/internal.h"
+
+#include "base/bits.h"
+
+/* ---- the list -------------------------------------------------------------------------------- */
+
+static void link_large(roma__heap *heap, struct roma__slab *slab)
+{
+    slab->previous = NULL;
+    slab->next = heap->large;
+    if (heap->large != NULL)
+        heap->large->previous = slab;
+    heap->large = slab;
+}
+
+static void unlink_large(roma__heap *heap, struct roma__slab *slab)
+{
+    if (slab->previous != NULL)
+        slab->previous->next = slab->next;
+    else
+        heap->large = slab->next;
+    if (slab->next != NULL)
+        slab->next->previous = slab->previous;
+}
+
+void roma__large_push(roma__heap *heap, struct roma__slab *slab)
+{
+    pthread_mutex_lock(&heap->large_lock);
+    link_large(heap, slab);
+    pthread_mutex_unlock(&heap->large_lock);
+    roma__heap_count_descriptor(heap, slab, true);
+}
+
+void roma__large_drop(roma__heap *heap, struct roma__slab *slab)
+{
+    pthread_mutex_lock(&heap->large_lock);
+    unlink_large(heap, slab);
+    pthread_mutex_unlock(&heap->large_lock);
+    roma__heap_count_descriptor(heap, slab, false);
+}
+
+/* ---- figures --------------------------------------------------------------------------------- */
+
+static void count_take(roma__heap *heap, struct roma__slab *slab)
+{
+    uint64_t bytes = roma__slab_bytes(slab, 0);
+    pthread_mutex_lock(&heap->large_lock);
+    heap->large_takes++;
+    heap->large_bytes += bytes;
+    heap->large_usable_bytes += roma__load(&slab->head.cell_bytes);
+    link_large(heap, slab);
+    pthread_mutex_unlock(&heap->large_lock);
+    roma__heap_count_descriptor(heap, slab, true);
+    roma__heap_publish(heap, bytes);
+}
+
+static void count_release(roma__heap *heap, struct roma__slab *slab)
+{
+    uint64_t bytes = roma__slab_bytes(slab, 0);
+    pthread_mutex_lock(&heap->large_lock);
+    heap->large_releases++;
+    heap->large_bytes -= bytes;
+    heap->large_usable_bytes -= roma__load(&slab->head.cell_bytes);
+    unlink_large(heap, slab);
+    pthread_mutex_unlock(&heap->large_lock);
+    roma__heap_count_descriptor(heap, slab, false);
+    roma__heap_publish(heap, 0 - bytes);
+}
+
+/* ---- taking ---------------------------------------------------------------------------------- */
+
+/* A life begins: the cell is the caller's alone. */
+static void start_life(struct roma__slab *slab, const roma__take *take)
+{
+    uint32_t word = roma__load(&slab->states[0].word);
+    roma__slab_set_tail(slab, 0, take->bytes, take->flags);
+    roma__store_release(&slab->states[0].word, roma__word_make(roma__word_generation(word), 1));
+}
+
+static int take_run(roma__heap *heap, size_t bytes, struct roma__slab **from, bool *reused,
+                    roma_grant *grant, roma_error *error)
+{
+    size_t run_bytes = roma__align_up(bytes, ROMA__GRANULE_BYTES);
+    uint32_t granules = (uint32_t)(run_bytes >> ROMA__GRANULE_SHIFT);
+    struct roma__extent_record *record;
+    char *base;
+    int code = roma__extents_cut(&heap->extents, granules, &base, &record, reused, grant, error);
+    if (code < 0)
+        return code;
+    *from = roma__slab_prepare(base, 1, true);
+    if (*from == NULL) {
+        roma__extents_give(&heap->extents, record, base, granules);
+        return roma__heap_no_descriptor(grant, error);
+    }
+    (*from)->extent = record;
+    roma__slab_publish_large(*from, heap, run_bytes);
+    return 0;
+}
+
+static int take_own(roma__heap *heap, const roma__take *take, struct roma__slab **from,
+                    roma_grant *grant, roma_error *error)
+{
+    struct roma__extent_record *record;
+    int code = roma__extents_take_own(&heap->extents, roma__max(take->bytes, 1), take->align,
+                                      take->populate_threads, &record, grant, error);
+    if (code < 0)
+        return code;
+    *from = roma__slab_prepare(record->extent.address, 1, true);
+    if (*from == NULL) {
+        roma__extents_release(&heap->extents, record);
+        return roma__heap_no_descriptor(grant, error);
+    }
+    (*from)->extent = record;
+    roma__slab_publish_large(*from, heap, record->extent.bytes);
+    return 0;
+}
+
+int roma__large_take(roma__heap *heap, size_t bytes, const roma__take *take,
+                     struct roma__slab **from, bool *reused, roma_grant *grant, roma_error *error)
+{
+    bool own = take->align > ROMA__GRANULE_BYTES || bytes >= heap->own_bytes;
+    int code = own ? take_own(heap, take, from, grant, error)
+                   : take_run(heap, bytes, from, reused, grant, error);
+    if (code < 0)
+        return code;
+    start_life(*from, take);
+    count_take(heap, *from);
+    return 0;
+}
+
+/* ---- giving back ------------------------------------------------------------------------------ */
+
+void roma__large_recycle(roma__heap *heap, struct roma__slab *slab)
+{
+    struct roma__extent_record *record = slab->extent;
+    char *base = roma__load(&slab->head.base);
+    size_t bytes = roma__load(&slab->head.cell_bytes);
+    uint64_t now_ns = roma__heap_now_ns();
+    count_release(heap, slab);
+    roma__slab_retire(slab);
+    if (record->own)
+        roma__extents_release_own(&heap->extents, record, now_ns);
+    else
+        roma__extents_give(&heap->extents, record, base, (uint32_t)(bytes >> ROMA__GRANULE_SHIFT));
+    if (roma__extents_is_due(&heap->extents, now_ns))
+        (void)roma__extents_return(&heap->extents, now_ns);
+}

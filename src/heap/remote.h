@@ -1,0 +1,88 @@
+/* remote.h - cells on their way from the thread that freed them to the cache whose slab they are of.
+ *
+ * A batch is 64 cells for one receiver. The sender gathers: it has a few open batches, one a
+ * receiver, found by hashing. One that is full, and on the sender's slow paths every one, is pushed
+ * onto the receiver's inbox: one compare-and-swap for up to 64 cells. The receiver takes the whole
+ * inbox by one exchange, on its own slow path. Cells need no list through their memory, and
+ * sender and receiver never wait for each other.
+ *
+ * Orders. What the sender wrote into the batch and, before that, into the cell comes before the
+ * push (release); the receiver's exchange acquires. Pushing reads the old head only to write it
+ * into the new batch: it does not matter whether that batch is still the one that it was (no ABA),
+ * for whatever it is when the swap succeeds is the head, and the receiver takes all or nothing.
+ *
+ * What is in a batch. The address and class, where words are kept the state, and where they are
+ * OWNED the word that the sender saw: the life that it ended. The receiver ends that life, or finds
+ * that it ended before: then there were two last releases, and the second is reported.
+ *
+ * An owner that does not look. A thread that sleeps, or only computes, leaves its inbox alone. What
+ * is in there cannot grow beyond what the thread once allocated. A sender that finds more than 32
+ * batches there claims the receiver's cache (claim.h) and empties the inbox for it. */
+#ifndef ROMA_HEAP_REMOTE_H
+#define ROMA_HEAP_REMOTE_H
+
+#include <roma/cache.h>
+
+struct roma__cache;
+struct roma__slab;
+
+enum { ROMA__BATCH_CELLS = 64, ROMA__OUTGOING_SLOTS = 16, ROMA__INBOX_LONG = 32 };
+
+struct roma__batch {
+    struct roma__batch *next; /* older, in an inbox or among the spare ones  */
+    uint32_t count, depth;    /* depth: batches in the inbox with this one   */
+    uint64_t cells[ROMA__BATCH_CELLS]; /* address | class << 56               */
+    struct roma__state *states[ROMA__BATCH_CELLS];
+    uint32_t words[ROMA__BATCH_CELLS];
+};
+
+/* Open batches: a table indexed by a hash of the receiver. */
+struct roma__outgoing {
+    struct {
+        struct roma__cache *to;
+        struct roma__batch *batch;
+    } slots[ROMA__OUTGOING_SLOTS];
+};
+
+struct roma__inbox {
+    struct roma__batch *head; /* newest; NULL: empty */
+};
+
+/* ---- the sender, under its cache's lock ------------------------------------------------------- */
+
+/* Send a cell to the cache that keeps its slab; `word` matters where words are OWNED. */
+void roma__remote_send(struct roma__cache *from, struct roma__slab *slab, uint32_t index,
+                       uint32_t word);
+
+/* Push all open batches. */
+void roma__remote_flush(struct roma__cache *from);
+
+/* The same as send without the lock, by the cache's thread, where that needs nothing but a store
+ * into an open batch. Returns whether it did. */
+bool roma__remote_send_fast(struct roma__cache *from, struct roma__slab *slab, uint32_t index,
+                            uint32_t word);
+
+/* Forget what is on its way, in and out: the heap is cleared, nobody else uses it. */
+void roma__remote_forget(struct roma__cache *cache);
+
+/* ---- the receiver, under its cache's lock ------------------------------------------------------ */
+
+/* All batches, newest first; each goes back by roma__batch_free(). */
+struct roma__batch *roma__inbox_take(struct roma__inbox *inbox);
+
+static inline void *roma__batch_address(const struct roma__batch *batch, uint32_t i)
+{
+    return (void *)(uintptr_t)(batch->cells[i] & (((uint64_t)1 << 56) - 1));
+}
+
+static inline unsigned roma__batch_class(const struct roma__batch *batch, uint32_t i)
+{
+    return (unsigned)(batch->cells[i] >> 56);
+}
+
+void roma__batch_free(struct roma__batch *batch);
+
+void roma__remote_fork_hold(void);
+void roma__remote_fork_free(void);
+
+#endif

@@ -1,0 +1,33 @@
+/* cache.c - blocks by a thread's cache: the slow half of <roma/cache.h>.
+ *
+ * A cache is the heap's. What it lacks and what it may not do alone comes here, and takes the same
+ * way as the plain calls. The caches of a manager that looks at the bytes of blocks, or has them
+ * populated, are closed: empty and full at once, so that every call comes here. */
+#include "manager/manager.h"
+
+#include <errno.h>
+
+roma_cache *roma_cache_of(roma_manager *manager)
+{
+    roma__heap *heap;
+    roma_error error;
+    int code = manager == NULL ? -EINVAL : roma__heap_plain(manager, &heap, &error);
+    roma_cache *cache = code == 0 ? roma__heap_cache(heap) : NULL;
+    if (cache == NULL)
+        errno = code < 0 ? -code : ENOMEM;
+    return cache;
+}
+
+void *roma__cache_alloc_slow(roma_cache *cache, size_t bytes)
+{
+    const roma__site site = ROMA__SITE_HERE();
+    roma_manager *manager = roma__heap_owner(cache->heap);
+    return roma__block_begin_in(manager, cache->heap, bytes, 0, false, &site);
+}
+
+void roma__cache_free_slow(roma_cache *cache, void *block, size_t bytes)
+{
+    const roma__site site = ROMA__SITE_HERE();
+    (void)cache; /* the block says where it belongs */
+    roma__block_end_sized(block, bytes, &site);
+}
