@@ -1,0 +1,106 @@
+/* figures.c - the calls that ask a malloc about itself, or tell it what to do.
+ *
+ * The structures are glibc's, and filled with what comes closest: arena is what the extents hold,
+ * uordblks what blocks use of it, fordblks the rest, keepcost what trimming would give back. */
+#include "malloc/shim.h"
+
+#include "base/text.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <malloc.h>
+
+ROMA__EXPORT int malloc_trim(size_t keep_bytes);
+ROMA__EXPORT struct mallinfo mallinfo(void);
+ROMA__EXPORT int mallopt(int parameter, int value);
+ROMA__EXPORT void malloc_stats(void);
+
+static roma__heap_figures figures_now(void)
+{
+    roma__heap *heap = roma__shim_heap();
+    return heap == NULL ? (roma__heap_figures){0} : roma__heap_figures_of(heap);
+}
+
+int malloc_trim(size_t keep_bytes)
+{
+    int saved = errno;
+    roma__heap *heap = roma__shim_heap_if_open();
+    size_t given = heap == NULL ? 0 : roma__heap_trim(heap, keep_bytes);
+    errno = saved;
+    return given > 0;
+}
+
+/* The knobs of glibc's algorithm have no counterpart; programs expect that setting them works. */
+int mallopt(int parameter, int value)
+{
+    (void)parameter;
+    (void)value;
+    return 1;
+}
+
+/* ---- mallinfo -------------------------------------------------------------------------------- */
+
+/* Of this type there are two: numbers of int, and since glibc 2.33 of size_t. */
+static int clipped(uint64_t value)
+{
+    return value > INT_MAX ? INT_MAX : (int)value;
+}
+
+static uint64_t held(const roma__heap_figures *figures)
+{
+    return figures->extents_bytes - figures->returned_bytes;
+}
+
+struct mallinfo mallinfo(void)
+{
+    roma__heap_figures figures = figures_now();
+    struct mallinfo info = {
+        .arena = clipped(held(&figures)),
+        .hblks = clipped(figures.extents_live),
+        .uordblks = clipped(figures.usable_live),
+        .fordblks = clipped(held(&figures) - figures.usable_live),
+        .keepcost = clipped(figures.free_bytes),
+    };
+    return info;
+}
+
+#if __GLIBC_PREREQ(2, 33)
+ROMA__EXPORT struct mallinfo2 mallinfo2(void);
+
+struct mallinfo2 mallinfo2(void)
+{
+    roma__heap_figures figures = figures_now();
+    struct mallinfo2 info = {
+        .arena = held(&figures),
+        .hblks = figures.extents_live,
+        .uordblks = figures.usable_live,
+        .fordblks = held(&figures) - figures.usable_live,
+        .keepcost = figures.free_bytes,
+    };
+    return info;
+}
+#endif
+
+/* ---- malloc_stats ---------------------------------------------------------------------------- */
+
+void roma__shim_tell_figures(void)
+{
+    roma__heap_figures figures = figures_now();
+    char line[400], live[32], peak[32], held_text[32], held_peak[32], metadata[32];
+    roma__text text = roma__text_in(line, sizeof line);
+    roma__text_add(&text,
+                   "malloc of roma: %llu blocks, %s live (peak %s), %s held (peak %s), %s of "
+                   "metadata",
+                   (unsigned long long)figures.cells_live,
+                   roma_size_text(figures.bytes_live, live, sizeof live),
+                   roma_size_text(figures.bytes_peak, peak, sizeof peak),
+                   roma_size_text(held(&figures), held_text, sizeof held_text),
+                   roma_size_text(roma__shim_held_peak_bytes(), held_peak, sizeof held_peak),
+                   roma_size_text(figures.metadata_bytes, metadata, sizeof metadata));
+    roma__shim_tell(line);
+}
+
+void malloc_stats(void)
+{
+    roma__shim_tell_figures();
+}

@@ -1,0 +1,216 @@
+/* pages.c - the shim's provider: ordinary pages, transparent huge or base, for one heap.
+ *
+ * The anonymous provider looks before it maps: is the page kind there, is it switched on, does a
+ * cgroup leave room. Managers want to know; a malloc wants to start in microseconds and to grow
+ * without reading files. So this one maps, advises, and takes what comes: where transparent huge
+ * pages are switched off the same extents are of base pages, and no step of the ladder failed.
+ * What it does not do itself is the mapping core's.
+ *
+ * The size of a huge page is that of one entry of the middle page table: as many base pages as
+ * entries of 8 bytes fit a base page. That is 2 MiB where base pages have 4 KiB and 32 MiB at
+ * 16 KiB; the 512 MiB at 64 KiB are of no use to a malloc, and base pages serve alone.
+ *
+ * Extents are one mapping each, and stay one, so that growing and moving are a single mremap(),
+ * which brings the pages' tables along and needs no second mapping behind the first. */
+#include "malloc/shim.h"
+
+#include "base/bits.h"
+#include "base/error.h"
+#include "numa/machine.h"
+#include "provider/instance.h"
+#include "provider/mapping.h"
+#include "sys/kernel.h"
+#include "sys/sys.h"
+
+#include <errno.h>
+
+enum { THP_MAX_LOG2 = 25, PAGE_TABLE_ENTRY_LOG2 = 3 };
+
+static struct {
+    _Atomic(uint64_t) live, bytes;
+} figures;
+
+/* ---- page kinds ------------------------------------------------------------------------------ */
+
+roma_page_kind roma__shim_base_kind(void)
+{
+    unsigned base_log2 = roma__log2_floor(roma__machine_base_bytes());
+    return (roma_page_kind)ROMA_PAGES_OF(ROMA_PAGE_CLASS_BASE, base_log2);
+}
+
+roma_page_kind roma__shim_thp_kind(void)
+{
+    unsigned base_log2 = roma__log2_floor(roma__machine_base_bytes());
+    unsigned thp_log2 = 2 * base_log2 - PAGE_TABLE_ENTRY_LOG2;
+    if (thp_log2 > THP_MAX_LOG2)
+        return 0;
+    return (roma_page_kind)ROMA_PAGES_OF(ROMA_PAGE_CLASS_THP, thp_log2);
+}
+
+/* ---- extents --------------------------------------------------------------------------------- */
+
+static void count(uint64_t extents, uint64_t bytes) /* also backwards */
+{
+    atomic_fetch_add_explicit(&figures.live, extents, memory_order_relaxed);
+    atomic_fetch_add_explicit(&figures.bytes, bytes, memory_order_relaxed);
+}
+
+/* The heap's ladder asks for nothing else; who does is told. */
+static int probe(void *self, const roma_extent_request *request, roma_error *error)
+{
+    (void)self;
+    bool is_known = request->pages == roma__shim_base_kind() ||
+                    (request->pages == roma__shim_thp_kind() && request->pages != 0);
+    if (!is_known)
+        return roma__error(error, -EOPNOTSUPP, ROMA_WHY_NO_PAGE_KIND);
+    if (request->strict || !roma_nodes_is_empty(&request->nodes) || request->populate_threads > 0)
+        return roma__error_subject(error, -EOPNOTSUPP, ROMA_WHY_UNSUPPORTED,
+                                   "strict, placed or populated pages");
+    return 0;
+}
+
+static int acquire(void *self, const roma_extent_request *request, roma_extent *extent,
+                   roma_error *error)
+{
+    int code = probe(self, request, error);
+    if (code < 0)
+        return code;
+    size_t page_bytes = roma_page_bytes(request->pages);
+    roma__mapping_plan plan = {
+        .kind = {request->pages, page_bytes, roma__max(request->align, page_bytes)},
+        .inherit = true,
+    };
+    char *address = NULL;
+    if (roma__align_up_overflows(request->bytes, page_bytes, &plan.bytes))
+        return roma__error(error, -EOVERFLOW, ROMA_WHY_ADDRESS_SPACE);
+    code = roma__space_map(&plan.kind, plan.bytes, &address, error);
+    if (code < 0)
+        return code;
+    /* A kernel without transparent huge pages refuses the advice, and there the step fails. */
+    code = roma__mapping_furnish(&plan, address, plan.bytes, NULL, error);
+    if (code < 0) {
+        (void)roma__space_unmap(address, plan.bytes, NULL);
+        return code;
+    }
+    roma__mapping_memory memory = {.align = plan.kind.align};
+    *extent = (roma_extent){
+        .address = address,
+        .bytes = plan.bytes,
+        .page_bytes = page_bytes,
+        .pages = request->pages,
+        .zeroed = true,
+        .inherited = true,
+        .tag = roma__mapping_tag(&memory),
+    };
+    count(1, plan.bytes);
+    return 0;
+}
+
+static int release(void *self, const roma_extent *extent, roma_error *error)
+{
+    (void)self;
+    int code = roma__space_unmap(extent->address, extent->bytes, error);
+    if (code == 0)
+        count((uint64_t)0 - 1, (uint64_t)0 - extent->bytes);
+    return code;
+}
+
+/* ---- resizing -------------------------------------------------------------------------------- */
+
+static int resize_failed(roma_error *error, int cause)
+{
+    return cause == ENOMEM ? roma__error(error, -ENOMEM, ROMA_WHY_ADDRESS_SPACE)
+                           : roma__error_call(error, "mremap", cause);
+}
+
+/* The kernel would choose an address that is a multiple of a base page; so the place is chosen
+ * here. */
+static int move(roma_extent *extent, size_t bytes, roma_error *error)
+{
+    char *target = NULL;
+    int code = roma__space_reserve(bytes, roma__mapping_memory_of(extent).align, &target, error);
+    if (code < 0)
+        return code;
+    if (roma__sys->mremap(extent->address, extent->bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED,
+                          target) == MAP_FAILED) {
+        code = resize_failed(error, errno);
+        (void)roma__space_unmap(target, bytes, NULL);
+        return code;
+    }
+    extent->address = target;
+    return 0;
+}
+
+static int resize(void *self, roma_extent *extent, size_t bytes, bool may_move, roma_error *error)
+{
+    (void)self;
+    size_t rounded, before = extent->bytes;
+    if (roma__align_up_overflows(bytes, extent->page_bytes, &rounded))
+        return roma__error(error, -EOVERFLOW, ROMA_WHY_ADDRESS_SPACE);
+    int code = 0;
+    if (rounded < before)
+        code = roma__space_unmap((char *)extent->address + rounded, before - rounded, error);
+    else if (rounded > before &&
+             roma__sys->mremap(extent->address, before, rounded, 0, NULL) == MAP_FAILED)
+        code = may_move ? move(extent, rounded, error) : resize_failed(error, errno);
+    if (code < 0)
+        return code;
+    extent->bytes = rounded;
+    count(0, (uint64_t)rounded - before);
+    return 0;
+}
+
+/* ---- the rest is the mapping core's ---------------------------------------------------------- */
+
+static int populate(void *self, const roma_range *range, const roma_populate_options *options,
+                    roma_error *error)
+{
+    (void)self;
+    return roma__mapping_populate(range, options, error);
+}
+
+static int advise(void *self, const roma_range *range, roma_advice advice,
+                  const roma_executor *executor, roma_error *error)
+{
+    (void)self;
+    (void)executor; /* one call to the kernel */
+    return roma__mapping_advise(range, advice, error);
+}
+
+static int query(void *self, const roma_range *range, roma_report *report, roma_error *error)
+{
+    (void)self;
+    return roma__mapping_query(range, report, error);
+}
+
+static int stats(void *self, roma_visit visit, void *context)
+{
+    (void)self;
+    roma_value live = {ROMA_VALUE_COUNT, figures.live, NULL};
+    roma_value bytes = {ROMA_VALUE_BYTES, figures.bytes, NULL};
+    int code = visit(context, "extents.live", &live);
+    return code != 0 ? code : visit(context, "extents.bytes", &bytes);
+}
+
+roma_provider *roma__shim_pages(void)
+{
+    static roma_provider pages = {
+        .ops =
+            {
+                .size = sizeof(roma_provider_ops),
+                .version = ROMA_PROVIDER_VERSION,
+                .name = "pages",
+                .probe = probe,
+                .acquire = acquire,
+                .release = release,
+                .resize = resize,
+                .populate = populate,
+                .advise = advise,
+                .query = query,
+                .stats = stats,
+            },
+        .name = "pages",
+        .built_in = true,
+    };
+    return &pages;
+}
