@@ -53,10 +53,30 @@ static const char tour_help[] =
     "\n"
     "Exit status: 0, or 1 when something did not verify.\n";
 
+static const char run_help[] =
+    "usage: roma run [OPTIONS] -- PROGRAM [ARGUMENTS]\n"
+    "\n"
+    "Runs PROGRAM with roma's malloc preloaded, and ends as the program does: with its exit\n"
+    "status, or by the signal that ended it.\n"
+    "\n"
+    "  --report       tell on stderr, at the end, how much memory the program used: page kinds,\n"
+    "                 nodes, huge pages, page faults, what its heap held, allocations by size\n"
+    "  --json         the report as one JSON object\n"
+    "  --output FILE  the report into FILE instead of stderr\n"
+    "  --huge WHICH   thp: transparent huge pages (the default); off: base pages; hugetlb\n"
+    "  --hardened     count every block, so that a double free ends the program at once\n"
+    "  --delay MS     how long freed memory waits before the kernel gets it back; -1: for ever\n"
+    "  --background   a thread gives it back, also while the program allocates nothing\n"
+    "  --limit SIZE   allocations fail beyond this much memory\n"
+    "  --lib PATH     this libroma_malloc.so instead of the one beside the command\n"
+    "\n"
+    "An LD_PRELOAD that is set already is kept, behind roma's.\n";
+
 static const command commands[] = {
     {"topo", topo_command, "what this machine has: nodes, page kinds, pools, limits", topo_help},
     {"explain", explain_command, "what a request would get here, without doing it", explain_help},
     {"tour", tour_command, "measure each page kind, and see blocks at work", tour_help},
+    {"run", run_command, "run a program on roma's malloc, and report on its memory", run_help},
 };
 enum { COMMANDS_COUNT = sizeof commands / sizeof commands[0] };
 

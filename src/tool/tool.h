@@ -27,6 +27,7 @@ enum { WORD_BYTES = 48, SENTENCE_BYTES = 256 };
 int topo_command(int argc, char **argv);
 int explain_command(int argc, char **argv);
 int tour_command(int argc, char **argv);
+int run_command(int argc, char **argv);
 
 /* ---- messages ------------------------------------------------------------------------------- */
 
