@@ -115,10 +115,14 @@ struct roma__magazine {
     uint64_t moved;
 };
 
-/* What is known of one cell: word (generation << 10 | references) and tail (length << 3 | flags). */
+/* What is known of one cell: word (generation << 10 | references) and tail (length << 3 | flags).
+ * Little-endian: the word is the lower half of the 64 bits, which a new life writes at once. */
 struct roma__state {
-    uint32_t word, tail;
+    uint32_t word __attribute__((__aligned__(8)));
+    uint32_t tail;
 };
+
+typedef uint64_t __attribute__((__may_alias__)) roma__state_bits;
 
 enum {
     ROMA__WORD_COUNT_BITS = 10,
@@ -147,21 +151,22 @@ enum { ROMA__GRANULE_SHIFT = 16, ROMA__MAP_LEAF_BITS = 16 };
 enum { ROMA__WORDS_NONE = 0, ROMA__WORDS_OWNED = 1, ROMA__WORDS_EXACT = 2 };
 
 struct roma_cache {
-    uint32_t busy;   /* its thread is on a fast path: see src/heap/claim.h                        */
+    uint32_t closed; /* claimed by another thread since its own was last on a slow path          */
     uint32_t words;  /* ROMA__WORDS_*                                                             */
     const void *key; /* see struct roma__slab_head                                                */
-    struct roma__magazine *magazines; /* one a class; or closed ones, on which every call is slow */
     struct roma__slab_head **const *map; /* root of the page map                                  */
     void *heap;                          /* whose blocks it caches                               */
-    uint64_t bytes_taken, bytes_given; /* requested lengths, where they are kept                  */
+    struct roma__magazine magazines[ROMA__CLASS_COUNT]; /* of a cache on which every call is to be
+                                                           slow: each empty and full at once     */
 };
 
 ROMA_API ROMA_MUST_USE void *roma__cache_alloc_slow(roma_cache *cache, size_t bytes);
 ROMA_API void roma__cache_free_slow(roma_cache *cache, void *block, size_t bytes);
 
-/* A fast path stands between enter and leave: two stores that keep their place. Whoever wants to
- * use this cache from another thread closes it and waits for the owner to have left; what makes
- * the plain stores enough is explained in src/heap/claim.h. */
+/* The cache was claimed by another thread around the time that its own stored `top`: open it again,
+ * and say whether that store came in time. */
+ROMA_API bool roma__cache_settle(roma_cache *cache, unsigned class_index, void **top);
+
 #if defined(__SANITIZE_THREAD__)
 #define ROMA__UNDER_TSAN 1
 #elif defined(__has_feature)
@@ -170,21 +175,21 @@ ROMA_API void roma__cache_free_slow(roma_cache *cache, void *block, size_t bytes
 #endif
 #endif
 
-static inline struct roma__magazine *roma__cache_enter(roma_cache *cache)
+/* A fast path ends with a store of `top`, and then looks whether the cache was claimed meanwhile.
+ * What makes a plain store and a plain load enough is explained in src/heap/claim.h. Returns
+ * whether the store holds. */
+static inline bool roma__cache_commit(roma_cache *cache, unsigned class_index, void **top)
 {
+    void ***place = &cache->magazines[class_index].top;
 #ifdef ROMA__UNDER_TSAN /* which does not know the system call that orders the two sides */
-    __atomic_store_n(&cache->busy, 1, __ATOMIC_SEQ_CST);
-    return __atomic_load_n(&cache->magazines, __ATOMIC_SEQ_CST);
+    __atomic_store_n(place, top, __ATOMIC_SEQ_CST);
+    uint32_t closed = __atomic_load_n(&cache->closed, __ATOMIC_SEQ_CST);
 #else
-    __atomic_store_n(&cache->busy, 1, __ATOMIC_RELAXED);
+    __atomic_store_n(place, top, __ATOMIC_RELEASE);
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
-    return __atomic_load_n(&cache->magazines, __ATOMIC_RELAXED);
+    uint32_t closed = __atomic_load_n(&cache->closed, __ATOMIC_RELAXED);
 #endif
-}
-
-static inline void roma__cache_leave(roma_cache *cache)
-{
-    __atomic_store_n(&cache->busy, 0, __ATOMIC_RELEASE);
+    return __builtin_expect(closed == 0, 1) || roma__cache_settle(cache, class_index, top);
 }
 
 /* Figures have one writer, so they need no locked instruction; readers may be other threads. */
@@ -225,74 +230,77 @@ static inline bool roma__slab_has_index(const struct roma__slab_head *slab, uint
     return __builtin_expect(index < __atomic_load_n(&slab->cells_count, __ATOMIC_RELAXED), 1);
 }
 
-/* A block from the cache's magazine; NULL: it is empty or closed. bytes <= ROMA__CLASS_MAX_BYTES. */
+/* Begin a life: one reference, no flags. The word of a free cell changes for nobody else. */
+static inline void roma__state_begin(struct roma__state *state, size_t bytes)
+{
+    uint64_t word = __atomic_load_n(&state->word, __ATOMIC_RELAXED);
+    __atomic_store_n((roma__state_bits *)state,
+                     (word + 1) | (uint64_t)bytes << (32 + ROMA__FLAG_BITS), __ATOMIC_RELEASE);
+}
+
+/* A block from the cache's magazine; NULL: there is none. bytes <= ROMA__CLASS_MAX_BYTES. */
 static inline void *roma__cache_take(roma_cache *cache, size_t bytes)
 {
-    struct roma__magazine *magazine = &roma__cache_enter(cache)[roma__class_of(bytes)];
-    void **top = magazine->top - 1;
+    unsigned class_index = roma__class_of(bytes);
+    void **top = cache->magazines[class_index].top - 1;
     void *block = *top;
-    if (__builtin_expect(block != NULL, 1)) {
-        __atomic_store_n(&magazine->top, top, __ATOMIC_RELAXED);
-        if (cache->words != ROMA__WORDS_NONE) {
-            struct roma__state *state = (struct roma__state *)top[ROMA__MAGAZINE_STRIDE];
-            uint32_t word = __atomic_load_n(&state->word, __ATOMIC_RELAXED);
-            roma__figure_add(&cache->bytes_taken, bytes);
-            __atomic_store_n(&state->tail, (uint32_t)bytes << ROMA__FLAG_BITS, __ATOMIC_RELAXED);
-            __atomic_store_n(&state->word, word + 1, __ATOMIC_RELEASE);
-        }
-    }
-    roma__cache_leave(cache);
+    if (__builtin_expect(block == NULL, 0) || !roma__cache_commit(cache, class_index, top))
+        return NULL;
+    if (cache->words != ROMA__WORDS_NONE)
+        roma__state_begin((struct roma__state *)top[ROMA__MAGAZINE_STRIDE], bytes);
     return block;
 }
 
 /* A plain block into the magazine of its class, whoever owns its slab. Returns whether that had
- * room. */
+ * room. What is put holds, whoever claims the cache meanwhile. */
 static inline bool roma__cache_put_plain(roma_cache *cache, unsigned class_index, void *block)
 {
-    struct roma__magazine *magazine = &roma__cache_enter(cache)[class_index];
+    struct roma__magazine *magazine = &cache->magazines[class_index];
     void **top = magazine->top;
-    bool fits = top != magazine->limit;
-    if (__builtin_expect(fits, 1)) {
-        *top = block;
-        __atomic_store_n(&magazine->top, top + 1, __ATOMIC_RELAXED);
-        roma__figure_add(&magazine->given, 1);
-    }
-    roma__cache_leave(cache);
-    return fits;
+    if (__builtin_expect(top == magazine->limit, 0))
+        return false;
+    *top = block;
+    roma__figure_add(&magazine->given, 1);
+    (void)roma__cache_commit(cache, class_index, top + 1);
+    return true;
 }
 
-/* End the life of a counted block: one reference left, in a slab that this cache owns, without
- * flags, and of the length that `tail` says (ROMA__TAIL_ANY: whatever length). Returns whether all
- * that is so and the magazine had room; else nothing is changed. A generation that wraps is for the
- * slow path, too, which notes it. */
+/* End the life of a counted block of that class: one reference left, in a slab that this cache owns,
+ * without flags, and of the length that `tail` says (ROMA__TAIL_ANY: whatever length). Returns
+ * whether all that is so and the magazine had room; else nothing is changed. A generation that wraps
+ * is for the slow path, too, which notes it. */
 #define ROMA__TAIL_ANY UINT32_MAX
 
-static inline bool roma__cache_put_counted(roma_cache *cache, const struct roma__slab_head *slab,
-                                           uint64_t index, void *block, uint32_t tail)
+static inline bool roma__cache_put_counted(roma_cache *cache, unsigned class_index,
+                                           const struct roma__slab_head *slab, uint64_t index,
+                                           void *block, uint32_t tail)
 {
+    const uint64_t count_bits = ROMA__WORD_COUNT_MASK, flag_bits = (uint64_t)ROMA__FLAG_MASK << 32;
+    const uint64_t tail_bits = (uint64_t)UINT32_MAX << 32;
     struct roma__state *state = &__atomic_load_n(&slab->states, __ATOMIC_RELAXED)[index];
-    unsigned class_index = __atomic_load_n(&slab->class_index, __ATOMIC_RELAXED);
-    struct roma__magazine *magazine = &roma__cache_enter(cache)[class_index];
-    uint32_t word = __atomic_load_n(&state->word, __ATOMIC_ACQUIRE);
-    uint32_t tail_now = __atomic_load_n(&state->tail, __ATOMIC_RELAXED);
-    uint32_t next;
+    struct roma__magazine *magazine = &cache->magazines[class_index];
+    uint64_t bits = __atomic_load_n((roma__state_bits *)state, __ATOMIC_ACQUIRE);
+    bool is_sole = tail == ROMA__TAIL_ANY
+                       ? (bits & (flag_bits | count_bits)) == 1
+                       : (bits & (tail_bits | count_bits)) == ((uint64_t)tail << 32 | 1);
     void **top = magazine->top;
-    bool fits = (word & ROMA__WORD_COUNT_MASK) == 1 && top != magazine->limit &&
-                !__builtin_add_overflow(word, (uint32_t)ROMA__WORD_COUNT_MASK, &next) &&
-                (tail == ROMA__TAIL_ANY ? (tail_now & ROMA__FLAG_MASK) == 0 : tail_now == tail);
-    if (__builtin_expect(fits, 1)) {
-        __atomic_store_n(&state->word, next, __ATOMIC_RELEASE);
-        *top = block;
-        top[ROMA__MAGAZINE_STRIDE] = state;
-        __atomic_store_n(&magazine->top, top + 1, __ATOMIC_RELAXED);
-        roma__figure_add(&magazine->given, 1);
-        roma__figure_add(&cache->bytes_given, tail_now >> ROMA__FLAG_BITS);
-    }
-    roma__cache_leave(cache);
-    return fits;
+    uint32_t next;
+    if (__builtin_expect(
+            !is_sole || top == magazine->limit ||
+                __builtin_add_overflow((uint32_t)bits, (uint32_t)ROMA__WORD_COUNT_MASK, &next),
+            0))
+        return false;
+    __atomic_store_n(&state->word, next, __ATOMIC_RELEASE);
+    *top = block;
+    top[ROMA__MAGAZINE_STRIDE] = state;
+    roma__figure_add(&magazine->given, 1);
+    (void)roma__cache_commit(cache, class_index, top + 1);
+    return true;
 }
 
-static inline void *roma_cache_alloc(roma_cache *cache, size_t bytes)
+/* The two that follow are always inlined: with a length that the compiler knows, so is the class. */
+static inline __attribute__((__always_inline__)) void *roma_cache_alloc(roma_cache *cache,
+                                                                        size_t bytes)
 {
     void *block = NULL;
     if (__builtin_expect(bytes <= ROMA__CLASS_MAX_BYTES, 1))
@@ -300,21 +308,21 @@ static inline void *roma_cache_alloc(roma_cache *cache, size_t bytes)
     return __builtin_expect(block != NULL, 1) ? block : roma__cache_alloc_slow(cache, bytes);
 }
 
-static inline void roma_cache_free(roma_cache *cache, void *block, size_t bytes)
+static inline __attribute__((__always_inline__)) void roma_cache_free(roma_cache *cache,
+                                                                      void *block, size_t bytes)
 {
     struct roma__slab_head *slab = roma__slab_at(cache->map, block);
     bool is_done = false;
     if (__builtin_expect(slab != NULL && bytes <= ROMA__CLASS_MAX_BYTES, 1)) {
         uint64_t index = roma__slab_index_at(slab, block);
+        unsigned class_index = roma__class_of(bytes);
         if (__builtin_expect(__atomic_load_n(&slab->key, __ATOMIC_RELAXED) == cache->key, 1) &&
-            roma__slab_has_index(slab, index)) {
-            unsigned class_index = roma__class_of(bytes);
-            if (cache->words != ROMA__WORDS_NONE)
-                is_done = roma__cache_put_counted(cache, slab, index, block,
-                                                  (uint32_t)bytes << ROMA__FLAG_BITS);
-            else if (__atomic_load_n(&slab->class_index, __ATOMIC_RELAXED) == class_index)
-                is_done = roma__cache_put_plain(cache, class_index, block);
-        }
+            __atomic_load_n(&slab->class_index, __ATOMIC_RELAXED) == class_index &&
+            roma__slab_has_index(slab, index))
+            is_done = cache->words != ROMA__WORDS_NONE
+                          ? roma__cache_put_counted(cache, class_index, slab, index, block,
+                                                    (uint32_t)bytes << ROMA__FLAG_BITS)
+                          : roma__cache_put_plain(cache, class_index, block);
     }
     if (__builtin_expect(!is_done, 0))
         roma__cache_free_slow(cache, block, bytes);

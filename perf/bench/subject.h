@@ -27,37 +27,37 @@ void subject_open(void);
 
 typedef int subject; /* nothing */
 
-static inline subject subject_here(void)
+static inline __attribute__((__always_inline__)) subject subject_here(void)
 {
     return 0;
 }
 
-static inline void *subject_alloc(subject here, size_t bytes)
+static inline __attribute__((__always_inline__)) void *subject_alloc(subject here, size_t bytes)
 {
     (void)here;
     return keep(malloc(bytes));
 }
 
-static inline void subject_free(subject here, void *block, size_t bytes)
+static inline __attribute__((__always_inline__)) void subject_free(subject here, void *block, size_t bytes)
 {
     (void)here;
     (void)bytes;
     free(keep(block));
 }
 
-static inline void *subject_resize(subject here, void *block, size_t bytes)
+static inline __attribute__((__always_inline__)) void *subject_resize(subject here, void *block, size_t bytes)
 {
     (void)here;
     return keep(realloc(keep(block), bytes));
 }
 
-static inline void subject_alloc_batch(subject here, size_t bytes, void **blocks, size_t count)
+static inline __attribute__((__always_inline__)) void subject_alloc_batch(subject here, size_t bytes, void **blocks, size_t count)
 {
     for (size_t i = 0; i < count; i++)
         blocks[i] = subject_alloc(here, bytes);
 }
 
-static inline void subject_free_batch(subject here, size_t bytes, void **blocks, size_t count)
+static inline __attribute__((__always_inline__)) void subject_free_batch(subject here, size_t bytes, void **blocks, size_t count)
 {
     for (size_t i = 0; i < count; i++)
         subject_free(here, blocks[i], bytes);
@@ -73,30 +73,30 @@ typedef roma_manager *subject;
 
 extern roma_manager *subject_manager;
 
-static inline subject subject_here(void)
+static inline __attribute__((__always_inline__)) subject subject_here(void)
 {
     return subject_manager;
 }
 
-static inline void *subject_alloc(subject here, size_t bytes)
+static inline __attribute__((__always_inline__)) void *subject_alloc(subject here, size_t bytes)
 {
     return keep(roma_alloc(here, bytes));
 }
 
-static inline void subject_free(subject here, void *block, size_t bytes)
+static inline __attribute__((__always_inline__)) void subject_free(subject here, void *block, size_t bytes)
 {
     (void)here;
     (void)bytes;
     roma_free(keep(block));
 }
 
-static inline void *subject_resize(subject here, void *block, size_t bytes)
+static inline __attribute__((__always_inline__)) void *subject_resize(subject here, void *block, size_t bytes)
 {
     (void)here;
     return keep(roma_resize(keep(block), bytes));
 }
 
-static inline void subject_alloc_batch(subject here, size_t bytes, void **blocks, size_t count)
+static inline __attribute__((__always_inline__)) void subject_alloc_batch(subject here, size_t bytes, void **blocks, size_t count)
 {
     int code = roma_alloc_batch(here, bytes, blocks, count);
     if (code != 0)
@@ -104,7 +104,7 @@ static inline void subject_alloc_batch(subject here, size_t bytes, void **blocks
     (void)keep(blocks);
 }
 
-static inline void subject_free_batch(subject here, size_t bytes, void **blocks, size_t count)
+static inline __attribute__((__always_inline__)) void subject_free_batch(subject here, size_t bytes, void **blocks, size_t count)
 {
     (void)here;
     (void)bytes;
@@ -122,7 +122,7 @@ typedef roma_cache *subject;
 
 extern roma_manager *subject_manager;
 
-static inline subject subject_here(void)
+static inline __attribute__((__always_inline__)) subject subject_here(void)
 {
     roma_cache *cache = roma_cache_of(subject_manager);
     if (cache == NULL)
@@ -130,23 +130,23 @@ static inline subject subject_here(void)
     return cache;
 }
 
-static inline void *subject_alloc(subject here, size_t bytes)
+static inline __attribute__((__always_inline__)) void *subject_alloc(subject here, size_t bytes)
 {
     return keep(roma_cache_alloc(here, bytes));
 }
 
-static inline void subject_free(subject here, void *block, size_t bytes)
+static inline __attribute__((__always_inline__)) void subject_free(subject here, void *block, size_t bytes)
 {
     roma_cache_free(here, keep(block), bytes);
 }
 
-static inline void *subject_resize(subject here, void *block, size_t bytes)
+static inline __attribute__((__always_inline__)) void *subject_resize(subject here, void *block, size_t bytes)
 {
     (void)here;
     return keep(roma_resize(keep(block), bytes));
 }
 
-static inline void subject_alloc_batch(subject here, size_t bytes, void **blocks, size_t count)
+static inline __attribute__((__always_inline__)) void subject_alloc_batch(subject here, size_t bytes, void **blocks, size_t count)
 {
     int code = roma_cache_alloc_batch(here, bytes, blocks, count);
     if (code != 0)
@@ -154,7 +154,7 @@ static inline void subject_alloc_batch(subject here, size_t bytes, void **blocks
     (void)keep(blocks);
 }
 
-static inline void subject_free_batch(subject here, size_t bytes, void **blocks, size_t count)
+static inline __attribute__((__always_inline__)) void subject_free_batch(subject here, size_t bytes, void **blocks, size_t count)
 {
     roma_cache_free_batch(here, bytes, keep(blocks), count);
 }
@@ -162,7 +162,7 @@ static inline void subject_free_batch(subject here, size_t bytes, void **blocks,
 #endif
 
 /* A block that a test cannot do without. */
-static inline void *subject_must_alloc(subject here, size_t bytes)
+static inline __attribute__((__always_inline__)) void *subject_must_alloc(subject here, size_t bytes)
 {
     void *block = subject_alloc(here, bytes);
     if (__builtin_expect(block == NULL, 0))

@@ -134,8 +134,8 @@ static int add_slab(struct roma__cache *cache, unsigned class_index, bool *reuse
     return 0;
 }
 
-int roma__bin_grow(struct roma__cache *cache, unsigned class_index, bool *reused,
-                   roma_grant *grant, roma_error *error)
+int roma__bin_grow(struct roma__cache *cache, unsigned class_index, bool *reused, roma_grant *grant,
+                   roma_error *error)
 {
     *reused = true;
     if (roma__orphans_serve(cache, class_index))
@@ -163,8 +163,9 @@ void roma__bin_give(struct roma__cache *cache, struct roma__slab *slab, uint32_t
     struct roma__bin *bin = bin_of(cache, slab);
     if (!roma__slab_give_bit(slab, index)) {
         unsigned class_index = roma__load(&slab->head.class_index);
-        roma__figure_add(&cache->magazines[class_index].moved, 1); /* it had been counted out */
-        roma__cache_late_misuse(cache, class_index, roma__slab_address(slab, index), NULL);
+        roma__figure_add(&cache->handle.magazines[class_index].moved,
+                         1); /* it had been counted out */
+        roma__cache_late_misuse(cache, class_index, roma__slab_address(slab, index));
         return;
     }
     if (slab->free_count == 1)

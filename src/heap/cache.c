@@ -3,28 +3,31 @@
 
 #include "base/bits.h"
 #include "base/check.h"
+#include "heap/claim.h"
 #include "heap/internal.h"
 #include "sys/records.h"
 
 #include <errno.h>
 #include <string.h>
 
-enum { MOST_CELLS = 2048, LEAST_CELLS = 2, FIRST_LIMIT = 16 };
-enum { MAGAZINE_BYTES = 128 << 10, MAGAZINE_BOUNDED_BYTES = 16 << 10 };
+enum { MOST_CELLS = 1024, LEAST_CELLS = 2, FIRST_LIMIT = 16 };
+enum { MAGAZINE_BYTES = 256 << 10, MAGAZINE_BOUNDED_BYTES = 32 << 10 };
 
-/* ---- closed magazines ------------------------------------------------------------------------ */
+/* ---- magazines that are always empty and full ------------------------------------------------ */
 
-/* One NULL under the top, and no room above: empty and full at once. */
-static void *closed_items[1];
-#define CLOSED {&closed_items[1], &closed_items[1], 0, 0}
-#define CLOSED_4 CLOSED, CLOSED, CLOSED, CLOSED
+/* One NULL under the top, and no room above. */
+static void *no_items[1];
+#define NEITHER                                                                                    \
+    {                                                                                              \
+        &no_items[1], &no_items[1], 0, 0                                                           \
+    }
+#define NEITHER_4 NEITHER, NEITHER, NEITHER, NEITHER
+#define NEITHER_ALL                                                                                \
+    NEITHER_4, NEITHER_4, NEITHER_4, NEITHER_4, NEITHER_4, NEITHER_4, NEITHER_4, NEITHER_4,        \
+        NEITHER_4, NEITHER_4, NEITHER_4, NEITHER_4, NEITHER_4
 
-struct roma__magazine roma__magazines_closed[ROMA__CLASS_COUNT] = {
-    CLOSED_4, CLOSED_4, CLOSED_4, CLOSED_4, CLOSED_4, CLOSED_4, CLOSED_4,
-    CLOSED_4, CLOSED_4, CLOSED_4, CLOSED_4, CLOSED_4, CLOSED_4,
-};
-
-roma_cache roma__cache_closed = {.magazines = roma__magazines_closed};
+roma_cache roma__cache_closed = {.magazines = {NEITHER_ALL}};
+_Static_assert(ROMA__CLASS_COUNT == 4 * 13, "each class has a magazine");
 
 /* ---- making ---------------------------------------------------------------------------------- */
 
@@ -54,21 +57,13 @@ static void lay_out(struct roma__cache *cache)
     void **next = cache->storage;
     for (unsigned i = 0; i < ROMA__CLASS_COUNT; i++) {
         uint32_t most = roma__magazine_most(cache->heap, i);
-        struct roma__magazine *magazine = &cache->magazines[i];
+        struct roma__magazine *magazine = &cache->handle.magazines[i];
+        cache->bottoms[i] = next + 1;
         roma__store(&magazine->top, next + 1);
         magazine->limit = magazine->top + roma__min(most, FIRST_LIMIT);
         next += most + 1;
     }
     roma_check(next <= cache->storage + ROMA__MAGAZINE_STRIDE);
-}
-
-/* The cell above the NULL at the bottom. */
-static void **bottom_of(const struct roma__cache *cache, unsigned class_index)
-{
-    void **bottom = cache->storage + 1;
-    for (unsigned i = 0; i < class_index; i++)
-        bottom += roma__magazine_most(cache->heap, i) + 1;
-    return bottom;
 }
 
 const void *roma__cache_key_of(const struct roma__cache *cache)
@@ -84,8 +79,10 @@ uint64_t roma__magazine_count(const struct roma__cache *cache, unsigned class_in
 {
     if (roma__load(&cache->storage) == NULL)
         return 0;
-    return (uint64_t)(roma__load(&cache->magazines[class_index].top) -
-                      bottom_of(cache, class_index));
+    void **top = roma__load(&cache->handle.magazines[class_index].top);
+    void **bottom = roma__load(&cache->handle.closed) == 0 ? cache->bottoms[class_index]
+                                                           : cache->seen[class_index];
+    return top > bottom ? (uint64_t)(top - bottom) : 0;
 }
 
 int roma__cache_reopen(struct roma__cache *cache)
@@ -97,7 +94,6 @@ int roma__cache_reopen(struct roma__cache *cache)
         return -ENOMEM;
     cache->storage = storage;
     lay_out(cache);
-    roma__store_release(&cache->handle.magazines, cache->magazines);
     return 0;
 }
 
@@ -108,24 +104,28 @@ int roma__cache_open(struct roma__cache *cache, roma__heap *heap, enum roma__cac
     cache->state = state;
     cache->is_closed = heap->is_closed || state == ROMA__CACHE_COMMON;
     cache->has_lost_slabs = false;
-    cache->published_bytes = 0;
-    cache->visited_ns = roma__heap_now_ns();
+    memset(cache->published_bytes, 0, sizeof cache->published_bytes);
     for (unsigned i = 0; i < ROMA__CLASS_COUNT; i++)
-        cache->magazines[i] = roma__magazines_closed[i];
+        cache->bottoms[i] = &no_items[1];
+    cache->visited_ns = roma__heap_now_ns();
+    memset(cache->sent_cells, 0, sizeof cache->sent_cells);
+    cache->sent_bytes = cache->received_bytes = 0;
     memset(&cache->outgoing, 0, sizeof cache->outgoing);
+    memset(&cache->errand, 0, sizeof cache->errand);
+    cache->handle = roma__cache_closed;
     cache->handle.words = heap->words;
     cache->handle.key = heap->words == ROMA__WORDS_NONE ? (const void *)heap : cache;
     cache->handle.heap = heap;
     cache->handle.map = roma__map_public();
-    cache->handle.bytes_taken = cache->handle.bytes_given = 0;
     return roma__cache_reopen(cache);
 }
 
 void roma__cache_shut(struct roma__cache *cache)
 {
-    roma__store(&cache->handle.magazines, roma__magazines_closed);
-    for (unsigned i = 0; i < ROMA__CLASS_COUNT; i++)
-        cache->magazines[i].top = cache->magazines[i].limit = roma__magazines_closed[i].top;
+    for (unsigned i = 0; i < ROMA__CLASS_COUNT; i++) {
+        roma__store(&cache->handle.magazines[i].top, &no_items[1]);
+        cache->handle.magazines[i].limit = cache->bottoms[i] = &no_items[1];
+    }
     if (cache->storage != NULL)
         roma__record_free(cache->storage, storage_bytes(cache->heap));
     cache->storage = NULL;
@@ -133,37 +133,34 @@ void roma__cache_shut(struct roma__cache *cache)
 
 /* ---- figures --------------------------------------------------------------------------------- */
 
-void roma__cache_publish(struct roma__cache *cache)
+static uint64_t live_bytes(const struct roma__cache *cache, unsigned class_index)
 {
-    uint64_t now = cache->handle.bytes_taken - cache->handle.bytes_given;
-    if (cache->heap->words == ROMA__WORDS_NONE) {
-        now = 0;
-        for (unsigned i = 0; i < ROMA__CLASS_COUNT; i++)
-            now += (cache->magazines[i].moved - roma__magazine_count(cache, i)) *
-                   roma__class_bytes(i);
-    }
-    roma__heap_publish(cache->heap, now - cache->published_bytes);
-    cache->published_bytes = now;
+    return (cache->handle.magazines[class_index].moved - cache->sent_cells[class_index] -
+            roma__magazine_count(cache, class_index)) *
+           roma__class_bytes(class_index);
 }
 
-void roma__cache_late_misuse(struct roma__cache *cache, unsigned class_index, void *address,
-                             const struct roma__state *state)
+void roma__cache_publish(struct roma__cache *cache, unsigned class_index)
 {
-    roma__figure_add(&cache->magazines[class_index].given, UINT64_MAX);
-    if (state != NULL)
-        roma__figure_add(&cache->handle.bytes_given,
-                         0 - (uint64_t)(roma__load(&state->tail) >> ROMA__FLAG_BITS));
+    uint64_t now = live_bytes(cache, class_index);
+    roma__heap_publish(cache->heap, now - cache->published_bytes[class_index]);
+    cache->published_bytes[class_index] = now;
+}
+
+void roma__cache_late_misuse(struct roma__cache *cache, unsigned class_index, void *address)
+{
+    (void)roma__add(&cache->heap->late_given[class_index], 1);
     roma__heap_late_misuse(cache->heap, address);
 }
 
 /* ---- cells that come in ----------------------------------------------------------------------- */
 
-/* Put a free cell on the magazine if there is room. */
+/* Put a free cell on the magazine if there is room, and it is not claimed. */
 static bool stack(struct roma__cache *cache, unsigned class_index, void *address,
                   struct roma__state *state)
 {
-    struct roma__magazine *magazine = &cache->magazines[class_index];
-    if (magazine->top == magazine->limit)
+    struct roma__magazine *magazine = &cache->handle.magazines[class_index];
+    if (roma__load(&cache->handle.closed) != 0 || magazine->top == magazine->limit)
         return false;
     if (cache->heap->words != ROMA__WORDS_NONE)
         magazine->top[ROMA__MAGAZINE_STRIDE] = state;
@@ -177,7 +174,7 @@ void roma__cache_give_home(struct roma__cache *cache, struct roma__slab *slab, u
     if (roma__load(&slab->keeper) == cache)
         roma__bin_give(cache, slab, index);
     else
-        roma__remote_send(cache, slab, index, 0);
+        roma__remote_send(cache, slab, index, 0, 0);
 }
 
 /* The slab and index of a cell that is in a magazine or batch of this heap. Returns false, and
@@ -193,24 +190,39 @@ static bool look_up(struct roma__cache *cache, unsigned class_index, void *addre
         if (roma__slab_has_index(&(*slab)->head, at))
             return true;
     }
-    roma__cache_late_misuse(cache, class_index, address, NULL);
+    roma__cache_late_misuse(cache, class_index, address);
     return false;
+}
+
+/* Give `count` cells of a magazine home. */
+static void give_home_all(struct roma__cache *cache, unsigned class_index, void **cells,
+                          size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct roma__slab *slab;
+        uint32_t index;
+        if (!look_up(cache, class_index, cells[i], &slab, &index))
+            continue;
+        roma__figure_add(&cache->handle.magazines[class_index].moved, UINT64_MAX);
+        roma__cache_give_home(cache, slab, index);
+    }
+}
+
+void roma__cache_take_away(struct roma__cache *cache)
+{
+    for (unsigned i = 0; i < ROMA__CLASS_COUNT; i++) {
+        void **bottom = cache->bottoms[i];
+        give_home_all(cache, i, bottom, (size_t)(cache->seen[i] - bottom));
+    }
 }
 
 /* Give the oldest `count` cells of a magazine home. */
 static void flush_oldest(struct roma__cache *cache, unsigned class_index, size_t count)
 {
-    struct roma__magazine *magazine = &cache->magazines[class_index];
-    void **bottom = bottom_of(cache, class_index);
+    struct roma__magazine *magazine = &cache->handle.magazines[class_index];
+    void **bottom = cache->bottoms[class_index];
     bool has_words = cache->heap->words != ROMA__WORDS_NONE;
-    for (size_t i = 0; i < count; i++) {
-        struct roma__slab *slab;
-        uint32_t index;
-        if (!look_up(cache, class_index, bottom[i], &slab, &index))
-            continue;
-        roma__figure_add(&magazine->moved, UINT64_MAX);
-        roma__cache_give_home(cache, slab, index);
-    }
+    give_home_all(cache, class_index, bottom, count);
     size_t left = (size_t)(magazine->top - bottom) - count;
     memmove(bottom, bottom + count, left * sizeof *bottom);
     if (has_words)
@@ -222,9 +234,9 @@ static void flush_oldest(struct roma__cache *cache, unsigned class_index, size_t
 /* Let the magazine hold more from now on. Returns whether it may. */
 static bool widen(struct roma__cache *cache, unsigned class_index)
 {
-    struct roma__magazine *magazine = &cache->magazines[class_index];
+    struct roma__magazine *magazine = &cache->handle.magazines[class_index];
     size_t most = roma__magazine_most(cache->heap, class_index);
-    void **bottom = bottom_of(cache, class_index);
+    void **bottom = cache->bottoms[class_index];
     size_t limit = (size_t)(magazine->limit - bottom);
     magazine->limit = bottom + roma__min(2 * limit, most);
     return limit < most;
@@ -232,12 +244,12 @@ static bool widen(struct roma__cache *cache, unsigned class_index)
 
 static void make_room(struct roma__cache *cache, unsigned class_index)
 {
-    struct roma__magazine *magazine = &cache->magazines[class_index];
+    struct roma__magazine *magazine = &cache->handle.magazines[class_index];
     if (!widen(cache, class_index)) {
-        size_t cells = (size_t)(magazine->top - bottom_of(cache, class_index));
+        size_t cells = (size_t)(magazine->top - cache->bottoms[class_index]);
         flush_oldest(cache, class_index, (cells + 1) / 2);
     }
-    roma__cache_publish(cache);
+    roma__cache_publish(cache, class_index);
     roma__cache_tick(cache);
 }
 
@@ -254,11 +266,11 @@ void roma__cache_push(struct roma__cache *cache, struct roma__slab *slab, uint32
     void *address = roma__slab_address(slab, index);
     bool is_ours = may_hand_out(cache, slab);
     if (is_ours && cache->storage != NULL &&
-        cache->magazines[class_index].top == cache->magazines[class_index].limit)
+        cache->handle.magazines[class_index].top == cache->handle.magazines[class_index].limit)
         make_room(cache, class_index);
     if (is_ours && stack(cache, class_index, address, roma__slab_state(slab, index)))
         return;
-    roma__figure_add(&cache->magazines[class_index].moved, UINT64_MAX);
+    roma__figure_add(&cache->handle.magazines[class_index].moved, UINT64_MAX);
     roma__cache_give_home(cache, slab, index);
 }
 
@@ -288,16 +300,18 @@ static void receive_one(struct roma__cache *cache, const struct roma__batch *bat
         if (!look_up(cache, class_index, address, &slab, &index))
             return;
         if (roma__load(&slab->keeper) != cache) {
-            roma__remote_send(cache, slab, index, batch->words[i]);
+            roma__remote_send(cache, slab, index, batch->words[i], batch->tails[i]);
             return;
         }
     }
+    roma__figure_add(&cache->received_bytes, batch->tails[i] >> ROMA__FLAG_BITS);
     bool is_live = batch->words[i] != 0; /* to the best of the sender's knowledge */
     if (is_live && !end_life(address, state, batch->words[i])) {
-        roma__figure_add(&cache->magazines[class_index].moved, 1); /* it had been counted out */
-        roma__cache_late_misuse(cache, class_index, address, state);
+        roma__figure_add(&cache->handle.magazines[class_index].moved,
+                         1); /* it had been counted out */
+        roma__cache_late_misuse(cache, class_index, address);
     } else if (stack(cache, class_index, address, state)) {
-        roma__figure_add(&cache->magazines[class_index].moved, 1);
+        roma__figure_add(&cache->handle.magazines[class_index].moved, 1);
     } else if (slab != NULL || look_up(cache, class_index, address, &slab, &index)) {
         roma__cache_give_home(cache, slab, index);
     }
@@ -333,7 +347,7 @@ static void swap(void **a, void **b)
  * first. */
 static void refill(struct roma__cache *cache, unsigned class_index)
 {
-    struct roma__magazine *magazine = &cache->magazines[class_index];
+    struct roma__magazine *magazine = &cache->handle.magazines[class_index];
     void **bottom = magazine->top;
     bool has_words = cache->heap->words != ROMA__WORDS_NONE;
     void **states = has_words ? bottom + ROMA__MAGAZINE_STRIDE : NULL;
@@ -350,7 +364,7 @@ static void refill(struct roma__cache *cache, unsigned class_index)
 
 static bool unstack(struct roma__cache *cache, unsigned class_index, void **address)
 {
-    struct roma__magazine *magazine = &cache->magazines[class_index];
+    struct roma__magazine *magazine = &cache->handle.magazines[class_index];
     *address = magazine->top[-1];
     if (*address == NULL)
         return false;
@@ -362,7 +376,7 @@ static bool unstack(struct roma__cache *cache, unsigned class_index, void **addr
 static bool take_one(struct roma__cache *cache, unsigned class_index, void **address)
 {
     uint32_t count = roma__bin_take(cache, class_index, address, NULL, 1);
-    roma__figure_add(&cache->magazines[class_index].moved, count);
+    roma__figure_add(&cache->handle.magazines[class_index].moved, count);
     return count == 1;
 }
 
@@ -386,7 +400,7 @@ static int obtain(struct roma__cache *cache, unsigned class_index, void **addres
     roma__remote_flush(cache);
     if (cache->storage != NULL)
         (void)widen(cache, class_index);
-    roma__cache_publish(cache);
+    roma__cache_publish(cache, class_index);
     roma__cache_tick(cache);
     if (find_cell(cache, class_index, address))
         return 0;
@@ -412,37 +426,45 @@ int roma__cache_pop(struct roma__cache *cache, unsigned class_index, void **addr
     }
 }
 
+static void flush_magazines(struct roma__cache *cache)
+{
+    if (cache->storage == NULL || roma__load(&cache->handle.closed) != 0)
+        return; /* there are none, or the claim has emptied them */
+    for (unsigned i = 0; i < ROMA__CLASS_COUNT; i++)
+        flush_oldest(cache, i, roma__magazine_count(cache, i));
+}
+
 void roma__cache_flush(struct roma__cache *cache)
 {
-    if (cache->storage != NULL)
-        for (unsigned i = 0; i < ROMA__CLASS_COUNT; i++)
-            flush_oldest(cache, i, (size_t)(cache->magazines[i].top - bottom_of(cache, i)));
+    flush_magazines(cache);
     roma__cache_drain(cache); /* into the magazines, which are empty: they may hold some again */
-    if (cache->storage != NULL)
-        for (unsigned i = 0; i < ROMA__CLASS_COUNT; i++)
-            flush_oldest(cache, i, (size_t)(cache->magazines[i].top - bottom_of(cache, i)));
+    flush_magazines(cache);
     roma__remote_flush(cache);
     (void)roma__bins_trim(cache);
-    roma__cache_publish(cache);
+    for (unsigned i = 0; i < ROMA__CLASS_COUNT; i++)
+        roma__cache_publish(cache, i);
 }
 
 void roma__cache_discard(struct roma__cache *cache)
 {
+    roma__claim_settle(cache);
     if (cache->storage != NULL)
         for (unsigned i = 0; i < ROMA__CLASS_COUNT; i++) {
-            roma__figure_add(&cache->magazines[i].moved, 0 - roma__magazine_count(cache, i));
-            roma__store(&cache->magazines[i].top, bottom_of(cache, i));
+            roma__figure_add(&cache->handle.magazines[i].moved, 0 - roma__magazine_count(cache, i));
+            roma__store(&cache->handle.magazines[i].top, cache->bottoms[i]);
         }
     roma__remote_forget(cache);
-    cache->published_bytes = cache->handle.bytes_taken - cache->handle.bytes_given;
+    for (unsigned i = 0; i < ROMA__CLASS_COUNT; i++)
+        cache->published_bytes[i] = live_bytes(cache, i); /* the heap forgets what it was told */
 }
 
 void roma__cache_end_stray(struct roma__cache *cache)
 {
+    roma__claim_settle(cache);
     if (cache->storage == NULL || cache->heap->words == ROMA__WORDS_NONE)
         return;
     for (unsigned i = 0; i < ROMA__CLASS_COUNT; i++)
-        for (void **at = bottom_of(cache, i); at < cache->magazines[i].top; at++) {
+        for (void **at = cache->bottoms[i]; at < cache->handle.magazines[i].top; at++) {
             struct roma__state *state = at[ROMA__MAGAZINE_STRIDE];
             (void)roma__word_kill(&state->word);
         }

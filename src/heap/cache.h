@@ -10,8 +10,9 @@
  *            own slab, or on its way to the cache whose slab it is
  *
  * How much a magazine may hold (its limit) starts small and doubles with each refill and flush, up
- * to 128 KiB of cells, at least 2 and at most 2048 cells: a thread that allocates little keeps
- * little.
+ * to 256 KiB of cells, at least 2 and at most 1024 cells: a thread that allocates little keeps
+ * little. A slow path costs a hundred fast ones, and a program that allocates lengths at random has
+ * its magazines swing by some tens of cells.
  *
  * Ownership. A slab of a class is in the bins of one cache, its keeper, and only the keeper looks at
  * its free bits. What the three kinds of words make of that:
@@ -19,8 +20,9 @@
  *   NONE, EXACT  whoever frees a cell may put it into its own magazine and hand it out again; it
  *                goes home to its keeper when it is flushed
  *   OWNED        the keeper is also the owner: it alone turns a live cell free, so that a plain
- *                store is enough. Another thread that gives up the last reference sends the cell
- *                to it, with the word that it saw; the owner compares when it looks into its inbox
+ *                store is enough, and it alone has the cell in a magazine. Another thread that gives
+ *                up the last reference sends the cell to it, with the word that it saw; the owner
+ *                compares when it looks into its inbox
  *
  * Locks. A cache has one. Its thread holds it on slow paths, anybody else while claiming it
  * (claim.h). With it held by a thread, everything here is that thread's, but for the inbox's head,
@@ -63,17 +65,18 @@ struct roma__cache {
     bool is_leaving; /* its thread is ending: under the registry's lock (threads.c) */
     bool has_lost_slabs;      /* some went to another cache while it was an orphan  */
     uint64_t visited_ns;      /* when its thread last came this way                 */
-    struct roma__magazine magazines[ROMA__CLASS_COUNT];
     struct roma__bin bins[ROMA__CLASS_COUNT];
-    struct roma__outgoing outgoing;
+    struct roma__outgoing outgoing; /* its thread's                                 */
+    struct roma__outgoing errand;   /* of whoever claimed it, for what is to go on  */
     struct roma__inbox inbox;
-    uint64_t published_bytes; /* of bytes taken less given, what the heap has been told */
+    void **bottoms[ROMA__CLASS_COUNT]; /* of the magazines: above the NULL           */
+    void **seen[ROMA__CLASS_COUNT]; /* of a closed cache: the tops that the claimer saw */
+    uint64_t published_bytes[ROMA__CLASS_COUNT]; /* live, as the heap has been told    */
+    /* Releases that were counted here and are applied elsewhere, and those the other way round. */
+    uint64_t sent_cells[ROMA__CLASS_COUNT], sent_bytes, received_bytes;
     void **storage;           /* of the magazines; NULL until first used            */
     struct roma__cache *next, *previous; /* of the heap                             */
 };
-
-/* Magazines closed for a while or for good: each is empty and full. */
-extern struct roma__magazine roma__magazines_closed[ROMA__CLASS_COUNT];
 
 /* Most cells that a magazine of the class may hold. */
 uint32_t roma__magazine_most(const roma__heap *heap, unsigned class_index);
@@ -113,16 +116,17 @@ void roma__cache_give_home(struct roma__cache *cache, struct roma__slab *slab, u
 void roma__cache_drain(struct roma__cache *cache);
 void roma__cache_receive(struct roma__cache *cache, const struct roma__batch *batch);
 
+/* What a claimer saw in the magazines goes home. */
+void roma__cache_take_away(struct roma__cache *cache);
+
 /* All cells home, all batches sent, the inbox drained, empty slabs back to the heap. */
 void roma__cache_flush(struct roma__cache *cache);
 
-/* A release that was counted proves to have been none: take it off the figures again, and tell. Its
- * length is taken to be what the state (may be NULL) says now. */
-void roma__cache_late_misuse(struct roma__cache *cache, unsigned class_index, void *address,
-                             const struct roma__state *state);
+/* A release that was counted proves to have been none: take it off the figures again, and tell. */
+void roma__cache_late_misuse(struct roma__cache *cache, unsigned class_index, void *address);
 
-/* Tell the heap of the bytes taken and given since the last time. */
-void roma__cache_publish(struct roma__cache *cache);
+/* Tell the heap how many usable bytes of a class live, since the last time. */
+void roma__cache_publish(struct roma__cache *cache, unsigned class_index);
 
 /* On a slow path: memory past its delay goes back, and once in a delay the magazines' cells. */
 void roma__cache_tick(struct roma__cache *cache);

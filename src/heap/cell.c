@@ -3,6 +3,7 @@
  * A look-up is two loads to the slab and a division to the cell. What is read there may be of a
  * life that has ended since, or of a slab that is being made (slab.h): whoever goes on to change
  * the cell does it by the word, in the generation that was read. */
+#include "heap/claim.h"
 #include "heap/internal.h"
 
 #include "base/bits.h"
@@ -108,24 +109,22 @@ int roma__cell_drop(roma__cell *cell, uint32_t generation)
 static void count_release(struct roma__cache *cache, const roma__cell *cell)
 {
     unsigned class_index = roma__load(&cell->slab->head.class_index);
-    roma__figure_add(&cache->magazines[class_index].given, 1);
-    if (cache->heap->words != ROMA__WORDS_NONE)
-        roma__figure_add(&cache->handle.bytes_given, cell->bytes);
+    roma__figure_add(&cache->handle.magazines[class_index].given, 1);
 }
 
-/* A release that does not come by the magazine. */
-static void count_sent(struct roma__cache *cache, const roma__cell *cell)
+/* A release that another thread is to apply. */
+static void count_sent(struct roma__cache *cache, unsigned class_index, uint32_t tail)
 {
-    unsigned class_index = roma__load(&cell->slab->head.class_index);
-    count_release(cache, cell);
-    roma__figure_add(&cache->magazines[class_index].moved, UINT64_MAX);
+    roma__figure_add(&cache->handle.magazines[class_index].given, 1);
+    roma__figure_add(&cache->sent_cells[class_index], 1);
+    roma__figure_add(&cache->sent_bytes, tail >> ROMA__FLAG_BITS);
 }
 
 /* A cell that is free, and ours alone, goes into the caller's cache. */
 static void pass_on(roma__cell *cell)
 {
     struct roma__cache *cache = roma__cache_for(cell->heap);
-    pthread_mutex_lock(&cache->lock);
+    roma__cache_lock_own(cache);
     count_release(cache, cell);
     roma__cache_push(cache, cell->slab, cell->index);
     pthread_mutex_unlock(&cache->lock);
@@ -148,7 +147,7 @@ static bool end_as_owner(struct roma__cache *cache, roma__cell *cell, uint32_t s
 {
     uint32_t *word = &roma__slab_state(cell->slab, cell->index)->word;
     uint32_t next = roma__word_make(roma__word_generation(seen) + 1, 0);
-    pthread_mutex_lock(&cache->lock);
+    roma__cache_lock_own(cache);
     bool is_same = roma__load(&cell->slab->head.key) == cache->handle.key &&
                    roma__load_acquire(word) == seen;
     if (is_same) {
@@ -164,15 +163,31 @@ static bool end_as_owner(struct roma__cache *cache, roma__cell *cell, uint32_t s
 
 static void send_to_owner(struct roma__cache *cache, roma__cell *cell, uint32_t seen)
 {
-    if (cache->state != ROMA__CACHE_COMMON &&
-        roma__remote_send_fast(cache, cell->slab, cell->index, seen)) {
-        count_sent(cache, cell); /* the figures are this thread's */
-        return;
-    }
-    pthread_mutex_lock(&cache->lock);
-    roma__remote_send(cache, cell->slab, cell->index, seen);
-    count_sent(cache, cell);
+    uint32_t tail = (uint32_t)(cell->bytes << ROMA__FLAG_BITS);
+    roma__cache_lock_own(cache);
+    roma__remote_send(cache, cell->slab, cell->index, seen, tail);
+    count_sent(cache, roma__load(&cell->slab->head.class_index), tail);
     pthread_mutex_unlock(&cache->lock);
+}
+
+/* What most releases by another thread are: a store into an open batch. */
+bool roma__cache_send(roma_cache *handle, struct roma__slab_head *slab, uint64_t index, void *block,
+                      uint32_t tail)
+{
+    struct roma__cache *cache = (struct roma__cache *)handle;
+    unsigned class_index = roma__load(&slab->class_index);
+    struct roma__state *states = roma__load(&slab->states);
+    if (handle->words != ROMA__WORDS_OWNED || class_index >= ROMA__CLASS_COUNT || states == NULL ||
+        cache->storage == NULL || roma__load(&slab->key) == handle->key)
+        return false;
+    uint64_t bits = roma__load_acquire((roma__state_bits *)&states[index]);
+    uint32_t word = (uint32_t)bits, tail_now = (uint32_t)(bits >> 32);
+    if (roma__word_count(word) != 1 || (tail_now & ROMA__FLAG_MASK) != 0 ||
+        (tail != ROMA__TAIL_ANY && tail != tail_now) ||
+        !roma__remote_send_fast(cache, slab, index, block, word, tail_now))
+        return false;
+    count_sent(cache, class_index, tail_now);
+    return true;
 }
 
 static int release_owned(roma__cell *cell, uint32_t generation)

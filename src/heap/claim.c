@@ -3,10 +3,12 @@
 
 #include "heap/atomics.h"
 #include "heap/cache.h"
+#include "heap/internal.h"
 #include "sys/kernel.h"
 #include "sys/sys.h"
 
 #include <errno.h>
+#include <string.h>
 
 /* Every running thread of the process passes a full barrier before this returns true. */
 static bool barrier_everywhere(void)
@@ -24,32 +26,74 @@ static bool barrier_everywhere(void)
 #endif
 }
 
-/* A fast path takes some ns, unless its thread was taken off the processor in the middle of it. */
-static bool is_left_soon(const struct roma__cache *cache)
+static void set_closed(struct roma__cache *cache, uint32_t closed)
 {
-    for (int i = 0; i < 1000; i++) {
-        if (roma__load_acquire(&cache->handle.busy) == 0)
-            return true;
-#if defined(__x86_64__)
-        __builtin_ia32_pause();
-#endif
-    }
-    return false;
+    __atomic_store_n(&cache->handle.closed, closed, __ATOMIC_SEQ_CST);
+}
+
+/* Step c, for magazines and open batches. */
+static void see(struct roma__cache *cache)
+{
+    for (unsigned i = 0; i < ROMA__CLASS_COUNT; i++)
+        cache->seen[i] = __atomic_load_n(&cache->handle.magazines[i].top, __ATOMIC_SEQ_CST);
 }
 
 bool roma__claim(struct roma__cache *cache)
 {
-    if (cache->state != ROMA__CACHE_ATTACHED)
+    if (cache->state != ROMA__CACHE_ATTACHED || cache->storage == NULL)
         return true;
-    __atomic_store_n(&cache->handle.magazines, roma__magazines_closed, __ATOMIC_SEQ_CST);
-    if (barrier_everywhere() && is_left_soon(cache))
+    if (roma__load(&cache->handle.closed) != 0) {
+        roma__remote_copy_open(cache); /* its thread may have gone on sending */
         return true;
-    roma__claim_end(cache);
-    return false;
+    }
+    set_closed(cache, 1);
+    if (!barrier_everywhere()) {
+        set_closed(cache, 0);
+        return false;
+    }
+    see(cache);
+    roma__cache_take_away(cache);
+    roma__remote_copy_open(cache);
+    return true;
 }
 
-void roma__claim_end(struct roma__cache *cache)
+/* What the owner has above what was seen moves down. */
+static void settle_magazine(struct roma__cache *cache, unsigned class_index)
 {
-    if (cache->state == ROMA__CACHE_ATTACHED && !cache->is_closed)
-        roma__store_release(&cache->handle.magazines, cache->magazines);
+    struct roma__magazine *magazine = &cache->handle.magazines[class_index];
+    void **bottom = cache->bottoms[class_index], **seen = cache->seen[class_index];
+    size_t left = magazine->top > seen ? (size_t)(magazine->top - seen) : 0;
+    memmove(bottom, seen, left * sizeof *bottom);
+    if (cache->heap->words != ROMA__WORDS_NONE)
+        memmove(bottom + ROMA__MAGAZINE_STRIDE, seen + ROMA__MAGAZINE_STRIDE,
+                left * sizeof *bottom);
+    roma__store(&magazine->top, bottom + left);
+}
+
+void roma__claim_settle(struct roma__cache *cache)
+{
+    if (roma__load(&cache->handle.closed) == 0)
+        return;
+    for (unsigned i = 0; i < ROMA__CLASS_COUNT; i++)
+        settle_magazine(cache, i);
+    roma__remote_settle_open(cache);
+    set_closed(cache, 0);
+}
+
+void roma__cache_lock_own(struct roma__cache *cache)
+{
+    pthread_mutex_lock(&cache->lock);
+    if (cache->state == ROMA__CACHE_ATTACHED)
+        roma__claim_settle(cache);
+}
+
+bool roma__cache_settle(roma_cache *handle, unsigned class_index, void **top)
+{
+    struct roma__cache *cache = (struct roma__cache *)handle;
+    pthread_mutex_lock(&cache->lock);
+    /* Where no barrier was to be had, the claimer has opened the cache again: nobody took. */
+    bool is_in_time = roma__load(&handle->closed) == 0 || top >= cache->seen[class_index];
+    roma__claim_settle(cache);
+    pthread_mutex_unlock(&cache->lock);
+    return is_in_time;
 }

@@ -124,25 +124,20 @@ static void mark_large(roma__heap *heap)
                            (uint32_t)(roma__load(&slab->head.cell_bytes) >> ROMA__GRANULE_SHIFT));
 }
 
-/* Live cells as the slabs have them, by class. Returns the bytes of all. */
-static uint64_t count_live(struct roma__cache *cache, uint64_t live[ROMA__CLASS_COUNT])
+/* Live cells as the slabs have them, by class. */
+static void count_live(struct roma__cache *cache, uint64_t live[ROMA__CLASS_COUNT])
 {
-    uint64_t bytes = 0;
     for (unsigned i = 0; i < ROMA__CLASS_COUNT; i++)
-        for (struct roma__slab *slab = cache->bins[i].all; slab != NULL; slab = slab->all_next) {
+        for (struct roma__slab *slab = cache->bins[i].all; slab != NULL; slab = slab->all_next)
             live[i] += roma__load(&slab->head.cells_count) - slab->free_count;
-            for (uint32_t j = 0; j < roma__load(&slab->head.cells_count); j++)
-                bytes += roma__slab_bit_is_free(slab, j) ? 0 : roma__slab_bytes(slab, j);
-        }
-    return bytes;
 }
 
 static void count_afresh(roma__heap *heap)
 {
     uint64_t live[ROMA__CLASS_COUNT] = {0};
-    uint64_t bytes = count_live(&heap->common, live);
+    count_live(&heap->common, live);
     for (struct roma__cache *cache = heap->caches; cache != NULL; cache = cache->next)
-        bytes += count_live(cache, live);
+        count_live(cache, live);
     uint64_t large = 0;
     heap->large_bytes = heap->large_usable_bytes = 0;
     for (struct roma__slab *slab = heap->large; slab != NULL; slab = slab->next) {
@@ -151,8 +146,7 @@ static void count_afresh(roma__heap *heap)
         heap->large_usable_bytes += roma__load(&slab->head.cell_bytes);
     }
     heap->large_releases = heap->large_takes - large;
-    heap->bytes_resized = 0;
-    roma__heap_settle_figures(heap, live, bytes);
+    roma__heap_settle_figures(heap, live);
 }
 
 uint64_t roma__heap_fork_child(roma__heap *heap)

@@ -7,6 +7,7 @@
  *
  * This is the way with everything: a grant, flags, zeroes, pages made present. The way of most
  * cells is inline (<roma/cache.h>) and comes here when a magazine is empty. */
+#include "heap/claim.h"
 #include "heap/internal.h"
 
 #include "base/bits.h"
@@ -102,9 +103,8 @@ static void settle_figures(roma__heap *heap)
 {
     heap->large_releases = heap->large_takes;
     heap->large_bytes = heap->large_usable_bytes = 0;
-    heap->bytes_resized = 0;
     roma__heap_publish(heap, 0 - heap->published_bytes);
-    roma__heap_settle_figures(heap, NULL, 0);
+    roma__heap_settle_figures(heap, NULL);
 }
 
 uint64_t roma__heap_clear(roma__heap *heap)
@@ -152,29 +152,27 @@ int roma__heap_no_descriptor(roma_grant *grant, roma_error *error)
 }
 
 /* Make a free cell of a class live: the slow way's part of roma__cache_take(). */
-static void start_life(struct roma__cache *cache, struct roma__slab *slab, uint32_t index,
-                       const roma__take *take)
+static void start_life(struct roma__slab *slab, uint32_t index, const roma__take *take)
 {
     struct roma__state *state = roma__slab_state(slab, index);
     if (state == NULL)
         return;
-    roma__figure_add(&cache->handle.bytes_taken, take->bytes);
     roma__slab_set_tail(slab, index, take->bytes, take->flags);
     uint32_t word = roma__load(&state->word);
     roma__store_release(&state->word, roma__word_make(roma__word_generation(word), 1));
 }
 
 static int take_of_class(roma__heap *heap, size_t bytes, const roma__take *take,
-                         struct roma__slab **slab, uint32_t *index, bool *reused,
-                         roma_grant *grant, roma_error *error)
+                         struct roma__slab **slab, uint32_t *index, bool *reused, roma_grant *grant,
+                         roma_error *error)
 {
     struct roma__cache *cache = roma__cache_for(heap);
     unsigned class_index = roma__class_of(bytes);
     void *address;
-    pthread_mutex_lock(&cache->lock);
+    roma__cache_lock_own(cache);
     int code = roma__cache_pop(cache, class_index, &address, slab, index, reused, grant, error);
     if (code == 0)
-        start_life(cache, *slab, *index, take);
+        start_life(*slab, *index, take);
     pthread_mutex_unlock(&cache->lock);
     return code;
 }
@@ -211,9 +209,8 @@ int roma__heap_take(roma__heap *heap, const roma__take *take, roma__cell *cell, 
     uint32_t index = 0;
     bool reused = false;
     bool is_of_class = bytes <= ROMA__CLASS_MAX_BYTES && take->align <= ROMA__GRANULE_BYTES;
-    int code = is_of_class
-                   ? take_of_class(heap, bytes, take, &slab, &index, &reused, grant, error)
-                   : roma__large_take(heap, bytes, take, &slab, &reused, grant, error);
+    int code = is_of_class ? take_of_class(heap, bytes, take, &slab, &index, &reused, grant, error)
+                           : roma__large_take(heap, bytes, take, &slab, &reused, grant, error);
     if (code < 0)
         return code;
     roma__cell_fill(slab, index, cell);

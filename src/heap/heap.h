@@ -126,13 +126,14 @@ typedef struct roma__heap_figures {
     uint64_t takes, releases;
     uint64_t bytes_live;     /* requested lengths; in a heap without words, usable ones       */
     uint64_t usable_live;
-    uint64_t bytes_peak;     /* of bytes_live, as seen whenever a cache was filled or emptied */
+    uint64_t usable_peak;    /* of usable_live, as seen whenever a cache was filled or emptied */
     uint64_t extents_live, extents_bytes;
     uint64_t free_bytes;     /* of extents_bytes: in no slab and no large cell, with pages    */
     uint64_t returned_bytes; /* of extents_bytes: the same, without: given back or untouched  */
     uint64_t metadata_bytes; /* descriptors of this heap's slabs, page map share included     */
 } roma__heap_figures;
 
+/* Cost: with words, a look at every cell, and each cache's lock for those of its slabs. */
 roma__heap_figures roma__heap_figures_of(roma__heap *heap);
 
 /* Takes so far by size class; [ROMA__CLASS_COUNT]: larger cells. */
@@ -149,6 +150,12 @@ roma_cache *roma__heap_cache(roma__heap *heap);
 
 /* A cache that is always closed: what a thread that has none yet may point to. */
 extern roma_cache roma__cache_closed;
+
+/* A live block of another thread's, with one reference and without flags, on its way there by a store
+ * alone; `tail` as in roma__cache_put_counted(). By the cache's thread; the block is where a cell of
+ * the slab begins, and of the cache's heap. Returns whether that was enough. */
+bool roma__cache_send(roma_cache *cache, struct roma__slab_head *slab, uint64_t index, void *block,
+                      uint32_t tail);
 
 /* The calling thread gives its caches of all heaps up now, as at its end. */
 void roma__caches_leave(void);

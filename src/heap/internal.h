@@ -30,8 +30,8 @@ struct roma__heap {
 
     /* figures: of caches that are gone, under caches_lock; and those that anybody adds to */
     uint64_t past_taken[ROMA__CLASS_COUNT], past_given[ROMA__CLASS_COUNT];
-    uint64_t past_bytes_taken, past_bytes_given;
-    uint64_t bytes_resized; /* by roma__cell_resize(), modulo 2^64                               */
+    uint64_t past_sent_bytes; /* less those received                                             */
+    uint64_t late_given[ROMA__CLASS_COUNT]; /* counted as given, and were none                    */
     uint64_t published_bytes, peak_bytes;
     uint64_t descriptor_bytes; /* of the slabs that stand now                                    */
 };
@@ -43,9 +43,9 @@ void roma__heap_late_misuse(roma__heap *heap, void *address);
 /* The sum of what caches publish has changed by `more`, modulo 2^64; note the peak. */
 void roma__heap_publish(roma__heap *heap, uint64_t more);
 
-/* Correct the figures of class cells: so many live by class (NULL: none), of so many bytes. Nobody
- * else uses the heap. */
-void roma__heap_settle_figures(roma__heap *heap, const uint64_t *live, uint64_t bytes);
+/* Correct the figures of class cells: so many live by class (NULL: none), and none is on its way.
+ * Nobody else uses the heap. */
+void roma__heap_settle_figures(roma__heap *heap, const uint64_t *live);
 
 /* A descriptor stands, or does no longer: its bytes count. */
 void roma__heap_count_descriptor(roma__heap *heap, const struct roma__slab *slab, bool stands);

@@ -54,28 +54,28 @@ void roma__large_drop(roma__heap *heap, struct roma__slab *slab)
 
 static void count_take(roma__heap *heap, struct roma__slab *slab)
 {
-    uint64_t bytes = roma__slab_bytes(slab, 0);
+    uint64_t usable = roma__load(&slab->head.cell_bytes);
     pthread_mutex_lock(&heap->large_lock);
     heap->large_takes++;
-    heap->large_bytes += bytes;
-    heap->large_usable_bytes += roma__load(&slab->head.cell_bytes);
+    heap->large_bytes += roma__slab_bytes(slab, 0);
+    heap->large_usable_bytes += usable;
     link_large(heap, slab);
     pthread_mutex_unlock(&heap->large_lock);
     roma__heap_count_descriptor(heap, slab, true);
-    roma__heap_publish(heap, bytes);
+    roma__heap_publish(heap, usable);
 }
 
 static void count_release(roma__heap *heap, struct roma__slab *slab)
 {
-    uint64_t bytes = roma__slab_bytes(slab, 0);
+    uint64_t usable = roma__load(&slab->head.cell_bytes);
     pthread_mutex_lock(&heap->large_lock);
     heap->large_releases++;
-    heap->large_bytes -= bytes;
-    heap->large_usable_bytes -= roma__load(&slab->head.cell_bytes);
+    heap->large_bytes -= roma__slab_bytes(slab, 0);
+    heap->large_usable_bytes -= usable;
     unlink_large(heap, slab);
     pthread_mutex_unlock(&heap->large_lock);
     roma__heap_count_descriptor(heap, slab, false);
-    roma__heap_publish(heap, 0 - bytes);
+    roma__heap_publish(heap, 0 - usable);
 }
 
 /* ---- taking ---------------------------------------------------------------------------------- */

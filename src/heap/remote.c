@@ -11,6 +11,8 @@
 #include "heap/internal.h"
 #include "heap/metadata.h"
 
+#include <string.h>
+
 /* ---- batches -------------------------------------------------------------------------------- */
 
 static struct {
@@ -79,7 +81,7 @@ static void drain_for(struct roma__cache *other)
         return; /* its thread, or somebody for it, is at it */
     if (roma__claim(other)) {
         roma__cache_drain(other);
-        roma__claim_end(other);
+        roma__remote_flush(other);
     }
     pthread_mutex_unlock(&other->lock);
 }
@@ -98,88 +100,145 @@ static unsigned slot_of(const struct roma__cache *to)
     return (unsigned)(mixed >> 60);
 }
 
-static void put(struct roma__batch *batch, struct roma__slab *slab, uint32_t index, uint32_t word)
+/* Under its lock a thread that claimed a cache leaves the owner's batches alone. */
+static struct roma__outgoing *outgoing_of(struct roma__cache *from)
 {
-    uint32_t i = batch->count;
-    uint64_t class_index = roma__load(&slab->head.class_index);
-    batch->cells[i] = (uint64_t)(uintptr_t)roma__slab_address(slab, index) | class_index << 56;
-    batch->states[i] = roma__slab_state(slab, index);
-    batch->words[i] = word;
-    roma__store(&batch->count, i + 1);
+    return roma__load(&from->handle.closed) != 0 ? &from->errand : &from->outgoing;
 }
 
-bool roma__remote_send_fast(struct roma__cache *from, struct roma__slab *slab, uint32_t index,
-                            uint32_t word)
+static void put(struct roma__batch *batch, const struct roma__slab_head *slab, uint64_t index,
+                void *cell, uint32_t word, uint32_t tail)
 {
-    struct roma__cache *to = roma__load(&slab->keeper);
+    uint32_t i = batch->count;
+    uint64_t class_index = roma__load(&slab->class_index);
+    struct roma__state *states = roma__load(&slab->states);
+    batch->cells[i] = (uint64_t)(uintptr_t)cell | class_index << 56;
+    batch->states[i] = states == NULL ? NULL : &states[index];
+    batch->words[i] = word;
+    batch->tails[i] = tail;
+    /* What a claimer sees of an open batch it may copy: see claim.h, whose c this pairs with. The
+     * owner need not look whether it was claimed: the cell is in its batch all the same. */
+    __atomic_store_n(&batch->count, i + 1, __ATOMIC_RELEASE);
+}
+
+bool roma__remote_send_fast(struct roma__cache *from, struct roma__slab_head *slab, uint64_t index,
+                            void *cell, uint32_t word, uint32_t tail)
+{
+    struct roma__cache *to = roma__load(&((struct roma__slab *)slab)->keeper);
     unsigned slot = slot_of(to);
-    bool is_sent = false;
-    if (roma__cache_enter(&from->handle) == from->magazines) {
-        struct roma__batch *batch = from->outgoing.slots[slot].batch;
-        is_sent = from->outgoing.slots[slot].to == to && batch != NULL &&
-                  batch->count < ROMA__BATCH_CELLS;
-        if (is_sent)
-            put(batch, slab, index, word);
-    }
-    roma__cache_leave(&from->handle);
-    return is_sent;
+    struct roma__batch *batch = from->outgoing.slots[slot].batch;
+    if (from->outgoing.slots[slot].to != to || batch == NULL || batch->count == ROMA__BATCH_CELLS)
+        return false;
+    put(batch, slab, index, cell, word, tail);
+    return true;
 }
 
 /* No batch: hand the cell over by one on the stack, with the receiver's cache in our hands. */
 static void hand_over(struct roma__cache *to, struct roma__slab *slab, uint32_t index,
-                      uint32_t word)
+                      uint32_t word, uint32_t tail)
 {
     if (pthread_mutex_trylock(&to->lock) != 0)
         return;
     if (roma__claim(to)) {
         struct roma__batch one = {.count = 0};
-        put(&one, slab, index, word);
+        put(&one, &slab->head, index, roma__slab_address(slab, index), word, tail);
         roma__cache_receive(to, &one);
-        roma__claim_end(to);
+        roma__remote_flush(to);
     }
     pthread_mutex_unlock(&to->lock);
 }
 
 void roma__remote_send(struct roma__cache *from, struct roma__slab *slab, uint32_t index,
-                       uint32_t word)
+                       uint32_t word, uint32_t tail)
 {
     struct roma__cache *to = roma__load(&slab->keeper);
+    struct roma__outgoing *outgoing = outgoing_of(from);
     unsigned slot = slot_of(to);
-    struct roma__batch **batch = &from->outgoing.slots[slot].batch;
-    struct roma__cache *before = from->outgoing.slots[slot].to;
+    struct roma__batch **batch = &outgoing->slots[slot].batch;
+    struct roma__cache *before = outgoing->slots[slot].to;
     if (*batch != NULL && (before != to || (*batch)->count == ROMA__BATCH_CELLS)) {
         struct roma__batch *full = *batch;
         *batch = NULL;
         post(before, full);
     }
-    from->outgoing.slots[slot].to = to;
+    outgoing->slots[slot].to = to;
     if (*batch == NULL)
         *batch = batch_new();
     if (*batch != NULL)
-        put(*batch, slab, index, word);
+        put(*batch, &slab->head, index, roma__slab_address(slab, index), word, tail);
     else
-        hand_over(to, slab, index, word);
+        hand_over(to, slab, index, word, tail);
 }
 
-void roma__remote_flush(struct roma__cache *from)
+static void flush(struct roma__outgoing *outgoing)
 {
     for (unsigned i = 0; i < ROMA__OUTGOING_SLOTS; i++) {
-        struct roma__batch *batch = from->outgoing.slots[i].batch;
-        from->outgoing.slots[i].batch = NULL;
+        struct roma__batch *batch = outgoing->slots[i].batch;
+        outgoing->slots[i].batch = NULL;
         if (batch != NULL && batch->count > 0)
-            post(from->outgoing.slots[i].to, batch);
+            post(outgoing->slots[i].to, batch);
         else if (batch != NULL)
             roma__batch_free(batch);
     }
 }
 
-void roma__remote_forget(struct roma__cache *cache)
+void roma__remote_flush(struct roma__cache *from)
+{
+    flush(&from->errand);
+    if (roma__load(&from->handle.closed) == 0)
+        flush(&from->outgoing);
+}
+
+/* Cells `first` to `end` of one batch to the start of another, or of itself. */
+static void copy_cells(struct roma__batch *to, const struct roma__batch *from, uint32_t first,
+                       uint32_t end)
+{
+    uint32_t count = end - first;
+    memmove(to->cells, from->cells + first, count * sizeof to->cells[0]);
+    memmove(to->states, from->states + first, count * sizeof to->states[0]);
+    memmove(to->words, from->words + first, count * sizeof to->words[0]);
+    memmove(to->tails, from->tails + first, count * sizeof to->tails[0]);
+    roma__store(&to->count, count);
+}
+
+void roma__remote_copy_open(struct roma__cache *from)
 {
     for (unsigned i = 0; i < ROMA__OUTGOING_SLOTS; i++) {
-        if (cache->outgoing.slots[i].batch != NULL)
-            roma__batch_free(cache->outgoing.slots[i].batch);
-        cache->outgoing.slots[i].batch = NULL;
+        struct roma__batch *batch = from->outgoing.slots[i].batch;
+        uint32_t count = batch == NULL ? 0 : roma__load_acquire(&batch->count);
+        uint32_t copied = from->outgoing.slots[i].copied;
+        struct roma__batch *copy = count == copied ? NULL : batch_new();
+        if (copy == NULL)
+            continue;
+        copy_cells(copy, batch, copied, count);
+        from->outgoing.slots[i].copied = count;
+        post(from->outgoing.slots[i].to, copy);
     }
+}
+
+void roma__remote_settle_open(struct roma__cache *from)
+{
+    for (unsigned i = 0; i < ROMA__OUTGOING_SLOTS; i++) {
+        struct roma__batch *batch = from->outgoing.slots[i].batch;
+        if (batch != NULL)
+            copy_cells(batch, batch, from->outgoing.slots[i].copied, batch->count);
+        from->outgoing.slots[i].copied = 0;
+    }
+}
+
+static void forget(struct roma__outgoing *outgoing)
+{
+    for (unsigned i = 0; i < ROMA__OUTGOING_SLOTS; i++) {
+        if (outgoing->slots[i].batch != NULL)
+            roma__batch_free(outgoing->slots[i].batch);
+        outgoing->slots[i].batch = NULL;
+    }
+}
+
+void roma__remote_forget(struct roma__cache *cache)
+{
+    forget(&cache->outgoing);
+    forget(&cache->errand);
     struct roma__batch *batch = roma__inbox_take(&cache->inbox);
     while (batch != NULL) {
         struct roma__batch *next = batch->next;

@@ -33,7 +33,8 @@ struct roma__batch {
     uint32_t count, depth;    /* depth: batches in the inbox with this one   */
     uint64_t cells[ROMA__BATCH_CELLS]; /* address | class << 56               */
     struct roma__state *states[ROMA__BATCH_CELLS];
-    uint32_t words[ROMA__BATCH_CELLS];
+    uint32_t words[ROMA__BATCH_CELLS]; /* 0: a free cell                       */
+    uint32_t tails[ROMA__BATCH_CELLS];
 };
 
 /* Open batches: a table indexed by a hash of the receiver. */
@@ -41,6 +42,7 @@ struct roma__outgoing {
     struct {
         struct roma__cache *to;
         struct roma__batch *batch;
+        uint32_t copied; /* cells that a claimer has sent on, of a closed cache */
     } slots[ROMA__OUTGOING_SLOTS];
 };
 
@@ -50,17 +52,23 @@ struct roma__inbox {
 
 /* ---- the sender, under its cache's lock ------------------------------------------------------- */
 
-/* Send a cell to the cache that keeps its slab; `word` matters where words are OWNED. */
+/* Send a cell to the cache that keeps its slab: with the word and tail of the life that it is the
+ * last reference of, where words are OWNED; of a free cell 0 and 0. */
 void roma__remote_send(struct roma__cache *from, struct roma__slab *slab, uint32_t index,
-                       uint32_t word);
+                       uint32_t word, uint32_t tail);
 
-/* Push all open batches. */
+/* Push all open batches; of a cache that is claimed, those of the errand. */
 void roma__remote_flush(struct roma__cache *from);
 
 /* The same as send without the lock, by the cache's thread, where that needs nothing but a store
  * into an open batch. Returns whether it did. */
-bool roma__remote_send_fast(struct roma__cache *from, struct roma__slab *slab, uint32_t index,
-                            uint32_t word);
+bool roma__remote_send_fast(struct roma__cache *from, struct roma__slab_head *slab, uint64_t index,
+                            void *cell, uint32_t word, uint32_t tail);
+
+/* A claimer sends copies of the open batches of the cache's thread, as far as it sees them; and that
+ * thread takes off, later, what was sent. */
+void roma__remote_copy_open(struct roma__cache *from);
+void roma__remote_settle_open(struct roma__cache *from);
 
 /* Forget what is on its way, in and out: the heap is cleared, nobody else uses it. */
 void roma__remote_forget(struct roma__cache *cache);

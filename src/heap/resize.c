@@ -25,16 +25,14 @@
 static void count_resize(roma__cell *cell, size_t usable, size_t bytes)
 {
     roma__heap *heap = cell->heap;
-    uint64_t more = (uint64_t)bytes - cell->bytes; /* modulo 2^64 */
-    if (roma__slab_is_large(cell->slab)) {
-        pthread_mutex_lock(&heap->large_lock);
-        heap->large_bytes += more;
-        heap->large_usable_bytes += (uint64_t)usable - cell->usable;
-        pthread_mutex_unlock(&heap->large_lock);
-    } else {
-        (void)roma__add(&heap->bytes_resized, more);
-    }
-    roma__heap_publish(heap, more);
+    uint64_t more_usable = (uint64_t)usable - cell->usable; /* modulo 2^64 */
+    if (!roma__slab_is_large(cell->slab))
+        return; /* its length stands with it, and its cell stays */
+    pthread_mutex_lock(&heap->large_lock);
+    heap->large_bytes += (uint64_t)bytes - cell->bytes;
+    heap->large_usable_bytes += more_usable;
+    pthread_mutex_unlock(&heap->large_lock);
+    roma__heap_publish(heap, more_usable);
 }
 
 static void set_length(roma__cell *cell, size_t usable, size_t bytes)

@@ -20,9 +20,9 @@ static struct roma__slab *make(uint32_t states, uint32_t bits)
     slab->states_capacity = states;
     slab->bits_capacity = bits;
     slab->states = states == 0 ? NULL : (struct roma__state *)(void *)(memory + header);
-    slab->bits = bits == 0 ? NULL
-                           : (uint64_t *)(void *)(memory + header +
-                                                  states * sizeof(struct roma__state));
+    slab->bits = bits == 0
+                     ? NULL
+                     : (uint64_t *)(void *)(memory + header + states * sizeof(struct roma__state));
     return slab;
 }
 

@@ -169,11 +169,11 @@ static void unlink_cache(roma__heap *heap, struct roma__cache *cache)
 static void fold_figures(roma__heap *heap, const struct roma__cache *cache)
 {
     for (unsigned i = 0; i < ROMA__CLASS_COUNT; i++) {
-        heap->past_taken[i] += cache->magazines[i].given + cache->magazines[i].moved;
-        heap->past_given[i] += cache->magazines[i].given;
+        heap->past_taken[i] += cache->handle.magazines[i].given + cache->handle.magazines[i].moved -
+                               cache->sent_cells[i];
+        heap->past_given[i] += cache->handle.magazines[i].given;
     }
-    heap->past_bytes_taken += cache->handle.bytes_taken;
-    heap->past_bytes_given += cache->handle.bytes_given;
+    heap->past_sent_bytes += cache->sent_bytes - cache->received_bytes;
 }
 
 static struct roma__cache *adopt_orphan(roma__heap *heap)
@@ -295,8 +295,7 @@ static void leave(struct roma__cache *cache)
 {
     roma__heap *heap = cache->heap;
     pthread_mutex_lock(&heap->caches_lock);
-    pthread_mutex_lock(&cache->lock);
-    roma__store(&cache->handle.magazines, roma__magazines_closed);
+    roma__cache_lock_own(cache);
     roma__cache_flush(cache);
     abandon(heap, cache);
     pthread_mutex_unlock(&heap->caches_lock);
@@ -366,7 +365,7 @@ typedef void flush_one(struct roma__cache *cache);
 
 static void flush_quiet(struct roma__cache *cache)
 {
-    pthread_mutex_lock(&cache->lock);
+    roma__cache_lock_own(cache); /* or as good as */
     roma__cache_flush(cache);
     pthread_mutex_unlock(&cache->lock);
 }
@@ -374,12 +373,13 @@ static void flush_quiet(struct roma__cache *cache)
 /* The caller's own needs no claim: its thread is here, and so on no fast path. */
 static void flush_claimed(struct roma__cache *cache)
 {
-    pthread_mutex_lock(&cache->lock);
     if (cache == cache_of(cache->heap)) {
+        roma__cache_lock_own(cache);
         roma__cache_flush(cache);
-    } else if (roma__claim(cache)) {
-        roma__cache_flush(cache);
-        roma__claim_end(cache);
+    } else {
+        pthread_mutex_lock(&cache->lock);
+        if (roma__claim(cache))
+            roma__cache_flush(cache);
     }
     pthread_mutex_unlock(&cache->lock);
 }
@@ -436,14 +436,12 @@ void roma__caches_fork_child(roma__heap *heap)
 {
     struct roma__cache *own = cache_of(heap);
     for (struct roma__cache *cache = heap->caches; cache != NULL; cache = cache->next) {
-        roma__store(&cache->handle.busy, 0);
         cache->is_leaving = false;
         if (cache == own || cache->state != ROMA__CACHE_ATTACHED)
             continue;
-        roma__store(&cache->handle.magazines, roma__magazines_closed);
+        roma__cache_end_stray(cache);
         cache->state = ROMA__CACHE_ORPHAN;
         heap->orphans_count++;
-        roma__cache_end_stray(cache);
     }
     roma__caches_flush_quiet(heap);
     /* Adopting lays magazines out anew, so those of orphans go; the slabs are settled later. */

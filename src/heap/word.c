@@ -140,9 +140,7 @@ int roma__word_references(uint32_t *word)
     if (count == ROMA__WORD_SATURATED) {
         pthread_mutex_lock(&table.lock);
         struct count_entry *entry = table_find(word);
-        count = entry != NULL
-                    ? entry->count
-                    : (int)roma__word_count(roma__load_acquire(word));
+        count = entry != NULL ? entry->count : (int)roma__word_count(roma__load_acquire(word));
         pthread_mutex_unlock(&table.lock);
     }
     return count;
@@ -220,7 +218,8 @@ int roma__word_end_sole(uint32_t *word, uint32_t *had)
 void roma__word_next_generation(uint32_t *word)
 {
     uint32_t seen = roma__load_acquire(word);
-    while (!roma__compare_exchange(word, &seen, roma__word_make(roma__word_generation(seen) + 1, roma__word_count(seen)))) {
+    while (!roma__compare_exchange(
+        word, &seen, roma__word_make(roma__word_generation(seen) + 1, roma__word_count(seen)))) {
     }
 }
 

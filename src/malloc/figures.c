@@ -93,7 +93,7 @@ void roma__shim_tell_figures(void)
                    "metadata",
                    (unsigned long long)figures.cells_live,
                    roma_size_text(figures.bytes_live, live, sizeof live),
-                   roma_size_text(figures.bytes_peak, peak, sizeof peak),
+                   roma_size_text(figures.usable_peak, peak, sizeof peak),
                    roma_size_text(held(&figures), held_text, sizeof held_text),
                    roma_size_text(roma__shim_held_peak_bytes(), held_peak, sizeof held_peak),
                    roma_size_text(figures.metadata_bytes, metadata, sizeof metadata));

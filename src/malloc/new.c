@@ -143,8 +143,7 @@ static inline size_t at_least_min(size_t align)
     void *name(size_t bytes, size_t align)                                                         \
     {                                                                                              \
         void *block = take_aligned_fast(bytes, at_least_min(align));                               \
-        return __builtin_expect(block != NULL, 1) ? block                                          \
-                                                  : new_slow(bytes, at_least_min(align));          \
+        return __builtin_expect(block != NULL, 1) ? block : new_slow(bytes, at_least_min(align));  \
     }
 
 #define NEW_ALIGNED_NOTHROW(name)                                                                  \
@@ -160,7 +159,10 @@ static inline size_t at_least_min(size_t align)
 /* Lengths, alignments and tags say nothing that the page map does not know. */
 #define DELETE(name, ...)                                                                          \
     ROMA__EXPORT void name(void *block, ##__VA_ARGS__);                                            \
-    void name(void *block, ##__VA_ARGS__) { roma__free(block); }
+    void name(void *block, ##__VA_ARGS__)                                                          \
+    {                                                                                              \
+        roma__free(block);                                                                         \
+    }
 
 _Static_assert(sizeof(size_t) == sizeof(unsigned long), "the mangled names say unsigned long");
 

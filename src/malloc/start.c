@@ -79,8 +79,8 @@ uint64_t roma__shim_start_ns(void)
 static void add_step(roma__ladder *ladder, roma_page_kind pages)
 {
     if (pages != 0)
-        ladder->steps[ladder->count++] =
-            (roma__ladder_step){.provider = roma__shim_pages(), .pages = pages};
+        ladder->steps[ladder->count++] = (roma__ladder_step){.provider = roma__shim_pages(),
+                                                             .pages = pages};
 }
 
 /* Hugetlb pages are asked for by name, so that looking at the machine first is what is wanted. */

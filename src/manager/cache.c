@@ -3,7 +3,7 @@
  * A cache is the heap's. What it lacks and what it may not do alone comes here, and takes the same
  * way as the plain calls. The caches of a manager that looks at the bytes of blocks, or has them
  * populated, are closed: empty and full at once, so that every call comes here. */
-#include "manager/manager.h"
+#include "manager/fast.h"
 
 #include <errno.h>
 
@@ -27,7 +27,12 @@ void *roma__cache_alloc_slow(roma_cache *cache, size_t bytes)
 
 void roma__cache_free_slow(roma_cache *cache, void *block, size_t bytes)
 {
+    struct roma__slab_head *slab;
+    uint64_t index = 0;
+    /* Another thread's, as a rule; whatever it is, the block says where it belongs. */
+    if (bytes <= ROMA__CLASS_MAX_BYTES && roma__fast_slab(block, &slab, &index) == cache->heap &&
+        roma__cache_send(cache, slab, index, block, (uint32_t)bytes << ROMA__FLAG_BITS))
+        return;
     const roma__site site = ROMA__SITE_HERE();
-    (void)cache; /* the block says where it belongs */
     roma__block_end_sized(block, bytes, &site);
 }

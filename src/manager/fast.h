@@ -7,7 +7,8 @@
  * alone (call sites, labels, limits, misuse) costs nothing here:
  *
  *   begin   the manager's plain heap is known and a cell is in the thread's magazine
- *   end     counted: one reference, no flags, a slab of this thread; without counts: any class
+ *   end     counted: one reference, no flags, a slab of this thread, or of another, to which it is
+ *           sent; without counts: any class
  *
  * Managers that look at bytes have exact heaps (options.c), which never end a life here, and their
  * caches are closed, so that none begins. */
@@ -31,9 +32,8 @@ ROMA__HOT void *roma__fast_begin(roma_manager *manager, size_t bytes)
     return cache == NULL ? NULL : roma__cache_take(cache, bytes);
 }
 
-/* The calling thread's cache of the heap that a block is of, with slab and index of its cell. NULL:
- * no block starts there, or there is no cache. */
-ROMA__HOT roma_cache *roma__fast_find(const void *block, struct roma__slab_head **slab,
+/* The heap that a block is of, with slab and index of its cell. NULL: no block starts there. */
+ROMA__HOT roma__heap *roma__fast_slab(const void *block, struct roma__slab_head **slab,
                                       uint64_t *index)
 {
     *slab = roma__slab_at(roma__map_public(), block);
@@ -42,7 +42,14 @@ ROMA__HOT roma_cache *roma__fast_find(const void *block, struct roma__slab_head 
     *index = roma__slab_index_at(*slab, block);
     if (!roma__slab_has_index(*slab, *index))
         return NULL;
-    roma__heap *heap = __atomic_load_n(&(*slab)->heap, __ATOMIC_RELAXED);
+    return __atomic_load_n(&(*slab)->heap, __ATOMIC_RELAXED);
+}
+
+/* The calling thread's cache of that heap; NULL, also where there is none. */
+ROMA__HOT roma_cache *roma__fast_find(const void *block, struct roma__slab_head **slab,
+                                      uint64_t *index)
+{
+    roma__heap *heap = roma__fast_slab(block, slab, index);
     return heap == NULL ? NULL : roma__heap_cache(heap);
 }
 
@@ -50,18 +57,20 @@ ROMA__HOT roma_cache *roma__fast_find(const void *block, struct roma__slab_head 
 enum { ROMA__CLASS_ANY = ROMA__CLASS_COUNT };
 
 /* End a block's life if its tail (counted) or its class (without counts) is the one given. Equal
- * keys: this cache may take the slab's cells in, so it is a class's slab and not exact. */
+ * keys: this cache may take the slab's cells in, so it is a class's slab and not exact. Others are
+ * sent to their owner, if there is one. */
 ROMA__HOT bool roma__fast_end_known(void *block, uint32_t tail, unsigned class_index)
 {
     struct roma__slab_head *slab;
     uint64_t index;
     roma_cache *cache = roma__fast_find(block, &slab, &index);
-    if (__builtin_expect(cache == NULL, 0) ||
-        __atomic_load_n(&slab->key, __ATOMIC_RELAXED) != cache->key)
+    if (__builtin_expect(cache == NULL, 0))
         return false;
-    if (cache->words != ROMA__WORDS_NONE)
-        return roma__cache_put_counted(cache, slab, index, block, tail);
+    if (__atomic_load_n(&slab->key, __ATOMIC_RELAXED) != cache->key)
+        return roma__cache_send(cache, slab, index, block, tail);
     unsigned standing = __atomic_load_n(&slab->class_index, __ATOMIC_RELAXED);
+    if (cache->words != ROMA__WORDS_NONE)
+        return roma__cache_put_counted(cache, standing, slab, index, block, tail);
     return (class_index == ROMA__CLASS_ANY || class_index == standing) &&
            roma__cache_put_plain(cache, standing, block);
 }

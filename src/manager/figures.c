@@ -23,7 +23,7 @@ roma__figures roma__figures_of(roma_manager *manager)
         sum.releases += heap.releases;
         sum.bytes += less(heap.bytes_live, tails);
         sum.usable_bytes += less(heap.usable_live, tails);
-        sum.peak_bytes += heap.bytes_peak;
+        sum.peak_bytes += heap.usable_peak;
         sum.extents += heap.extents_live;
         sum.held_bytes += heap.extents_bytes;
         sum.free_bytes += heap.free_bytes;

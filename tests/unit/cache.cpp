@@ -84,7 +84,8 @@ TEST_CASE("no manager, too long a length and NULL are refused or nothing, as by 
     CHECK(manager.kinds().empty());
 }
 
-TEST_CASE("a wrong length, a foreign address and the inside of a block are misuse, and change nothing")
+TEST_CASE(
+    "a wrong length, a foreign address and the inside of a block are misuse, and change nothing")
 {
     owned manager;
     roma_cache *cache = cache_of(manager);

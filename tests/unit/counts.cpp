@@ -82,7 +82,8 @@ TEST_CASE("references and handles are counted, or refused where nothing is")
     }
 }
 
-TEST_CASE("what a block must be known by while it lives is refused without counts, a label not kept")
+TEST_CASE(
+    "what a block must be known by while it lives is refused without counts, a label not kept")
 {
     SKIP_UNDER_TOOL();
     owned manager(ROMA_COUNTS_NONE);
