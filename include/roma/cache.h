@@ -164,8 +164,11 @@ ROMA_API ROMA_MUST_USE void *roma__cache_alloc_slow(roma_cache *cache, size_t by
 ROMA_API void roma__cache_free_slow(roma_cache *cache, void *block, size_t bytes);
 
 /* The cache was claimed by another thread around the time that its own stored `top`: open it again,
- * and say whether that store came in time. */
+ * and say whether that store came in time; the second begins the life of the block that was taken
+ * then, or returns NULL. */
 ROMA_API bool roma__cache_settle(roma_cache *cache, unsigned class_index, void **top);
+ROMA_API void *roma__cache_take_settled(roma_cache *cache, unsigned class_index, void **top,
+                                        size_t bytes);
 
 #if defined(__SANITIZE_THREAD__)
 #define ROMA__UNDER_TSAN 1
@@ -176,20 +179,19 @@ ROMA_API bool roma__cache_settle(roma_cache *cache, unsigned class_index, void *
 #endif
 
 /* A fast path ends with a store of `top`, and then looks whether the cache was claimed meanwhile.
- * What makes a plain store and a plain load enough is explained in src/heap/claim.h. Returns
- * whether the store holds. */
+ * What makes a plain store and a plain load enough is explained in src/heap/claim.h. Returns false
+ * where it was: then roma__cache_settle() is to be called. */
 static inline bool roma__cache_commit(roma_cache *cache, unsigned class_index, void **top)
 {
     void ***place = &cache->magazines[class_index].top;
 #ifdef ROMA__UNDER_TSAN /* which does not know the system call that orders the two sides */
     __atomic_store_n(place, top, __ATOMIC_SEQ_CST);
-    uint32_t closed = __atomic_load_n(&cache->closed, __ATOMIC_SEQ_CST);
+    return __atomic_load_n(&cache->closed, __ATOMIC_SEQ_CST) == 0;
 #else
     __atomic_store_n(place, top, __ATOMIC_RELEASE);
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
-    uint32_t closed = __atomic_load_n(&cache->closed, __ATOMIC_RELAXED);
+    return __builtin_expect(__atomic_load_n(&cache->closed, __ATOMIC_RELAXED) == 0, 1);
 #endif
-    return __builtin_expect(closed == 0, 1) || roma__cache_settle(cache, class_index, top);
 }
 
 /* Figures have one writer, so they need no locked instruction; readers may be other threads. */
@@ -244,8 +246,10 @@ static inline void *roma__cache_take(roma_cache *cache, size_t bytes)
     unsigned class_index = roma__class_of(bytes);
     void **top = cache->magazines[class_index].top - 1;
     void *block = *top;
-    if (__builtin_expect(block == NULL, 0) || !roma__cache_commit(cache, class_index, top))
+    if (__builtin_expect(block == NULL, 0))
         return NULL;
+    if (!roma__cache_commit(cache, class_index, top))
+        return roma__cache_take_settled(cache, class_index, top, bytes);
     if (cache->words != ROMA__WORDS_NONE)
         roma__state_begin((struct roma__state *)top[ROMA__MAGAZINE_STRIDE], bytes);
     return block;
@@ -261,7 +265,8 @@ static inline bool roma__cache_put_plain(roma_cache *cache, unsigned class_index
         return false;
     *top = block;
     roma__figure_add(&magazine->given, 1);
-    (void)roma__cache_commit(cache, class_index, top + 1);
+    if (!roma__cache_commit(cache, class_index, top + 1))
+        (void)roma__cache_settle(cache, class_index, top + 1);
     return true;
 }
 
@@ -294,7 +299,8 @@ static inline bool roma__cache_put_counted(roma_cache *cache, unsigned class_ind
     *top = block;
     top[ROMA__MAGAZINE_STRIDE] = state;
     roma__figure_add(&magazine->given, 1);
-    (void)roma__cache_commit(cache, class_index, top + 1);
+    if (!roma__cache_commit(cache, class_index, top + 1))
+        (void)roma__cache_settle(cache, class_index, top + 1);
     return true;
 }
 

@@ -14,7 +14,8 @@ static size_t take_some(roma_cache *cache, unsigned class_index, size_t bytes, v
     size_t taken = roma__min(count, held);
     top -= taken;
     memcpy(cells, top, taken * sizeof *cells);
-    if (taken == 0 || !roma__cache_commit(cache, class_index, top))
+    if (taken == 0 || (!roma__cache_commit(cache, class_index, top) &&
+                       !roma__cache_settle(cache, class_index, top)))
         return 0;
     if (cache->words != ROMA__WORDS_NONE)
         for (size_t i = 0; i < taken; i++)
@@ -41,9 +42,13 @@ size_t roma__cache_take_many(roma_cache *cache, size_t bytes, void **cells, size
     return taken;
 }
 
+/* How many come before the first NULL. Four at a time: this is most of what a plain batch costs. */
 static size_t before_null(void *const *cells, size_t count)
 {
     size_t i = 0;
+    while (i + 4 <= count && cells[i] != NULL && cells[i + 1] != NULL && cells[i + 2] != NULL &&
+           cells[i + 3] != NULL)
+        i += 4;
     while (i < count && cells[i] != NULL)
         i++;
     return i;
@@ -55,7 +60,8 @@ static void count_put(roma_cache *cache, unsigned class_index, void **top, size_
     if (put == 0)
         return;
     roma__figure_add(&cache->magazines[class_index].given, put);
-    (void)roma__cache_commit(cache, class_index, top + put);
+    if (!roma__cache_commit(cache, class_index, top + put))
+        (void)roma__cache_settle(cache, class_index, top + put);
 }
 
 /* Addresses alone: what they are is looked at when they go home. */
@@ -70,37 +76,55 @@ static size_t put_some_plain(roma_cache *cache, unsigned class_index, void *cons
     return put;
 }
 
-/* roma__cache_put_counted() with one look at the magazine, and one at the slab for neighbours. */
+/* A slab's head in registers, for cells that are neighbours. */
+struct view {
+    uintptr_t granule; /* of the cell that was looked up */
+    struct roma__slab_head head;
+};
+
+/* Whether cells of the cell's slab may end by a store here, as cells of that class. */
+static bool look_at(struct view *view, const roma_cache *cache, unsigned class_index, void *cell)
+{
+    const struct roma__slab_head *slab = roma__slab_at(cache->map, cell);
+    if (slab == NULL || roma__load(&slab->key) != cache->key ||
+        roma__load(&slab->class_index) != class_index)
+        return false;
+    view->granule = (uintptr_t)cell >> ROMA__GRANULE_SHIFT;
+    view->head.base = roma__load(&slab->base);
+    view->head.inverse = roma__load(&slab->inverse);
+    view->head.shift = roma__load(&slab->shift);
+    view->head.cells_count = roma__load(&slab->cells_count);
+    view->head.states = roma__load(&slab->states);
+    return true;
+}
+
+/* roma__cache_put_counted() with one look at the magazine, and one at the slab for neighbours. The
+ * slab stays what it is: it is this cache's, and has a live cell until the call has it ended. */
 static size_t put_some_counted(roma_cache *cache, unsigned class_index, uint32_t tail,
                                void *const *cells, size_t count)
 {
+    const uint64_t mask = (uint64_t)UINT32_MAX << 32 | ROMA__WORD_COUNT_MASK;
+    const uint64_t sole = (uint64_t)tail << 32 | 1;
     struct roma__magazine *magazine = &cache->magazines[class_index];
     void **top = magazine->top;
     size_t room = roma__min(count, (size_t)(magazine->limit - top)), put = 0;
-    const uint64_t whole = (uint64_t)UINT32_MAX << 32 | ROMA__WORD_COUNT_MASK;
-    const uint64_t sole = (uint64_t)tail << 32 | 1;
-    const struct roma__slab_head *slab = NULL;
-    uintptr_t granule = 0; /* of that slab; no block is in the first */
+    struct view view = {.granule = UINTPTR_MAX};
     for (; put < room; put++) {
-        uintptr_t here = (uintptr_t)cells[put] >> ROMA__GRANULE_SHIFT;
-        if (here != granule) {
-            slab = roma__slab_at(cache->map, cells[put]);
-            granule = here;
-            if (slab == NULL || roma__load(&slab->key) != cache->key ||
-                roma__load(&slab->class_index) != class_index)
-                break;
-        }
-        uint64_t index = slab == NULL ? UINT64_MAX : roma__slab_index_at(slab, cells[put]);
-        if (slab == NULL || !roma__slab_has_index(slab, index))
+        void *cell = cells[put];
+        if ((uintptr_t)cell >> ROMA__GRANULE_SHIFT != view.granule &&
+            !look_at(&view, cache, class_index, cell))
             break;
-        struct roma__state *state = &roma__load(&slab->states)[index];
+        uint64_t index = roma__slab_index_at(&view.head, cell);
+        if (!roma__slab_has_index(&view.head, index))
+            break;
+        struct roma__state *state = &view.head.states[index];
         uint64_t bits = roma__load_acquire((roma__state_bits *)state);
         uint32_t next;
-        if ((bits & whole) != sole ||
+        if ((bits & mask) != sole ||
             __builtin_add_overflow((uint32_t)bits, (uint32_t)ROMA__WORD_COUNT_MASK, &next))
             break;
         roma__store_release(&state->word, next);
-        top[put] = cells[put];
+        top[put] = cell;
         top[put + ROMA__MAGAZINE_STRIDE] = state;
     }
     count_put(cache, class_index, top, put);
@@ -110,28 +134,33 @@ static size_t put_some_counted(roma_cache *cache, unsigned class_index, uint32_t
 static bool put_one(roma_cache *cache, size_t bytes, void *cell)
 {
     struct roma__slab_head *slab = roma__slab_at(cache->map, cell);
-    if (slab == NULL || roma__load(&slab->key) != cache->key)
+    if (slab == NULL || roma__load(&slab->heap) != cache->heap)
         return false;
     uint64_t index = roma__slab_index_at(slab, cell);
     if (!roma__slab_has_index(slab, index))
         return false;
+    uint32_t tail = bytes == SIZE_MAX ? ROMA__TAIL_ANY : (uint32_t)bytes << ROMA__FLAG_BITS;
+    if (roma__load(&slab->key) != cache->key)
+        return roma__cache_end(cache, slab, index, cell, tail);
     unsigned class_index = roma__load(&slab->class_index);
     if (cache->words == ROMA__WORDS_NONE)
         return roma__cache_put_plain(cache, class_index, cell);
-    return roma__cache_put_counted(cache, class_index, slab, index, cell,
-                                   bytes == SIZE_MAX ? ROMA__TAIL_ANY
-                                                     : (uint32_t)bytes << ROMA__FLAG_BITS);
+    return roma__cache_put_counted(cache, class_index, slab, index, cell, tail);
 }
 
 size_t roma__cache_put_many(roma_cache *cache, size_t bytes, void *const *cells, size_t count)
 {
-    if (cache->words == ROMA__WORDS_NONE && bytes <= ROMA__CLASS_MAX_BYTES)
+    bool is_known = bytes <= ROMA__CLASS_MAX_BYTES;
+    if (is_known && cache->words == ROMA__WORDS_NONE)
         return put_some_plain(cache, roma__class_of(bytes), cells, count);
-    if (cache->words == ROMA__WORDS_OWNED && bytes <= ROMA__CLASS_MAX_BYTES)
-        return put_some_counted(cache, roma__class_of(bytes), (uint32_t)bytes << ROMA__FLAG_BITS,
-                                cells, count);
     size_t put = 0;
-    while (put < count && cells[put] != NULL && put_one(cache, bytes, cells[put]))
+    while (put < count) {
+        if (is_known && cache->words == ROMA__WORDS_OWNED)
+            put += put_some_counted(cache, roma__class_of(bytes),
+                                    (uint32_t)bytes << ROMA__FLAG_BITS, cells + put, count - put);
+        if (put == count || cells[put] == NULL || !put_one(cache, bytes, cells[put]))
+            break;
         put++;
+    }
     return put;
 }

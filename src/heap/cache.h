@@ -72,7 +72,7 @@ struct roma__cache {
     void **bottoms[ROMA__CLASS_COUNT]; /* of the magazines: above the NULL           */
     void **seen[ROMA__CLASS_COUNT]; /* of a closed cache: the tops that the claimer saw */
     uint64_t published_bytes[ROMA__CLASS_COUNT]; /* live, as the heap has been told    */
-    /* Releases that were counted here and are applied elsewhere, and those the other way round. */
+    /* Releases that were made here and are applied elsewhere, and those the other way round. */
     uint64_t sent_cells[ROMA__CLASS_COUNT], sent_bytes, received_bytes;
     void **storage;           /* of the magazines; NULL until first used            */
     struct roma__cache *next, *previous; /* of the heap                             */
@@ -80,6 +80,14 @@ struct roma__cache {
 
 /* Most cells that a magazine of the class may hold. */
 uint32_t roma__magazine_most(const roma__heap *heap, unsigned class_index);
+
+/* A release is counted that another cache is to apply. */
+static inline void roma__cache_count_sent(struct roma__cache *cache, unsigned class_index,
+                                          uint32_t tail)
+{
+    roma__figure_add(&cache->sent_cells[class_index], 1);
+    roma__figure_add(&cache->sent_bytes, tail >> ROMA__FLAG_BITS);
+}
 
 /* The key of its slabs, NULL where no cell may be freed by a store alone; and how many cells are in
  * a magazine, for figures: a glance. */

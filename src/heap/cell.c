@@ -112,14 +112,6 @@ static void count_release(struct roma__cache *cache, const roma__cell *cell)
     roma__figure_add(&cache->handle.magazines[class_index].given, 1);
 }
 
-/* A release that another thread is to apply. */
-static void count_sent(struct roma__cache *cache, unsigned class_index, uint32_t tail)
-{
-    roma__figure_add(&cache->handle.magazines[class_index].given, 1);
-    roma__figure_add(&cache->sent_cells[class_index], 1);
-    roma__figure_add(&cache->sent_bytes, tail >> ROMA__FLAG_BITS);
-}
-
 /* A cell that is free, and ours alone, goes into the caller's cache. */
 static void pass_on(roma__cell *cell)
 {
@@ -166,28 +158,8 @@ static void send_to_owner(struct roma__cache *cache, roma__cell *cell, uint32_t 
     uint32_t tail = (uint32_t)(cell->bytes << ROMA__FLAG_BITS);
     roma__cache_lock_own(cache);
     roma__remote_send(cache, cell->slab, cell->index, seen, tail);
-    count_sent(cache, roma__load(&cell->slab->head.class_index), tail);
+    roma__cache_count_sent(cache, roma__load(&cell->slab->head.class_index), tail);
     pthread_mutex_unlock(&cache->lock);
-}
-
-/* What most releases by another thread are: a store into an open batch. */
-bool roma__cache_send(roma_cache *handle, struct roma__slab_head *slab, uint64_t index, void *block,
-                      uint32_t tail)
-{
-    struct roma__cache *cache = (struct roma__cache *)handle;
-    unsigned class_index = roma__load(&slab->class_index);
-    struct roma__state *states = roma__load(&slab->states);
-    if (handle->words != ROMA__WORDS_OWNED || class_index >= ROMA__CLASS_COUNT || states == NULL ||
-        cache->storage == NULL || roma__load(&slab->key) == handle->key)
-        return false;
-    uint64_t bits = roma__load_acquire((roma__state_bits *)&states[index]);
-    uint32_t word = (uint32_t)bits, tail_now = (uint32_t)(bits >> 32);
-    if (roma__word_count(word) != 1 || (tail_now & ROMA__FLAG_MASK) != 0 ||
-        (tail != ROMA__TAIL_ANY && tail != tail_now) ||
-        !roma__remote_send_fast(cache, slab, index, block, word, tail_now))
-        return false;
-    count_sent(cache, class_index, tail_now);
-    return true;
 }
 
 static int release_owned(roma__cell *cell, uint32_t generation)

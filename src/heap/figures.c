@@ -53,9 +53,8 @@ static void add_cache(struct sums *sums, const struct roma__cache *cache)
     for (unsigned i = 0; i < ROMA__CLASS_COUNT; i++) {
         const struct roma__magazine *magazine = &cache->handle.magazines[i];
         uint64_t given = roma__load_acquire(&magazine->given);
-        sums->given[i] += given;
-        sums->taken[i] += given + roma__load(&magazine->moved) - roma__load(&cache->sent_cells[i]) -
-                          roma__magazine_count(cache, i);
+        sums->given[i] += given + roma__load(&cache->sent_cells[i]);
+        sums->taken[i] += given + roma__load(&magazine->moved) - roma__magazine_count(cache, i);
     }
 }
 

@@ -151,11 +151,12 @@ roma_cache *roma__heap_cache(roma__heap *heap);
 /* A cache that is always closed: what a thread that has none yet may point to. */
 extern roma_cache roma__cache_closed;
 
-/* A live block of another thread's, with one reference and without flags, on its way there by a store
- * alone; `tail` as in roma__cache_put_counted(). By the cache's thread; the block is where a cell of
- * the slab begins, and of the cache's heap. Returns whether that was enough. */
-bool roma__cache_send(roma_cache *cache, struct roma__slab_head *slab, uint64_t index, void *block,
-                      uint32_t tail);
+/* End a life for which there is no inline way, without a lock: of a slab of another thread, or in an
+ * EXACT heap; one reference, no flags, `tail` as in roma__cache_put_counted(). By the cache's thread;
+ * the block is where a cell of the slab begins, and of the cache's heap. Returns whether that was
+ * enough; else nothing is changed. */
+bool roma__cache_end(roma_cache *cache, const struct roma__slab_head *slab, uint64_t index,
+                     void *block, uint32_t tail);
 
 /* The calling thread gives its caches of all heaps up now, as at its end. */
 void roma__caches_leave(void);

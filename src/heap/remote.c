@@ -94,43 +94,9 @@ static void post(struct roma__cache *to, struct roma__batch *batch)
 
 /* ---- sending -------------------------------------------------------------------------------- */
 
-static unsigned slot_of(const struct roma__cache *to)
-{
-    uint64_t mixed = ((uint64_t)(uintptr_t)to >> 6) * 0x9E3779B97F4A7C15u; /* Fibonacci hashing */
-    return (unsigned)(mixed >> 60);
-}
-
-/* Under its lock a thread that claimed a cache leaves the owner's batches alone. */
-static struct roma__outgoing *outgoing_of(struct roma__cache *from)
+struct roma__outgoing *roma__outgoing_of(struct roma__cache *from)
 {
     return roma__load(&from->handle.closed) != 0 ? &from->errand : &from->outgoing;
-}
-
-static void put(struct roma__batch *batch, const struct roma__slab_head *slab, uint64_t index,
-                void *cell, uint32_t word, uint32_t tail)
-{
-    uint32_t i = batch->count;
-    uint64_t class_index = roma__load(&slab->class_index);
-    struct roma__state *states = roma__load(&slab->states);
-    batch->cells[i] = (uint64_t)(uintptr_t)cell | class_index << 56;
-    batch->states[i] = states == NULL ? NULL : &states[index];
-    batch->words[i] = word;
-    batch->tails[i] = tail;
-    /* What a claimer sees of an open batch it may copy: see claim.h, whose c this pairs with. The
-     * owner need not look whether it was claimed: the cell is in its batch all the same. */
-    __atomic_store_n(&batch->count, i + 1, __ATOMIC_RELEASE);
-}
-
-bool roma__remote_send_fast(struct roma__cache *from, struct roma__slab_head *slab, uint64_t index,
-                            void *cell, uint32_t word, uint32_t tail)
-{
-    struct roma__cache *to = roma__load(&((struct roma__slab *)slab)->keeper);
-    unsigned slot = slot_of(to);
-    struct roma__batch *batch = from->outgoing.slots[slot].batch;
-    if (from->outgoing.slots[slot].to != to || batch == NULL || batch->count == ROMA__BATCH_CELLS)
-        return false;
-    put(batch, slab, index, cell, word, tail);
-    return true;
 }
 
 /* No batch: hand the cell over by one on the stack, with the receiver's cache in our hands. */
@@ -141,19 +107,19 @@ static void hand_over(struct roma__cache *to, struct roma__slab *slab, uint32_t 
         return;
     if (roma__claim(to)) {
         struct roma__batch one = {.count = 0};
-        put(&one, &slab->head, index, roma__slab_address(slab, index), word, tail);
+        roma__batch_put(&one, roma__slab_address(slab, index),
+                        roma__load(&slab->head.class_index), roma__slab_state(slab, index), word,
+                        tail);
         roma__cache_receive(to, &one);
         roma__remote_flush(to);
     }
     pthread_mutex_unlock(&to->lock);
 }
 
-void roma__remote_send(struct roma__cache *from, struct roma__slab *slab, uint32_t index,
-                       uint32_t word, uint32_t tail)
+/* An open batch for the receiver, with room; NULL: no memory. */
+static struct roma__batch *open_batch(struct roma__outgoing *outgoing, struct roma__cache *to)
 {
-    struct roma__cache *to = roma__load(&slab->keeper);
-    struct roma__outgoing *outgoing = outgoing_of(from);
-    unsigned slot = slot_of(to);
+    unsigned slot = roma__outgoing_slot(to);
     struct roma__batch **batch = &outgoing->slots[slot].batch;
     struct roma__cache *before = outgoing->slots[slot].to;
     if (*batch != NULL && (before != to || (*batch)->count == ROMA__BATCH_CELLS)) {
@@ -164,8 +130,18 @@ void roma__remote_send(struct roma__cache *from, struct roma__slab *slab, uint32
     outgoing->slots[slot].to = to;
     if (*batch == NULL)
         *batch = batch_new();
-    if (*batch != NULL)
-        put(*batch, &slab->head, index, roma__slab_address(slab, index), word, tail);
+    return *batch;
+}
+
+void roma__remote_send(struct roma__cache *from, struct roma__slab *slab, uint32_t index,
+                       uint32_t word, uint32_t tail)
+{
+    struct roma__cache *to = roma__load(&slab->keeper);
+    struct roma__batch *batch = open_batch(roma__outgoing_of(from), to);
+    if (batch != NULL)
+        roma__batch_put(batch, roma__slab_address(slab, index),
+                        roma__load(&slab->head.class_index), roma__slab_state(slab, index), word,
+                        tail);
     else
         hand_over(to, slab, index, word, tail);
 }

@@ -50,6 +50,40 @@ struct roma__inbox {
     struct roma__batch *head; /* newest; NULL: empty */
 };
 
+/* ---- a cell into a batch ---------------------------------------------------------------------- */
+
+static inline unsigned roma__outgoing_slot(const struct roma__cache *to)
+{
+    uint64_t mixed = ((uint64_t)(uintptr_t)to >> 6) * 0x9E3779B97F4A7C15u; /* Fibonacci hashing */
+    return (unsigned)(mixed >> 60);
+}
+
+static inline void roma__batch_put(struct roma__batch *batch, void *cell, unsigned class_index,
+                                   struct roma__state *state, uint32_t word, uint32_t tail)
+{
+    uint32_t i = batch->count;
+    batch->cells[i] = (uint64_t)(uintptr_t)cell | (uint64_t)class_index << 56;
+    batch->states[i] = state;
+    batch->words[i] = word;
+    batch->tails[i] = tail;
+    /* What a claimer sees of an open batch it may copy: see claim.h, whose c this pairs with. The
+     * owner need not look whether it was claimed: the cell is in its batch all the same. */
+    __atomic_store_n(&batch->count, i + 1, __ATOMIC_RELEASE);
+}
+
+/* The same where the receiver's batch is open and has room. Returns whether. */
+static inline bool roma__outgoing_put(struct roma__outgoing *outgoing, struct roma__cache *to,
+                                      void *cell, unsigned class_index, struct roma__state *state,
+                                      uint32_t word, uint32_t tail)
+{
+    unsigned slot = roma__outgoing_slot(to);
+    struct roma__batch *batch = outgoing->slots[slot].batch;
+    if (outgoing->slots[slot].to != to || batch == NULL || batch->count == ROMA__BATCH_CELLS)
+        return false;
+    roma__batch_put(batch, cell, class_index, state, word, tail);
+    return true;
+}
+
 /* ---- the sender, under its cache's lock ------------------------------------------------------- */
 
 /* Send a cell to the cache that keeps its slab: with the word and tail of the life that it is the
@@ -57,13 +91,11 @@ struct roma__inbox {
 void roma__remote_send(struct roma__cache *from, struct roma__slab *slab, uint32_t index,
                        uint32_t word, uint32_t tail);
 
+/* The open batches for whoever holds the lock: who has claimed the cache leaves its thread's alone. */
+struct roma__outgoing *roma__outgoing_of(struct roma__cache *from);
+
 /* Push all open batches; of a cache that is claimed, those of the errand. */
 void roma__remote_flush(struct roma__cache *from);
-
-/* The same as send without the lock, by the cache's thread, where that needs nothing but a store
- * into an open batch. Returns whether it did. */
-bool roma__remote_send_fast(struct roma__cache *from, struct roma__slab_head *slab, uint64_t index,
-                            void *cell, uint32_t word, uint32_t tail);
 
 /* A claimer sends copies of the open batches of the cache's thread, as far as it sees them; and that
  * thread takes off, later, what was sent. */

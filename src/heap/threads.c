@@ -169,9 +169,9 @@ static void unlink_cache(roma__heap *heap, struct roma__cache *cache)
 static void fold_figures(roma__heap *heap, const struct roma__cache *cache)
 {
     for (unsigned i = 0; i < ROMA__CLASS_COUNT; i++) {
-        heap->past_taken[i] += cache->handle.magazines[i].given + cache->handle.magazines[i].moved -
-                               cache->sent_cells[i];
-        heap->past_given[i] += cache->handle.magazines[i].given;
+        const struct roma__magazine *magazine = &cache->handle.magazines[i];
+        heap->past_taken[i] += magazine->given + magazine->moved;
+        heap->past_given[i] += magazine->given + cache->sent_cells[i];
     }
     heap->past_sent_bytes += cache->sent_bytes - cache->received_bytes;
 }

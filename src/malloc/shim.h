@@ -68,6 +68,9 @@ void roma__thread_ends(void *unused);
 void *roma__take_slow(size_t bytes, size_t align, bool zero);
 void roma__free_slow(void *block);
 
+/* The hot path took a block of that class, and found the thread's cache claimed. */
+void *roma__take_claimed(size_t bytes, unsigned class_index, void **top);
+
 /* ---- the heap, start.c ----------------------------------------------------------------------- */
 
 /* The heap, opened by the first who asks; NULL: no memory. */

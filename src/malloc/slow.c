@@ -82,6 +82,12 @@ void *roma__take_slow(size_t bytes, size_t align, bool zero)
     return block;
 }
 
+void *roma__take_claimed(size_t bytes, unsigned class_index, void **top)
+{
+    void *block = roma__cache_take_settled(roma__mine.fast, class_index, top, bytes);
+    return block != NULL ? block : roma__take_slow(bytes, ROMA__ALIGN_MIN, false);
+}
+
 /* ---- giving ---------------------------------------------------------------------------------- */
 
 /* Threads that only free get a cache, too. */

@@ -28,7 +28,8 @@ static struct {
     bool is_running, must_end;
     void *thread;
     roma_manager *first;
-    _Atomic(bool) was_left; /* by a fork: the thread is to be made anew; relaxed, who swaps it acts */
+    _Atomic(bool)
+        was_left; /* by a fork: the thread is to be made anew; relaxed, who swaps it acts */
 } background = {.life = PTHREAD_MUTEX_INITIALIZER, .lock = PTHREAD_MUTEX_INITIALIZER};
 
 /* ---- the thread ------------------------------------------------------------------------------ */

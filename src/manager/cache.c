@@ -25,14 +25,19 @@ void *roma__cache_alloc_slow(roma_cache *cache, size_t bytes)
     return roma__block_begin_in(manager, cache->heap, bytes, 0, false, &site);
 }
 
+/* Not the fast way's, which so needs no stack. */
+static __attribute__((noinline)) void free_rest(void *block, size_t bytes, const void *caller)
+{
+    const roma__site site = roma__site_take(caller);
+    roma__block_end_sized(block, bytes, &site);
+}
+
 void roma__cache_free_slow(roma_cache *cache, void *block, size_t bytes)
 {
     struct roma__slab_head *slab;
     uint64_t index = 0;
     /* Another thread's, as a rule; whatever it is, the block says where it belongs. */
-    if (bytes <= ROMA__CLASS_MAX_BYTES && roma__fast_slab(block, &slab, &index) == cache->heap &&
-        roma__cache_send(cache, slab, index, block, (uint32_t)bytes << ROMA__FLAG_BITS))
-        return;
-    const roma__site site = ROMA__SITE_HERE();
-    roma__block_end_sized(block, bytes, &site);
+    if (bytes > ROMA__CLASS_MAX_BYTES || roma__fast_slab(block, &slab, &index) != cache->heap ||
+        !roma__cache_end(cache, slab, index, block, (uint32_t)bytes << ROMA__FLAG_BITS))
+        free_rest(block, bytes, __builtin_return_address(0));
 }

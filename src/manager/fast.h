@@ -57,8 +57,8 @@ ROMA__HOT roma_cache *roma__fast_find(const void *block, struct roma__slab_head 
 enum { ROMA__CLASS_ANY = ROMA__CLASS_COUNT };
 
 /* End a block's life if its tail (counted) or its class (without counts) is the one given. Equal
- * keys: this cache may take the slab's cells in, so it is a class's slab and not exact. Others are
- * sent to their owner, if there is one. */
+ * keys: this cache may take the slab's cells in, so it is a class's slab and not exact. Others
+ * take a call. */
 ROMA__HOT bool roma__fast_end_known(void *block, uint32_t tail, unsigned class_index)
 {
     struct roma__slab_head *slab;
@@ -67,7 +67,7 @@ ROMA__HOT bool roma__fast_end_known(void *block, uint32_t tail, unsigned class_i
     if (__builtin_expect(cache == NULL, 0))
         return false;
     if (__atomic_load_n(&slab->key, __ATOMIC_RELAXED) != cache->key)
-        return roma__cache_send(cache, slab, index, block, tail);
+        return roma__cache_end(cache, slab, index, block, tail);
     unsigned standing = __atomic_load_n(&slab->class_index, __ATOMIC_RELAXED);
     if (cache->words != ROMA__WORDS_NONE)
         return roma__cache_put_counted(cache, standing, slab, index, block, tail);

@@ -1,12 +1,14 @@
 /* tools.c - see tools.h.
  *
  * AddressSanitizer: its two functions are referred to weakly, so that the same library works in
- * programs built with it and without. Valgrind: client requests, a few instructions that do nothing
- * outside of it; left out where its header is missing when roma is built.
+ * programs built with it and without. Memcheck, Valgrind's tool for memory: client requests, a few
+ * instructions that do nothing outside of it; left out where its header is missing when roma is
+ * built. Valgrind's other tools do not know what is open or shut, and count as no tool here: under
+ * callgrind the hot paths are those of any run.
  *
- * Each block is told to Valgrind as if malloc had given it, so its reports name the stack that
+ * Each block is told to memcheck as if malloc had given it, so its reports name the stack that
  * allocated and the one that freed, and its leak check sees blocks. They are told without redzones:
- * Valgrind would put one in front of the first cell of an extent too, where the memory is somebody
+ * memcheck would put one in front of the first cell of an extent too, where the memory is somebody
  * else's.
  *
  * Limit: LeakSanitizer does not look for pointers inside blocks, as in all memory from mmap. */
@@ -26,12 +28,11 @@
 #include <valgrind/memcheck.h>
 #pragma GCC diagnostic pop
 #else
-#define RUNNING_ON_VALGRIND 0
 #define VALGRIND_MALLOCLIKE_BLOCK(address, bytes, redzone, is_zeroed) ((void)0)
 #define VALGRIND_FREELIKE_BLOCK(address, redzone) ((void)0)
 #define VALGRIND_RESIZEINPLACE_BLOCK(address, before, bytes, redzone) ((void)0)
 #define VALGRIND_MAKE_MEM_NOACCESS(address, bytes) ((void)0)
-#define VALGRIND_MAKE_MEM_DEFINED(address, bytes) ((void)0)
+#define VALGRIND_MAKE_MEM_DEFINED(address, bytes) ((void)(address), 0)
 #endif
 
 /* The names are AddressSanitizer's interface. */
@@ -46,12 +47,19 @@ static bool has_asan(void)
     return __asan_poison_memory_region != NULL && __asan_unpoison_memory_region != NULL;
 }
 
+/* Memcheck answers this request; no other tool does, and outside of Valgrind its answer is 0. */
+static bool has_memcheck(void)
+{
+    char probe = 0;
+    return VALGRIND_MAKE_MEM_DEFINED(&probe, sizeof probe) != 0;
+}
+
 bool roma__tools_present(void)
 {
     static _Atomic(int) answer; /* relaxed: every thread that asks finds the same */
     int known = atomic_load_explicit(&answer, memory_order_relaxed);
     if (known == NOT_ASKED) {
-        known = has_asan() || RUNNING_ON_VALGRIND != 0 ? PRESENT : ABSENT;
+        known = has_asan() || has_memcheck() ? PRESENT : ABSENT;
         atomic_store_explicit(&answer, known, memory_order_relaxed);
     }
     return known == PRESENT;
@@ -103,7 +111,7 @@ void roma__tools_resize(const void *address, size_t before, size_t bytes, size_t
         __asan_unpoison_memory_region(address, bytes);
     if (bytes > 0) {
         VALGRIND_RESIZEINPLACE_BLOCK(address, before, bytes, 0);
-    } else { /* a resize to nothing is a free for Valgrind, but a block of length 0 lives */
+    } else { /* a resize to nothing is a free for memcheck, but a block of length 0 lives */
         VALGRIND_FREELIKE_BLOCK(address, 0);
         VALGRIND_MALLOCLIKE_BLOCK(address, 0, 0, false);
     }

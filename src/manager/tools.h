@@ -1,4 +1,4 @@
-/* tools.h - telling AddressSanitizer and Valgrind what roma's blocks are.
+/* tools.h - telling AddressSanitizer and Valgrind's memcheck what roma's blocks are.
  *
  * Protocol. A block's bytes [0, length) are open; the rest of its cell, at least a redzone behind
  * it, and all of a freed cell are shut: any access there is reported by the tool. roma opens what
@@ -12,8 +12,8 @@
 
 enum { ROMA__REDZONE_BYTES = 16 };
 
-/* Does this process run under one of them? The same answer always. When it is no, the others do
- * nothing. */
+/* Does this process run under one of them? Valgrind's other tools are none. The same answer always.
+ * When it is no, the others do nothing. */
 bool roma__tools_present(void);
 
 /* A cell of `usable` bytes becomes a block of `bytes`; is_zeroed: its contents are defined. */

@@ -127,7 +127,7 @@ static void start(void)
 {
     memset(&outcome_now, 0, sizeof outcome_now);
     *(volatile uint32_t *)&word_now = roma__word_make(scenario_now->generation,
-                                                                       scenario_now->count);
+                                                      scenario_now->count);
     run.locked = NULL;
     for (unsigned i = 0; i < scenario_now->threads; i++) {
         run.done[i] = false;

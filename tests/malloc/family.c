@@ -29,11 +29,29 @@ static int is_filled(const unsigned char *block, unsigned char byte, size_t byte
 
 static void names_are_ours(void)
 {
-    static const char *const names[] = {
-        "malloc", "calloc", "realloc", "reallocarray", "free", "free_sized", "free_aligned_sized",
-        "cfree", "aligned_alloc", "posix_memalign", "memalign", "valloc", "pvalloc",
-        "malloc_usable_size", "malloc_trim", "malloc_stats", "mallinfo", "mallinfo2", "mallopt",
-        "__libc_malloc", "__libc_free", "_Znwm", "_ZdlPv"};
+    static const char *const names[] = {"malloc",
+                                        "calloc",
+                                        "realloc",
+                                        "reallocarray",
+                                        "free",
+                                        "free_sized",
+                                        "free_aligned_sized",
+                                        "cfree",
+                                        "aligned_alloc",
+                                        "posix_memalign",
+                                        "memalign",
+                                        "valloc",
+                                        "pvalloc",
+                                        "malloc_usable_size",
+                                        "malloc_trim",
+                                        "malloc_stats",
+                                        "mallinfo",
+                                        "mallinfo2",
+                                        "mallopt",
+                                        "__libc_malloc",
+                                        "__libc_free",
+                                        "_Znwm",
+                                        "_ZdlPv"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         expect_ours(names[i]);
     *(void **)&free_sized_of = dlsym(RTLD_DEFAULT, "free_sized");

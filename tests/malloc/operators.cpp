@@ -25,13 +25,26 @@ bool is_aligned(const void *block, std::size_t align)
 
 void names_are_ours()
 {
-    for (const char *name :
-         {"_Znwm", "_Znam", "_ZnwmRKSt9nothrow_t", "_ZnamRKSt9nothrow_t", "_ZnwmSt11align_val_t",
-          "_ZnamSt11align_val_t", "_ZnwmSt11align_val_tRKSt9nothrow_t",
-          "_ZnamSt11align_val_tRKSt9nothrow_t", "_ZdlPv", "_ZdaPv", "_ZdlPvm", "_ZdaPvm",
-          "_ZdlPvRKSt9nothrow_t", "_ZdaPvRKSt9nothrow_t", "_ZdlPvSt11align_val_t",
-          "_ZdaPvSt11align_val_t", "_ZdlPvmSt11align_val_t", "_ZdaPvmSt11align_val_t",
-          "_ZdlPvSt11align_val_tRKSt9nothrow_t", "_ZdaPvSt11align_val_tRKSt9nothrow_t"})
+    for (const char *name : {"_Znwm",
+                             "_Znam",
+                             "_ZnwmRKSt9nothrow_t",
+                             "_ZnamRKSt9nothrow_t",
+                             "_ZnwmSt11align_val_t",
+                             "_ZnamSt11align_val_t",
+                             "_ZnwmSt11align_val_tRKSt9nothrow_t",
+                             "_ZnamSt11align_val_tRKSt9nothrow_t",
+                             "_ZdlPv",
+                             "_ZdaPv",
+                             "_ZdlPvm",
+                             "_ZdaPvm",
+                             "_ZdlPvRKSt9nothrow_t",
+                             "_ZdaPvRKSt9nothrow_t",
+                             "_ZdlPvSt11align_val_t",
+                             "_ZdaPvSt11align_val_t",
+                             "_ZdlPvmSt11align_val_t",
+                             "_ZdaPvmSt11align_val_t",
+                             "_ZdlPvSt11align_val_tRKSt9nothrow_t",
+                             "_ZdaPvSt11align_val_tRKSt9nothrow_t"})
         expect_ours(name);
 }
 
@@ -91,12 +104,12 @@ void without_handler()
     volatile std::size_t bytes = too_much;
     EXPECT(throws_bad_alloc([&] { ::operator delete(::operator new(bytes)); }));
     EXPECT(throws_bad_alloc([&] { ::operator delete[](::operator new[](bytes)); }));
-    EXPECT(throws_bad_alloc(
-        [&] { ::operator delete(::operator new(bytes, std::align_val_t{64}),
-                                std::align_val_t{64}); }));
+    EXPECT(throws_bad_alloc([&] {
+        ::operator delete (::operator new (bytes, std::align_val_t{64}), std::align_val_t{64});
+    }));
     EXPECT(::operator new(bytes, std::nothrow) == nullptr);
     EXPECT(::operator new[](bytes, std::nothrow) == nullptr);
-    EXPECT(::operator new(bytes, std::align_val_t{64}, std::nothrow) == nullptr);
+    EXPECT(::operator new (bytes, std::align_val_t{64}, std::nothrow) == nullptr);
 }
 
 int calls;
@@ -143,7 +156,7 @@ void with_handler()
     std::set_new_handler(throws_as_it_should);
     EXPECT(::operator new(bytes, std::nothrow) == nullptr);
     EXPECT(::operator new[](bytes, std::nothrow) == nullptr);
-    EXPECT(::operator new(bytes, std::align_val_t{64}, std::nothrow) == nullptr);
+    EXPECT(::operator new (bytes, std::align_val_t{64}, std::nothrow) == nullptr);
     EXPECT(calls == 3);
     std::set_new_handler(nullptr);
 }

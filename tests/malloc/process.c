@@ -23,8 +23,8 @@ static void before_all_constructors(void)
 {
     by_preinit = strdup("preinit");
 }
-__attribute__((section(".preinit_array"), used)) static void (*const preinit)(void) =
-    before_all_constructors;
+__attribute__((section(".preinit_array"),
+               used)) static void (*const preinit)(void) = before_all_constructors;
 
 __attribute__((constructor(101))) static void early_constructor(void)
 {

@@ -1,0 +1,262 @@
+/* counts.c - runs one path of an allocator, for callgrind to count its instructions.
+ *
+ *     counts-KIND PATH [COUNTS]      run a path; prints how many operations were counted
+ *     counts-KIND --build            print what the figures depend on: compiler, machine, flags
+ *
+ * KIND is what the paths are compiled against: malloc, calls, cache (perf/bench/subject.h). COUNTS
+ * is what roma's manager keeps about blocks: counted, none, exact. Paths, all with blocks of 64
+ * bytes that nobody writes to:
+ *
+ *   pair          one block allocated and freed; an operation is both
+ *   batch         64 blocks allocated by one call, freed by another (malloc: one by one); an
+ *                 operation is one block
+ *   remote        64 blocks allocated one by one here, freed one by one by a second thread, and so
+ *                 on in turn: what the owner does to get them back is in it; an operation is one
+ *                 block
+ *   remote-batch  the same by the calls of `batch`
+ *
+ * What is counted is everything between the start and the end of collect(), on either thread, and
+ * nothing else: tests/perf/counts has callgrind collect inside that function alone. First the same
+ * work is done as often without being counted, so that magazines have their size, slabs are there
+ * and symbols are bound. The threads take turns, so that the same blocks go the same ways in every
+ * run. Memory is never given back, so that no clock decides what is done (of libroma_malloc.so
+ * that is said by its environment).
+ *
+ * The loop is in the figures: 5 to 10 instructions for a pair, 10 to 14 for a block that travels
+ * alone or comes from malloc, less than 1 for one in a batch. Limit: an inline function that is
+ * called from several places here may be compiled as a function of its own, as in any program.
+ *
+ * Ends with 0, 1 on errors, 2 for wrong arguments. */
+#include "perf/bench/subject.h"
+
+#include <dlfcn.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { BLOCK_BYTES = 64, BATCH_COUNT = 64, PAIR_ROUNDS = 100000, BATCH_ROUNDS = 2000 };
+
+void die(const char *what, int code)
+{
+    (void)fprintf(stderr, "counts: %s: %s\n", what, strerror(code < 0 ? -code : code));
+    exit(1);
+}
+
+/* ---- what is counted ------------------------------------------------------------------------- */
+
+typedef void work_of(void *context);
+
+/* Found by its name: it stays a function, and is left only after the work. */
+void collect(work_of *work, void *context);
+
+__attribute__((noinline)) void collect(work_of *work, void *context)
+{
+    work(context);
+    (void)keep(context);
+}
+
+/* ---- one thread ------------------------------------------------------------------------------ */
+
+static void pair_work(void *context)
+{
+    subject here = *(subject *)context;
+    for (unsigned i = 0; i < PAIR_ROUNDS; i++)
+        subject_free(here, subject_alloc(here, BLOCK_BYTES), BLOCK_BYTES);
+}
+
+static uint64_t run_pair_path(void)
+{
+    subject here = subject_here();
+    pair_work(&here);
+    collect(pair_work, &here);
+    return PAIR_ROUNDS;
+}
+
+static void batch_work(void *context)
+{
+    void *blocks[BATCH_COUNT];
+    subject here = *(subject *)context;
+    for (unsigned round = 0; round < BATCH_ROUNDS; round++) {
+        subject_alloc_batch(here, BLOCK_BYTES, blocks, BATCH_COUNT);
+        subject_free_batch(here, BLOCK_BYTES, blocks, BATCH_COUNT);
+    }
+}
+
+static uint64_t run_batch_path(void)
+{
+    subject here = subject_here();
+    batch_work(&here);
+    collect(batch_work, &here);
+    return (uint64_t)BATCH_ROUNDS * BATCH_COUNT;
+}
+
+/* ---- two threads ----------------------------------------------------------------------------- */
+
+/* One side: what it does to the blocks in its turn. */
+struct side {
+    work_of *work;
+    subject here; /* of its own thread */
+    void **blocks;
+    sem_t *mine, *others; /* whose turn it is */
+};
+
+static void alloc_work(void *context)
+{
+    const struct side *side = context;
+    subject here = side->here;
+    void **blocks = side->blocks;
+    for (unsigned i = 0; i < BATCH_COUNT; i++)
+        blocks[i] = subject_alloc(here, BLOCK_BYTES);
+}
+
+static void free_work(void *context)
+{
+    const struct side *side = context;
+    subject here = side->here;
+    void **blocks = side->blocks;
+    for (unsigned i = 0; i < BATCH_COUNT; i++)
+        subject_free(here, blocks[i], BLOCK_BYTES);
+}
+
+static void alloc_batch_work(void *context)
+{
+    const struct side *side = context;
+    subject_alloc_batch(side->here, BLOCK_BYTES, side->blocks, BATCH_COUNT);
+}
+
+static void free_batch_work(void *context)
+{
+    const struct side *side = context;
+    subject_free_batch(side->here, BLOCK_BYTES, side->blocks, BATCH_COUNT);
+}
+
+static void *take_turns(void *context)
+{
+    struct side *side = context;
+    for (unsigned round = 0; round < 2 * BATCH_ROUNDS; round++) {
+        while (sem_wait(side->mine) != 0)
+            continue;
+        if (round == 0)
+            side->here = subject_here();
+        if (round < BATCH_ROUNDS)
+            side->work(side);
+        else
+            collect(side->work, side);
+        (void)sem_post(side->others);
+    }
+    return NULL;
+}
+
+static uint64_t run_two_threads(work_of *allocate, work_of *release)
+{
+    void *blocks[BATCH_COUNT];
+    sem_t owners, others;
+    (void)sem_init(&owners, 0, 1);
+    (void)sem_init(&others, 0, 0);
+    struct side owner = {.work = allocate, .blocks = blocks, .mine = &owners, .others = &others};
+    struct side other = {.work = release, .blocks = blocks, .mine = &others, .others = &owners};
+    pthread_t thread;
+    int code = pthread_create(&thread, NULL, take_turns, &other);
+    if (code != 0)
+        die("a thread", code);
+    (void)take_turns(&owner);
+    (void)pthread_join(thread, NULL);
+    return (uint64_t)BATCH_ROUNDS * BATCH_COUNT;
+}
+
+static uint64_t run_remote_path(void)
+{
+    return run_two_threads(alloc_work, free_work);
+}
+
+static uint64_t run_remote_batch_path(void)
+{
+    return run_two_threads(alloc_batch_work, free_batch_work);
+}
+
+/* ---- the allocator --------------------------------------------------------------------------- */
+
+#if defined BENCH_CALLS || defined BENCH_CACHE
+
+roma_manager *subject_manager;
+
+/* Returns whether there is such a kind of manager. */
+static bool open_manager(const char *counts)
+{
+    roma_options options = roma_options_default();
+    roma_error error;
+    options.name = "counts";
+    options.return_delay_ns = ROMA_RETURN_NEVER;
+    if (strcmp(counts, "counted") == 0)
+        options.counts = ROMA_COUNTS_COUNTED;
+    else if (strcmp(counts, "none") == 0)
+        options.counts = ROMA_COUNTS_NONE;
+    else if (strcmp(counts, "exact") == 0)
+        options.counts = ROMA_COUNTS_EXACT;
+    else
+        return false;
+    int code = roma_manager_create(&subject_manager, &options, &error);
+    if (code != 0) {
+        (void)roma_error_print(stderr, &error);
+        die("roma_manager_create", code);
+    }
+    return true;
+}
+
+#else
+
+/* The loader goes on without a library that it cannot preload; who counts must know. */
+static bool open_manager(const char *counts)
+{
+    Dl_info origin;
+    if (dladdr(dlsym(RTLD_DEFAULT, "malloc"), &origin) != 0)
+        printf("malloc %s\n", origin.dli_fname);
+    return *counts == '\0';
+}
+
+#endif
+
+/* ---- the program ----------------------------------------------------------------------------- */
+
+static void print_build(void)
+{
+#if defined __clang__
+    printf("clang %d", __clang_major__);
+#else
+    printf("gcc %d", __GNUC__);
+#endif
+#if defined __x86_64__
+    printf(", x86_64");
+#elif defined __aarch64__
+    printf(", aarch64");
+#else
+    printf(", %zu bits", 8 * sizeof(void *));
+#endif
+    printf(", %s\n", *COUNTS_FLAGS == '\0' ? "unoptimized" : COUNTS_FLAGS);
+}
+
+int main(int count, char **words)
+{
+    static const struct {
+        const char *name;
+        uint64_t (*run)(void);
+    } PATHS[] = {{"pair", run_pair_path},
+                 {"batch", run_batch_path},
+                 {"remote", run_remote_path},
+                 {"remote-batch", run_remote_batch_path}};
+    const char *path = count > 1 ? words[1] : "";
+    if (strcmp(path, "--build") == 0) {
+        print_build();
+        return 0;
+    }
+    bool is_opened = open_manager(count > 2 ? words[2] : "");
+    for (unsigned i = 0; is_opened && i < sizeof PATHS / sizeof PATHS[0]; i++) {
+        if (strcmp(path, PATHS[i].name) == 0) {
+            printf("operations %llu\n", (unsigned long long)PATHS[i].run());
+            return 0;
+        }
+    }
+    (void)fputs("usage: counts-KIND PATH [COUNTS] | --build\n", stderr);
+    return 2;
+}
