@@ -529,13 +529,27 @@ void roma__cache_tick(struct roma__cache *cache)
     if (delay_ns == UINT64_MAX)
         return;
     uint64_t now_ns = roma__heap_now_ns();
+    bool was_idle = delay_ns > 0 && roma__heap_visit(heap, now_ns) >= delay_ns;
     uint64_t away_ns = now_ns - cache->visited_ns;
     cache->visited_ns = now_ns;
-    if (delay_ns > 0 && away_ns >= delay_ns) {
-        /* What is in the magazines has served nobody for long enough to be in the way. */
-        roma__cache_flush(cache);
+    if (delay_ns > 0 && away_ns >= delay_ns)
+        roma__cache_flush(cache); /* these cells have served nobody for long enough */
+    if (was_idle) {
+        roma__caches_flush_idle(cache, now_ns);
         (void)roma__extents_return(&heap->extents, UINT64_MAX);
     } else if (roma__extents_is_due(&heap->extents, now_ns)) {
         (void)roma__extents_return(&heap->extents, now_ns);
     }
+}
+
+void roma__cache_pass_by(roma__heap *heap)
+{
+    struct roma__cache *cache = roma__cache_if_any(heap);
+    uint64_t delay_ns = heap->extents.return_delay_ns;
+    if (cache == NULL || delay_ns == UINT64_MAX ||
+        roma__heap_now_ns() - cache->visited_ns < delay_ns)
+        return;
+    roma__cache_lock_own(cache);
+    roma__cache_tick(cache);
+    pthread_mutex_unlock(&cache->lock);
 }

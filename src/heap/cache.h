@@ -136,7 +136,8 @@ void roma__cache_late_misuse(struct roma__cache *cache, unsigned class_index, vo
 /* Tell the heap how many usable bytes of a class live, since the last time. */
 void roma__cache_publish(struct roma__cache *cache, unsigned class_index);
 
-/* On a slow path: memory past its delay goes back, and once in a delay the magazines' cells. */
+/* On a slow path: memory past its delay goes back; what a thread keeps that was away for as long goes
+ * home; and where nobody came for that long, so does what the others keep, and all goes back. */
 void roma__cache_tick(struct roma__cache *cache);
 
 /* Forget the cells of the magazines and those on their way: the heap is being cleared. */
@@ -149,6 +150,11 @@ void roma__cache_end_stray(struct roma__cache *cache);
 /* End the lives of all cells of all its slabs, and retire these. Returns how many lived. Nobody
  * else uses the heap. */
 uint64_t roma__cache_clear(struct roma__cache *cache);
+
+/* ---- without its lock ------------------------------------------------------------------------- */
+
+/* The same, by the way, for calls that do not need the cache. */
+void roma__cache_pass_by(roma__heap *heap);
 
 /* ---- bins (bins.c) ---------------------------------------------------------------------------- */
 

@@ -236,6 +236,15 @@ int roma__heap_take(roma__heap *heap, const roma__take *take, roma__cell *cell, 
     return 0;
 }
 
+uint64_t roma__heap_visit(roma__heap *heap, uint64_t now_ns)
+{
+    uint64_t before_ns = roma__load(&heap->visited_ns);
+    if (before_ns == now_ns) /* as a rule: the clock is coarse, and the line shared */
+        return 0;
+    roma__store(&heap->visited_ns, now_ns);
+    return before_ns == 0 ? 0 : now_ns - before_ns;
+}
+
 /* ---- giving back ------------------------------------------------------------------------------ */
 
 size_t roma__heap_trim(roma__heap *heap, size_t keep_bytes)

@@ -33,6 +33,7 @@ struct roma__heap {
     uint64_t past_sent_bytes; /* less those received                                             */
     uint64_t late_given[ROMA__CLASS_COUNT]; /* counted as given, and were none                    */
     uint64_t published_bytes, peak_bytes;
+    uint64_t visited_ns; /* when any thread last was on a slow path                              */
     uint64_t descriptor_bytes; /* of the slabs that stand now                                    */
 };
 
@@ -46,6 +47,9 @@ void roma__heap_publish(roma__heap *heap, uint64_t more);
 /* Correct the figures of class cells: so many live by class (NULL: none), and none is on its way.
  * Nobody else uses the heap. */
 void roma__heap_settle_figures(roma__heap *heap, const uint64_t *live);
+
+/* Somebody is on a slow path. Returns how long nobody was. */
+uint64_t roma__heap_visit(roma__heap *heap, uint64_t now_ns);
 
 /* A descriptor stands, or does no longer: its bytes count. */
 void roma__heap_count_descriptor(roma__heap *heap, const struct roma__slab *slab, bool stands);
@@ -77,6 +81,9 @@ void roma__large_drop(roma__heap *heap, struct roma__slab *slab);
 /* The calling thread's cache of a heap, made if need be, or the heap's common one. */
 struct roma__cache *roma__cache_for(roma__heap *heap);
 
+/* The calling thread's cache, if it has one. */
+struct roma__cache *roma__cache_if_any(const roma__heap *heap);
+
 /* A number for a new heap's slot in the tables of threads, and its serial; UINT32_MAX: no memory. */
 uint32_t roma__slot_take(uint64_t *serial);
 void roma__slot_give(uint32_t slot);
@@ -90,6 +97,10 @@ void roma__caches_flush(roma__heap *heap);
 
 /* The same where nobody else uses the heap: needs no claim, so that nothing is left out. */
 void roma__caches_flush_quiet(roma__heap *heap);
+
+/* Empty those whose threads have been away for the return delay, without waiting for any lock: for
+ * who holds the lock of his own cache. */
+void roma__caches_flush_idle(struct roma__cache *own, uint64_t now_ns);
 
 /* All caches are nobody's: the heap is going. Waits for threads that are just leaving. */
 void roma__caches_close(roma__heap *heap);

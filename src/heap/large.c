@@ -129,6 +129,7 @@ static int take_own(roma__heap *heap, const roma__take *take, struct roma__slab 
 int roma__large_take(roma__heap *heap, size_t bytes, const roma__take *take,
                      struct roma__slab **from, bool *reused, roma_grant *grant, roma_error *error)
 {
+    roma__cache_pass_by(heap);
     bool own = take->align > ROMA__GRANULE_BYTES || bytes >= heap->own_bytes;
     int code = own ? take_own(heap, take, from, grant, error)
                    : take_run(heap, bytes, from, reused, grant, error);

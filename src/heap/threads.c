@@ -244,6 +244,11 @@ static struct roma__cache *cache_of(const roma__heap *heap)
     return mine.entries[heap->slot].cache;
 }
 
+struct roma__cache *roma__cache_if_any(const roma__heap *heap)
+{
+    return cache_of(heap);
+}
+
 static struct roma__cache *attached(roma__heap *heap)
 {
     if (mine.is_ending || !reserve_entry(heap->slot))
@@ -404,6 +409,21 @@ void roma__caches_flush(roma__heap *heap)
 void roma__caches_flush_quiet(roma__heap *heap)
 {
     flush_each(heap, flush_quiet);
+}
+
+void roma__caches_flush_idle(struct roma__cache *own, uint64_t now_ns)
+{
+    roma__heap *heap = own->heap;
+    if (pthread_mutex_trylock(&heap->caches_lock) != 0)
+        return;
+    for (struct roma__cache *cache = heap->caches; cache != NULL; cache = cache->next) {
+        if (cache == own || pthread_mutex_trylock(&cache->lock) != 0)
+            continue;
+        if (now_ns - cache->visited_ns >= heap->extents.return_delay_ns && roma__claim(cache))
+            roma__cache_flush(cache);
+        pthread_mutex_unlock(&cache->lock);
+    }
+    pthread_mutex_unlock(&heap->caches_lock);
 }
 
 void roma__caches_close(roma__heap *heap)
