@@ -191,7 +191,8 @@ ROMA_API int64_t roma_manager_trim(roma_manager *manager, size_t keep_bytes);
  *
  *  Returns 0, what the visitor returned, or -EINVAL. The figures are read one after the other, not
  *  at one instant, and those of blocks are exact only while no other thread is inside a call.
- *  Threads: any.  Signals: no.  Since: 0.1 */
+ *  Threads: any.  Signals: no.  Cost: with counts, a look at every block's state: 8 bytes each.
+ *  Since: 0.1 */
 ROMA_API int roma_manager_stats(roma_manager *manager, roma_visit visit, void *context);
 
 /** Write the same figures as one JSON object, dots in keys as nested objects, and a newline.

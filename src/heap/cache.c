@@ -58,7 +58,7 @@ static void lay_out(struct roma__cache *cache)
     for (unsigned i = 0; i < ROMA__CLASS_COUNT; i++) {
         uint32_t most = roma__magazine_most(cache->heap, i);
         struct roma__magazine *magazine = &cache->handle.magazines[i];
-        cache->bottoms[i] = next + 1;
+        roma__store(&cache->bottoms[i], next + 1);
         roma__store(&magazine->top, next + 1);
         magazine->limit = magazine->top + roma__min(most, FIRST_LIMIT);
         next += most + 1;
@@ -80,8 +80,9 @@ uint64_t roma__magazine_count(const struct roma__cache *cache, unsigned class_in
     if (roma__load(&cache->storage) == NULL)
         return 0;
     void **top = roma__load(&cache->handle.magazines[class_index].top);
-    void **bottom = roma__load(&cache->handle.closed) == 0 ? cache->bottoms[class_index]
-                                                           : cache->seen[class_index];
+    bool is_claimed = roma__load(&cache->handle.closed) != 0;
+    void **bottom = roma__load(is_claimed ? &cache->seen[class_index]
+                                          : &cache->bottoms[class_index]);
     return top > bottom ? (uint64_t)(top - bottom) : 0;
 }
 
@@ -106,7 +107,7 @@ int roma__cache_open(struct roma__cache *cache, roma__heap *heap, enum roma__cac
     cache->has_lost_slabs = false;
     memset(cache->published_bytes, 0, sizeof cache->published_bytes);
     for (unsigned i = 0; i < ROMA__CLASS_COUNT; i++)
-        cache->bottoms[i] = &no_items[1];
+        roma__store(&cache->bottoms[i], &no_items[1]);
     cache->visited_ns = roma__heap_now_ns();
     memset(cache->sent_cells, 0, sizeof cache->sent_cells);
     cache->sent_bytes = cache->received_bytes = 0;
@@ -124,7 +125,8 @@ void roma__cache_shut(struct roma__cache *cache)
 {
     for (unsigned i = 0; i < ROMA__CLASS_COUNT; i++) {
         roma__store(&cache->handle.magazines[i].top, &no_items[1]);
-        cache->handle.magazines[i].limit = cache->bottoms[i] = &no_items[1];
+        roma__store(&cache->bottoms[i], &no_items[1]);
+        cache->handle.magazines[i].limit = &no_items[1];
     }
     if (cache->storage != NULL)
         roma__record_free(cache->storage, storage_bytes(cache->heap));
@@ -135,7 +137,8 @@ void roma__cache_shut(struct roma__cache *cache)
 
 static uint64_t live_bytes(const struct roma__cache *cache, unsigned class_index)
 {
-    return (cache->handle.magazines[class_index].moved - cache->sent_cells[class_index] -
+    return (roma__load(&cache->handle.magazines[class_index].moved) -
+            roma__load(&cache->sent_cells[class_index]) -
             roma__magazine_count(cache, class_index)) *
            roma__class_bytes(class_index);
 }

@@ -13,17 +13,12 @@
 /* Every running thread of the process passes a full barrier before this returns true. */
 static bool barrier_everywhere(void)
 {
-#ifdef ROMA__UNDER_TSAN
-    __atomic_thread_fence(__ATOMIC_SEQ_CST);
-    return true;
-#else
     /* A process registers once; one that has not is told so by EPERM. */
     if (roma__sys->membarrier(ROMA__MEMBARRIER_PRIVATE_EXPEDITED, 0) == 0)
         return true;
     return errno == EPERM &&
            roma__sys->membarrier(ROMA__MEMBARRIER_REGISTER_PRIVATE_EXPEDITED, 0) == 0 &&
            roma__sys->membarrier(ROMA__MEMBARRIER_PRIVATE_EXPEDITED, 0) == 0;
-#endif
 }
 
 static void set_closed(struct roma__cache *cache, uint32_t closed)
@@ -35,7 +30,8 @@ static void set_closed(struct roma__cache *cache, uint32_t closed)
 static void see(struct roma__cache *cache)
 {
     for (unsigned i = 0; i < ROMA__CLASS_COUNT; i++)
-        cache->seen[i] = __atomic_load_n(&cache->handle.magazines[i].top, __ATOMIC_SEQ_CST);
+        roma__store(&cache->seen[i],
+                    __atomic_load_n(&cache->handle.magazines[i].top, __ATOMIC_SEQ_CST));
 }
 
 bool roma__claim(struct roma__cache *cache)

@@ -105,6 +105,11 @@ static struct sums sum_up(roma__heap *heap, bool with_lengths)
     return sums;
 }
 
+uint64_t roma__heap_held_bytes(const roma__heap *heap)
+{
+    return atomic_load_explicit(&heap->extents.bytes, memory_order_relaxed);
+}
+
 roma__heap_figures roma__heap_figures_of(roma__heap *heap)
 {
     roma__heap_figures figures = {0};

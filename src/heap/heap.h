@@ -136,6 +136,9 @@ typedef struct roma__heap_figures {
 /* Cost: with words, a look at every cell, and each cache's lock for those of its slabs. */
 roma__heap_figures roma__heap_figures_of(roma__heap *heap);
 
+/* extents_bytes alone: one load. */
+uint64_t roma__heap_held_bytes(const roma__heap *heap);
+
 /* Takes so far by size class; [ROMA__CLASS_COUNT]: larger cells. */
 void roma__heap_takes_by_class(roma__heap *heap, uint64_t takes[ROMA__CLASS_COUNT + 1]);
 

@@ -58,12 +58,14 @@ void roma__remote_fork_free(void)
 static uint32_t push(struct roma__inbox *inbox, struct roma__batch *batch)
 {
     struct roma__batch *head = roma__load_acquire(&inbox->head);
+    uint32_t depth;
     do {
-        batch->next = head;
         /* The old head may be another's by now: then this number is wrong, and nothing else. */
-        batch->depth = head == NULL ? 1 : roma__load(&head->depth) + 1;
+        depth = head == NULL ? 1 : roma__load(&head->depth) + 1;
+        batch->next = head;
+        roma__store(&batch->depth, depth);
     } while (!roma__compare_exchange(&inbox->head, &head, batch));
-    return batch->depth;
+    return depth;
 }
 
 struct roma__batch *roma__inbox_take(struct roma__inbox *inbox)

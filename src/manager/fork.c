@@ -76,7 +76,7 @@ static void settle_in_child(roma_manager *manager)
     uint64_t held_bytes = 0;
     ROMA__EACH_HEAP (manager, route) {
         (void)roma__heap_fork_child(route->heap);
-        held_bytes += roma__heap_figures_of(route->heap).extents_bytes;
+        held_bytes += roma__heap_held_bytes(route->heap);
     }
     atomic_store_explicit(&manager->held_bytes, held_bytes, memory_order_relaxed);
     roma__notes_filter(&manager->notes, block_is_there, NULL);

@@ -67,7 +67,7 @@ size_t roma__manager_trim(roma_manager *manager, size_t keep_bytes)
     size_t given = 0;
     ROMA__EACH_HEAP (manager, route) {
         uint64_t all = atomic_load_explicit(&manager->held_bytes, memory_order_relaxed);
-        uint64_t here = roma__heap_figures_of(route->heap).extents_bytes;
+        uint64_t here = roma__heap_held_bytes(route->heap);
         uint64_t elsewhere = all > here ? all - here : 0;
         given += roma__heap_trim(route->heap, keep_bytes > elsewhere ? keep_bytes - elsewhere : 0);
     }
