@@ -58,6 +58,7 @@ void run_populate(const struct test *test); /* populate.c; in roma's plain calls
 void run_freelist(const struct test *test); /* limits.c */
 void run_array(const struct test *test);
 void run_tls(const struct test *test);
+void run_calls(const struct test *test);
 void run_locked(const struct test *test);
 
 /* ---- measuring ------------------------------------------------------------------------------ */

@@ -4,7 +4,10 @@
  *   limit-array     the same with a thread's arrays of addresses, one a size class, the class not
  *                   known to the compiler
  *   limit-tls       the address of a thread-local variable of a shared library, through a call
- *   limit-locked    one locked instruction on a line that nobody else uses */
+ *   limit-calls     a pair of calls into a shared library in which nothing is done: no malloc that is
+ *                   a library can be faster
+ *   limit-locked    one locked instruction on a line that nobody else uses
+ *   limit-remote    the test remote-64 (remote.c) with nothing allocated: its ring alone */
 #include "bench.h"
 #include "tls.h"
 
@@ -83,6 +86,20 @@ static void tls_work(void *context, uint64_t rounds)
 void run_tls(const struct test *test)
 {
     measure(test->name, tls_work, NULL, 1, 1);
+}
+
+/* ---- calls ---------------------------------------------------------------------------------- */
+
+static void calls_work(void *context, uint64_t rounds)
+{
+    (void)context;
+    for (uint64_t i = 0; i < rounds; i++)
+        bench_empty_free(keep(bench_empty_malloc(64)));
+}
+
+void run_calls(const struct test *test)
+{
+    measure(test->name, calls_work, NULL, 1, 1);
 }
 
 /* ---- a locked instruction ------------------------------------------------------------------- */

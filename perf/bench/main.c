@@ -41,7 +41,9 @@ static const struct test TESTS[] = {
     {"limit-freelist", "limits", run_freelist},
     {"limit-array", "limits", run_array},
     {"limit-tls", "limits", run_tls},
+    {"limit-calls", "limits", run_calls},
     {"limit-locked", "limits", run_locked},
+    {"limit-remote", "limits", run_remote},
 #else
     {"pair", "small", run_pair},
     {"lifo", "small", run_lifo},

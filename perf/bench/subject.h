@@ -7,6 +7,10 @@
  *   BENCH_CALLS   roma_alloc, roma_resize, roma_free: plain calls on a manager
  *   BENCH_CACHE   roma_cache_alloc, roma_cache_free: inline, on the thread's cache
  *
+ * and one of them a fourth time for the limits, where nothing is allocated:
+ *
+ *   BENCH_LIMITS  an address that is always the same
+ *
  * A `subject` is what a thread holds to allocate: nothing, a manager, or its cache. Functions that
  * can use the length at a free are given it; malloc has no place for it. That is the difference of
  * the interfaces, not an unfairness of the harness, but a ratio across them says so. */
@@ -21,9 +25,35 @@
 /* Once, before any test: makes the manager that `settings` asks for. */
 void subject_open(void);
 
+/* ---- nothing -------------------------------------------------------------------------------- */
+
+#ifdef BENCH_LIMITS
+
+typedef int subject;
+
+static inline subject subject_here(void)
+{
+    return 0;
+}
+
+static inline void *subject_alloc(subject here, size_t bytes)
+{
+    static char block;
+    (void)here;
+    (void)bytes;
+    return keep(&block);
+}
+
+static inline void subject_free(subject here, void *block, size_t bytes)
+{
+    (void)here;
+    (void)bytes;
+    (void)keep(block);
+}
+
 /* ---- malloc --------------------------------------------------------------------------------- */
 
-#if !defined BENCH_CALLS && !defined BENCH_CACHE
+#elif !defined BENCH_CALLS && !defined BENCH_CACHE
 
 typedef int subject; /* nothing */
 

@@ -177,7 +177,7 @@ void roma__cache_give_home(struct roma__cache *cache, struct roma__slab *slab, u
     if (roma__load(&slab->keeper) == cache)
         roma__bin_give(cache, slab, index);
     else
-        roma__remote_send(cache, slab, index, 0, 0);
+        roma__remote_send(cache, slab, index, 0);
 }
 
 /* The slab and index of a cell that is in a magazine or batch of this heap. Returns false, and
@@ -207,10 +207,9 @@ static bool give_home_fast(struct roma__cache *cache, struct roma__outgoing *out
         return false;
     uint64_t index = roma__slab_index_at(slab, cell);
     struct roma__cache *keeper = roma__load(&((const struct roma__slab *)slab)->keeper);
-    struct roma__state *states = roma__load(&slab->states);
     return roma__slab_has_index(slab, index) && keeper != cache &&
-           roma__outgoing_put(outgoing, keeper, cell, class_index,
-                              states == NULL ? NULL : &states[index], 0, 0);
+           roma__outgoing_put(outgoing, keeper, cell, class_index, 0,
+                              cache->heap->words != ROMA__WORDS_NONE);
 }
 
 /* Give `count` cells of a magazine home. */
@@ -301,14 +300,14 @@ void roma__cache_push(struct roma__cache *cache, struct roma__slab *slab, uint32
 /* ---- the inbox -------------------------------------------------------------------------------- */
 
 /* The release that another thread sent: end the life that it saw. Returns whether that was so. */
-static bool end_life(const void *address, struct roma__state *state, uint32_t word)
+static bool end_life(struct roma__slab *slab, struct roma__state *state, uint32_t word)
 {
     uint32_t now = roma__load_acquire(&state->word);
     if (now != word || roma__word_count(now) != 1)
         return false;
     uint32_t next = roma__word_make(roma__word_generation(now) + 1, 0);
     if (roma__word_generation(next) == 0)
-        roma__store(&roma__map_find(address)->turned, true);
+        roma__store(&slab->turned, true);
     roma__store_release(&state->word, next);
     return true;
 }
@@ -317,49 +316,58 @@ static void receive_one(struct roma__cache *cache, const struct roma__batch *bat
 {
     void *address = roma__batch_address(batch, i);
     unsigned class_index = roma__batch_class(batch, i);
-    struct roma__state *state = batch->states[i];
-    struct roma__slab *slab = NULL;
-    uint32_t index = 0;
-    if (cache->has_lost_slabs) {
-        if (!look_up(cache, class_index, address, &slab, &index))
-            return;
-        if (roma__load(&slab->keeper) != cache) {
-            roma__remote_send(cache, slab, index, batch->words[i], batch->tails[i]);
-            return;
-        }
+    struct roma__slab *slab;
+    uint32_t index;
+    if (!look_up(cache, class_index, address, &slab, &index))
+        return;
+    struct roma__state *state = roma__slab_state(slab, index);
+    uint32_t word = state == NULL ? 0 : batch->words[i]; /* not 0: it lives, the sender believes */
+    if (cache->has_lost_slabs && roma__load(&slab->keeper) != cache) {
+        roma__remote_send(cache, slab, index, word);
+        return;
     }
-    roma__figure_add(&cache->received_bytes, batch->tails[i] >> ROMA__FLAG_BITS);
-    bool is_live = batch->words[i] != 0; /* to the best of the sender's knowledge */
-    if (is_live && !end_life(address, state, batch->words[i])) {
+    if (word != 0) /* where that life is over, this is the next best guess */
+        roma__figure_add(&cache->received_bytes, roma__load(&state->tail) >> ROMA__FLAG_BITS);
+    if (word != 0 && !end_life(slab, state, word)) {
         roma__figure_add(&cache->handle.magazines[class_index].moved,
                          1); /* it had been counted out */
         roma__cache_late_misuse(cache, class_index, address);
     } else if (stack(cache, class_index, address, state)) {
         roma__figure_add(&cache->handle.magazines[class_index].moved, 1);
-    } else if (slab != NULL || look_up(cache, class_index, address, &slab, &index)) {
+    } else {
         roma__cache_give_home(cache, slab, index);
     }
 }
 
 /* The same where it is as it should be: the life is the one that the sender saw, if it was one, and
  * there is room. Returns whether it was; else nothing is changed. */
-static bool receive_fast(struct roma__cache *cache, const struct roma__batch *batch, uint32_t i)
+static bool receive_fast(struct roma__cache *cache, const struct roma__batch *batch, uint32_t i,
+                         uint64_t *received_bytes)
 {
     struct roma__magazine *magazine = &cache->handle.magazines[roma__batch_class(batch, i)];
-    struct roma__state *state = batch->states[i];
-    void **top = magazine->top;
-    uint32_t word = batch->words[i], next;
+    void *cell = roma__batch_address(batch, i), **top = magazine->top;
     if (top == magazine->limit)
         return false;
-    if (word != 0) {
-        if (roma__load_acquire(&state->word) != word ||
-            __builtin_add_overflow(word, (uint32_t)ROMA__WORD_COUNT_MASK, &next))
+    if (cache->heap->words != ROMA__WORDS_NONE) {
+        /* A cell that was freed twice may have seen its slab go. */
+        const struct roma__slab_head *slab = roma__slab_at(roma__map_public(), cell);
+        uint64_t index = slab == NULL ? 0 : roma__slab_index_at(slab, cell);
+        if (slab == NULL || roma__load(&slab->heap) != cache->heap ||
+            !roma__slab_has_index(slab, index) ||
+            roma__slab_is_large((const struct roma__slab *)slab))
             return false;
-        roma__store_release(&state->word, next);
-    }
-    if (state != NULL)
+        struct roma__state *state = &roma__load(&slab->states)[index];
+        uint32_t word = batch->words[i], next;
+        if (word != 0) {
+            if (roma__load_acquire(&state->word) != word ||
+                __builtin_add_overflow(word, (uint32_t)ROMA__WORD_COUNT_MASK, &next))
+                return false;
+            *received_bytes += roma__load(&state->tail) >> ROMA__FLAG_BITS;
+            roma__store_release(&state->word, next);
+        }
         top[ROMA__MAGAZINE_STRIDE] = state;
-    *top = roma__batch_address(batch, i);
+    }
+    *top = cell;
     roma__store(&magazine->top, top + 1);
     roma__figure_add(&magazine->moved, 1);
     return true;
@@ -369,12 +377,9 @@ void roma__cache_receive(struct roma__cache *cache, const struct roma__batch *ba
 {
     bool is_plain = !cache->has_lost_slabs && roma__load(&cache->handle.closed) == 0;
     uint64_t received_bytes = 0;
-    for (uint32_t i = 0; i < batch->count; i++) {
-        if (is_plain && receive_fast(cache, batch, i))
-            received_bytes += batch->tails[i] >> ROMA__FLAG_BITS;
-        else
+    for (uint32_t i = 0; i < batch->count; i++)
+        if (!is_plain || !receive_fast(cache, batch, i, &received_bytes))
             receive_one(cache, batch, i);
-    }
     roma__figure_add(&cache->received_bytes, received_bytes);
 }
 

@@ -157,7 +157,7 @@ static void send_to_owner(struct roma__cache *cache, roma__cell *cell, uint32_t 
 {
     uint32_t tail = (uint32_t)(cell->bytes << ROMA__FLAG_BITS);
     roma__cache_lock_own(cache);
-    roma__remote_send(cache, cell->slab, cell->index, seen, tail);
+    roma__remote_send(cache, cell->slab, cell->index, seen);
     roma__cache_count_sent(cache, roma__load(&cell->slab->head.class_index), tail);
     pthread_mutex_unlock(&cache->lock);
 }

@@ -97,8 +97,8 @@ bool roma__cache_settle(roma_cache *handle, unsigned class_index, void **top)
 void *roma__cache_take_settled(roma_cache *cache, unsigned class_index, void **top, size_t bytes)
 {
     void *block = *top; /* settling moves what is above, if anything: not this */
-    struct roma__state *state =
-        cache->words == ROMA__WORDS_NONE ? NULL : top[ROMA__MAGAZINE_STRIDE];
+    struct roma__state *state = cache->words == ROMA__WORDS_NONE ? NULL
+                                                                 : top[ROMA__MAGAZINE_STRIDE];
     if (!roma__cache_settle(cache, class_index, top))
         return NULL;
     if (state != NULL)

@@ -36,8 +36,7 @@ static bool send(struct roma__cache *cache, const struct roma__slab_head *slab,
 {
     struct roma__cache *owner = (struct roma__cache *)roma__load(&slab->key);
     if (owner == NULL || owner == cache ||
-        !roma__outgoing_put(&cache->outgoing, owner, block, class_index, life->state, life->word,
-                            life->tail))
+        !roma__outgoing_put(&cache->outgoing, owner, block, class_index, life->word, true))
         return false;
     roma__cache_count_sent(cache, class_index, life->tail);
     return true;
@@ -70,7 +69,6 @@ bool roma__cache_end(roma_cache *handle, const struct roma__slab_head *slab, uin
     if (class_index >= ROMA__CLASS_COUNT || cache->storage == NULL ||
         !is_last(slab, index, tail, &life))
         return false;
-    return handle->words == ROMA__WORDS_OWNED
-               ? send(cache, slab, class_index, block, &life)
-               : swap_and_keep(cache, class_index, block, &life);
+    return handle->words == ROMA__WORDS_OWNED ? send(cache, slab, class_index, block, &life)
+                                              : swap_and_keep(cache, class_index, block, &life);
 }

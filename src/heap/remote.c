@@ -101,17 +101,21 @@ struct roma__outgoing *roma__outgoing_of(struct roma__cache *from)
     return roma__load(&from->handle.closed) != 0 ? &from->errand : &from->outgoing;
 }
 
+static void put(struct roma__batch *batch, struct roma__slab *slab, uint32_t index, uint32_t word)
+{
+    roma__batch_put(batch, roma__slab_address(slab, index), roma__load(&slab->head.class_index),
+                    word, roma__load(&slab->head.states) != NULL);
+}
+
 /* No batch: hand the cell over by one on the stack, with the receiver's cache in our hands. */
 static void hand_over(struct roma__cache *to, struct roma__slab *slab, uint32_t index,
-                      uint32_t word, uint32_t tail)
+                      uint32_t word)
 {
     if (pthread_mutex_trylock(&to->lock) != 0)
         return;
     if (roma__claim(to)) {
         struct roma__batch one = {.count = 0};
-        roma__batch_put(&one, roma__slab_address(slab, index),
-                        roma__load(&slab->head.class_index), roma__slab_state(slab, index), word,
-                        tail);
+        put(&one, slab, index, word);
         roma__cache_receive(to, &one);
         roma__remote_flush(to);
     }
@@ -136,16 +140,14 @@ static struct roma__batch *open_batch(struct roma__outgoing *outgoing, struct ro
 }
 
 void roma__remote_send(struct roma__cache *from, struct roma__slab *slab, uint32_t index,
-                       uint32_t word, uint32_t tail)
+                       uint32_t word)
 {
     struct roma__cache *to = roma__load(&slab->keeper);
     struct roma__batch *batch = open_batch(roma__outgoing_of(from), to);
     if (batch != NULL)
-        roma__batch_put(batch, roma__slab_address(slab, index),
-                        roma__load(&slab->head.class_index), roma__slab_state(slab, index), word,
-                        tail);
+        put(batch, slab, index, word);
     else
-        hand_over(to, slab, index, word, tail);
+        hand_over(to, slab, index, word);
 }
 
 static void flush(struct roma__outgoing *outgoing)
@@ -173,9 +175,7 @@ static void copy_cells(struct roma__batch *to, const struct roma__batch *from, u
 {
     uint32_t count = end - first;
     memmove(to->cells, from->cells + first, count * sizeof to->cells[0]);
-    memmove(to->states, from->states + first, count * sizeof to->states[0]);
     memmove(to->words, from->words + first, count * sizeof to->words[0]);
-    memmove(to->tails, from->tails + first, count * sizeof to->tails[0]);
     roma__store(&to->count, count);
 }
 

@@ -11,9 +11,11 @@
  * into the new batch: it does not matter whether that batch is still the one that it was (no ABA),
  * for whatever it is when the swap succeeds is the head, and the receiver takes all or nothing.
  *
- * What is in a batch. The address and class, where words are kept the state, and where they are
- * OWNED the word that the sender saw: the life that it ended. The receiver ends that life, or finds
- * that it ended before: then there were two last releases, and the second is reported.
+ * What is in a batch. The address and class, and where words are OWNED the word that the sender saw:
+ * the life that it ended. The receiver ends that life, or finds that it ended before: then there
+ * were two last releases, and the second is reported. No more than that, because a batch is what
+ * travels between two processors' caches, and that is most of what a release by another thread
+ * costs: 8 bytes a cell, and 4 for the word.
  *
  * An owner that does not look. A thread that sleeps, or only computes, leaves its inbox alone. What
  * is in there cannot grow beyond what the thread once allocated. A sender that finds more than 32
@@ -29,12 +31,10 @@ struct roma__slab;
 enum { ROMA__BATCH_CELLS = 64, ROMA__OUTGOING_SLOTS = 16, ROMA__INBOX_LONG = 32 };
 
 struct roma__batch {
-    struct roma__batch *next; /* older, in an inbox or among the spare ones  */
-    uint32_t count, depth;    /* depth: batches in the inbox with this one   */
-    uint64_t cells[ROMA__BATCH_CELLS]; /* address | class << 56               */
-    struct roma__state *states[ROMA__BATCH_CELLS];
-    uint32_t words[ROMA__BATCH_CELLS]; /* 0: a free cell                       */
-    uint32_t tails[ROMA__BATCH_CELLS];
+    struct roma__batch *next; /* older, in an inbox or among the spare ones   */
+    uint32_t count, depth;    /* depth: batches in the inbox with this one    */
+    uint64_t cells[ROMA__BATCH_CELLS]; /* address | class << 56                */
+    uint32_t words[ROMA__BATCH_CELLS]; /* 0: a free cell; unset without words  */
 };
 
 /* Open batches: a table indexed by a hash of the receiver. */
@@ -59,13 +59,12 @@ static inline unsigned roma__outgoing_slot(const struct roma__cache *to)
 }
 
 static inline void roma__batch_put(struct roma__batch *batch, void *cell, unsigned class_index,
-                                   struct roma__state *state, uint32_t word, uint32_t tail)
+                                   uint32_t word, bool has_words)
 {
     uint32_t i = batch->count;
     batch->cells[i] = (uint64_t)(uintptr_t)cell | (uint64_t)class_index << 56;
-    batch->states[i] = state;
-    batch->words[i] = word;
-    batch->tails[i] = tail;
+    if (has_words)
+        batch->words[i] = word;
     /* What a claimer sees of an open batch it may copy: see claim.h, whose c this pairs with. The
      * owner need not look whether it was claimed: the cell is in its batch all the same. */
     __atomic_store_n(&batch->count, i + 1, __ATOMIC_RELEASE);
@@ -73,23 +72,23 @@ static inline void roma__batch_put(struct roma__batch *batch, void *cell, unsign
 
 /* The same where the receiver's batch is open and has room. Returns whether. */
 static inline bool roma__outgoing_put(struct roma__outgoing *outgoing, struct roma__cache *to,
-                                      void *cell, unsigned class_index, struct roma__state *state,
-                                      uint32_t word, uint32_t tail)
+                                      void *cell, unsigned class_index, uint32_t word,
+                                      bool has_words)
 {
     unsigned slot = roma__outgoing_slot(to);
     struct roma__batch *batch = outgoing->slots[slot].batch;
     if (outgoing->slots[slot].to != to || batch == NULL || batch->count == ROMA__BATCH_CELLS)
         return false;
-    roma__batch_put(batch, cell, class_index, state, word, tail);
+    roma__batch_put(batch, cell, class_index, word, has_words);
     return true;
 }
 
 /* ---- the sender, under its cache's lock ------------------------------------------------------- */
 
-/* Send a cell to the cache that keeps its slab: with the word and tail of the life that it is the
- * last reference of, where words are OWNED; of a free cell 0 and 0. */
+/* Send a cell to the cache that keeps its slab: with the word of the life that it is the last
+ * reference of, where words are OWNED; of a free cell 0. */
 void roma__remote_send(struct roma__cache *from, struct roma__slab *slab, uint32_t index,
-                       uint32_t word, uint32_t tail);
+                       uint32_t word);
 
 /* The open batches for whoever holds the lock: who has claimed the cache leaves its thread's alone. */
 struct roma__outgoing *roma__outgoing_of(struct roma__cache *from);
