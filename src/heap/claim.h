@@ -44,7 +44,7 @@
  * and c are sequentially consistent instead.
  *
  * The owner's and a claimer's steps are run in every order, with every delay that a store buffer
- * allows, in tests/concurrent/claim_interleaved.c. */
+ * allows, as a model in tests/concurrent/claim.cpp. */
 #ifndef ROMA_HEAP_CLAIM_H
 #define ROMA_HEAP_CLAIM_H
 
