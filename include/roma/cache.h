@@ -36,7 +36,7 @@ typedef struct roma_cache roma_cache;
  *
  *  manager  NULL is EINVAL
  *  Returns it, or NULL with errno ENOMEM, EINVAL. A manager that looks at every block (debug options,
- *  AddressSanitizer, Valgrind) gives a cache, too, that calls on it at each block.
+ *  AddressSanitizer, Valgrind's memcheck) gives a cache, too, that calls on it at each block.
  *  Threads: any; the cache is for the caller's alone.  Signals: no.  Cost: some ns; a lock at a
  *  thread's first call.  Since: 0.1 */
 ROMA_API roma_cache *roma_cache_of(struct roma_manager *manager);

@@ -19,8 +19,9 @@
  *            no handles (EOPNOTSUPP); weak and registered blocks are -EOPNOTSUPP; labels are not
  *            kept. A double free is found when the block goes back to its slab, or not at all when
  *            it has been handed out again by then.
- * Debug options and memory tools (AddressSanitizer, Valgrind) look at every step of a block's life:
- * with them a manager is EXACT whatever was asked, NONE too, and caches of threads hold nothing.
+ * Debug options and memory tools (AddressSanitizer, Valgrind's memcheck) look at every step of a
+ * block's life: with them a manager is EXACT whatever was asked, NONE too, and caches of threads hold
+ * nothing.
  *
  * Fork: in a child, blocks on ordinary pages are the child's copies and it may allocate and free.
  * Blocks on hugetlb pages are not there (unless asked for with `inherit`): access is SIGSEGV,

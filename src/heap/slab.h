@@ -11,7 +11,7 @@
  *
  * Who writes. A slab of a class belongs to a *keeper*, the cache in whose bins it is; bits and
  * lists are the keeper's, under its lock (cache.h). In a heap with OWNED words the keeper is also
- * the head's `owner`, whose thread alone ends the lives of cells.
+ * the owner, whose thread alone ends the lives of cells: the head's `key` is its cache.
  *
  * A descriptor belongs for ever to the granule where its slab starts (its *home* in the page map):
  * stale handles may be checked against it at any time, and a swap that a stale thread tries on one
