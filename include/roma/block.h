@@ -11,10 +11,10 @@
  * (one a life, and as many more as its neighbours had) go on by more than 2^21.
  *
  * After the free means after it was applied. A block belongs to the thread whose cache it came from
- * (to nobody where the manager is EXACT, or the block weak or registered). When another thread gives
- * up its last reference the block travels to that thread in a batch, and until it arrives, at the
- * latest one drain later (the owner's next call that needs more than its cache has, its end, or a
- * trim), handles and plain pointers to it say that it lives with one reference. A second last
+ * (to nobody where the manager is EXACT, or the block weak or registered). When another thread
+ * gives up its last reference the block travels to that thread in a batch, and until it arrives, at
+ * the latest one drain later (the owner's next call that needs more than its cache has, its end, or
+ * a trim), handles and plain pointers to it say that it lives with one reference. A second last
  * release of it meanwhile returns 0, too, and is reported to on_misuse at that drain; so is, for a
  * plain block, a retain that came too late, at the block's next operation. What the manager itself
  * knows stays intact in all of these. All this is of managers that count: see roma/manager.h.
@@ -118,8 +118,8 @@ ROMA_API void roma_free_batch(void *const *blocks, size_t count);
  *  Threads: any, but nobody may use this reference meanwhile.  Signals: no.  Since: 0.1 */
 ROMA_API ROMA_MUST_USE void *roma_resize(void *block, size_t bytes);
 
-/** Requested length (without counts: what roma_usable() says); 0 with errno EINVAL or ESTALE when it
- *  is no live block. So for the next.
+/** Requested length (without counts: what roma_usable() says); 0 with errno EINVAL or ESTALE when
+ *  it is no live block. So for the next.
  *  Threads: any.  Signals: no.  Cost: two loads.  Since: 0.1 */
 ROMA_API size_t roma_bytes(const void *block);
 /** Bytes up to the end of its cell: what a resize can reach in place. Bytes between the length and
@@ -195,7 +195,8 @@ ROMA_API roma_segment roma_block_segment(roma_block block);
 
 /** Name the place of this thread's next call into roma, for ROMA_DEBUG_SITES. `file` must live as
  *  long as the program. Programs compiled with ROMA_CALL_SITES defined before including roma.h do
- *  this at every call of the functions below.  NULL: take it back.  Cost: two stores.  Since: 0.1 */
+ *  this at every call of the functions below.  NULL: take it back.  Cost: two stores.
+ *  Since: 0.1 */
 ROMA_API void roma_site(const char *file, int line);
 
 #ifdef ROMA_CALL_SITES

@@ -35,9 +35,10 @@ typedef struct roma_cache roma_cache;
 /** The calling thread's cache of a manager's blocks.
  *
  *  manager  NULL is EINVAL
- *  Returns it, or NULL with errno ENOMEM, EINVAL. A manager that looks at every block (debug options,
- *  AddressSanitizer, Valgrind's memcheck) gives a cache, too, that calls on it at each block.
- *  Threads: any; the cache is for the caller's alone.  Signals: no.  Cost: some ns; a lock at a
+ *  Returns it, or NULL with errno ENOMEM, EINVAL. A manager that looks at every block (debug
+ *  options, AddressSanitizer, Valgrind's memcheck) gives a cache, too, that calls on it at each
+ *  block. Threads: any; the cache is for the caller's alone.  Signals: no.  Cost: some ns; a lock
+ *                                                             at a
  *  thread's first call.  Since: 0.1 */
 ROMA_API roma_cache *roma_cache_of(struct roma_manager *manager);
 
@@ -101,8 +102,8 @@ static inline unsigned roma__class_of(size_t bytes)
 
 /* Free blocks of one class: addresses from a NULL up to `top`. The state of the block at top[-1]
  * is at top[-1 + ROMA__MAGAZINE_STRIDE]: a second array, which managers without counts do not
- * have. The distance is more than all magazines together, and keeps the two out of one another's way
- * in a cache that looks at the low 12 bits of an address first. */
+ * have. The distance is more than all magazines together, and keeps the two out of one another's
+ * way in a cache that looks at the low 12 bits of an address first. */
 enum { ROMA__MAGAZINE_STRIDE = 18640 };
 
 struct roma__magazine {
@@ -134,15 +135,15 @@ enum {
 /* The first line of a slab's descriptor. */
 struct roma__slab_head {
     char *base;
-    uint64_t inverse;    /* of cell_bytes without its factors of 2, modulo 2^64                    */
+    uint64_t inverse;    /* of cell_bytes without its factors of 2, modulo 2^64                   */
     const void *key;     /* equal to the key of the cache that may take its cells in by a store:
-                            the owner's where words are OWNED, any of the heap's without words     */
+                            the owner's where words are OWNED, any of the heap's without words    */
     struct roma__state *states; /* NULL in a heap without words                                   */
-    void *heap;          /* NULL while no slab stands here                                         */
-    size_t cell_bytes;   /* of a large slab: the cell's usable bytes                               */
+    void *heap;          /* NULL while no slab stands here                                        */
+    size_t cell_bytes;   /* of a large slab: the cell's usable bytes                              */
     uint32_t cells_count;
-    uint16_t class_index; /* or ROMA__CLASS_LARGE                                                  */
-    uint16_t shift;       /* log2 of the factors of 2                                              */
+    uint16_t class_index; /* or ROMA__CLASS_LARGE                                                 */
+    uint16_t shift;       /* log2 of the factors of 2                                             */
 };
 
 enum { ROMA__GRANULE_SHIFT = 16, ROMA__MAP_LEAF_BITS = 16 };
@@ -214,9 +215,9 @@ static inline struct roma__slab_head *roma__slab_at(struct roma__slab_head **con
 }
 
 /* The index of the cell that starts at an address of the slab; if none does, a number that is not
- * below its cells_count. Exact division: with cell_bytes = odd * 2^shift, a multiple of it times the
- * inverse of odd is index * 2^shift, and rotating brings the index down. What is no multiple of odd
- * becomes more than 2^64 / odd, what is none of 2^shift has its low bits rotated to the top.
+ * below its cells_count. Exact division: with cell_bytes = odd * 2^shift, a multiple of it times
+ * the inverse of odd is index * 2^shift, and rotating brings the index down. What is no multiple of
+ * odd becomes more than 2^64 / odd, what is none of 2^shift has its low bits rotated to the top.
  * (H. S. Warren, Hacker's Delight, 10-17.) */
 static inline uint64_t roma__slab_index_at(const struct roma__slab_head *slab, const void *address)
 {
@@ -270,10 +271,10 @@ static inline bool roma__cache_put_plain(roma_cache *cache, unsigned class_index
     return true;
 }
 
-/* End the life of a counted block of that class: one reference left, in a slab that this cache owns,
- * without flags, and of the length that `tail` says (ROMA__TAIL_ANY: whatever length). Returns
- * whether all that is so and the magazine had room; else nothing is changed. A generation that wraps
- * is for the slow path, too, which notes it. */
+/* End the life of a counted block of that class: one reference left, in a slab that this cache
+ * owns, without flags, and of the length that `tail` says (ROMA__TAIL_ANY: whatever length).
+ * Returns whether all that is so and the magazine had room; else nothing is changed. A generation
+ * that wraps is for the slow path, too, which notes it. */
 #define ROMA__TAIL_ANY UINT32_MAX
 
 static inline bool roma__cache_put_counted(roma_cache *cache, unsigned class_index,
@@ -304,7 +305,8 @@ static inline bool roma__cache_put_counted(roma_cache *cache, unsigned class_ind
     return true;
 }
 
-/* The two that follow are always inlined: with a length that the compiler knows, so is the class. */
+/* The two that follow are always inlined: with a length that the compiler knows, so is the
+ * class. */
 static inline __attribute__((__always_inline__)) void *roma_cache_alloc(roma_cache *cache,
                                                                         size_t bytes)
 {

@@ -8,10 +8,10 @@
  * not to be left by longjmp. Cost: a lock or two, no system call. Since: 0.1.
  *
  * Counts. What a manager keeps about each block is one of three (roma_options.counts):
- *   COUNTED  length, references and generation, 8 bytes a block. The thread whose cache a block came
- *            from ends its life without a locked instruction; what other threads release travels to
- *            it and is ended at its next call that needs more than its cache has, at its end, or at
- *            a trim.
+ *   COUNTED  length, references and generation, 8 bytes a block. The thread whose cache a block
+ *            came from ends its life without a locked instruction; what other threads release
+ *            travels to it and is ended at its next call that needs more than its cache has, at its
+ *            end, or at a trim.
  *   EXACT    the same 8 bytes, and every end is at once, by whichever thread: some ns more each.
  *   NONE     nothing. A block is freed by its first release: roma_retain() is -EOPNOTSUPP,
  *            roma_count() 1. Up to 256 KiB its length is that of its size class: roma_bytes() is
@@ -20,8 +20,8 @@
  *            kept. A double free is found when the block goes back to its slab, or not at all when
  *            it has been handed out again by then.
  * Debug options and memory tools (AddressSanitizer, Valgrind's memcheck) look at every step of a
- * block's life: with them a manager is EXACT whatever was asked, NONE too, and caches of threads hold
- * nothing.
+ * block's life: with them a manager is EXACT whatever was asked, NONE too, and caches of threads
+ * hold nothing.
  *
  * Fork: in a child, blocks on ordinary pages are the child's copies and it may allocate and free.
  * Blocks on hugetlb pages are not there (unless asked for with `inherit`): access is SIGSEGV,
@@ -63,8 +63,9 @@ typedef struct roma_misuse {
 } roma_misuse;
 
 /** Called for misuse found outside a call that can return it; it may not call the manager, and may
- *  be called by any thread that does, the background thread too, with locks held. When it returns, a call that was the misuse has no effect, and one that found damage done before (an
- *  overrun, a write to a free block) goes on. The default prints the text to stderr and aborts. */
+ *  be called by any thread that does, the background thread too, with locks held. When it returns,
+ *  a call that was the misuse has no effect, and one that found damage done before (an overrun, a
+ *  write to a free block) goes on. The default prints the text to stderr and aborts. */
 typedef void (*roma_on_misuse)(void *context, const roma_misuse *misuse);
 
 /** Called once each time that the memory obtained rises past the threshold; it may free. */
@@ -183,12 +184,14 @@ ROMA_API int64_t roma_manager_trim(roma_manager *manager, size_t keep_bytes);
  *  "name" (text), "blocks.live", "blocks.bytes" (requested lengths), "blocks.usable_bytes",
  *  "blocks.peak_bytes", "allocations.count", "releases.count", "failures.count",
  *  "extents.live", "extents.bytes" (held), "extents.peak_bytes", "free.bytes" (of those held: in no
- *  block nor slab, with pages), "returned.bytes" (the same, without: given back or not touched yet),
- *  "metadata.bytes" (descriptors and debug records of this manager), "limit.bytes", "misuse.count".
+ *  block nor slab, with pages), "returned.bytes" (the same, without: given back or not touched
+ *  yet), "metadata.bytes" (descriptors and debug records of this manager), "limit.bytes",
+ *  "misuse.count".
  *
  *  "blocks.peak_bytes" is the most of "blocks.usable_bytes" that was seen whenever a thread's cache
  *  was filled or emptied, or these figures read: a shorter peak between is missed. It adds up the
- *  peaks of the manager's page kinds and nodes. Without counts, "blocks.bytes" is usable bytes, too.
+ *  peaks of the manager's page kinds and nodes. Without counts, "blocks.bytes" is usable bytes,
+ *  too.
  *
  *  Returns 0, what the visitor returned, or -EINVAL. The figures are read one after the other, not
  *  at one instant, and those of blocks are exact only while no other thread is inside a call.

@@ -4,8 +4,8 @@
  *   limit-array     the same with a thread's arrays of addresses, one a size class, the class not
  *                   known to the compiler
  *   limit-tls       the address of a thread-local variable of a shared library, through a call
- *   limit-calls     a pair of calls into a shared library in which nothing is done: no malloc that is
- *                   a library can be faster
+ *   limit-calls     a pair of calls into a shared library in which nothing is done: no malloc that
+ *                   is a library can be faster
  *   limit-locked    one locked instruction on a line that nobody else uses
  *   limit-remote    the test remote-64 (remote.c) with nothing allocated: its ring alone */
 #include "bench.h"

@@ -22,6 +22,9 @@
 #include <errno.h>
 #include <stdlib.h>
 
+/* So that a test is not a call longer on one of them. */
+#define ALWAYS static inline __attribute__((__always_inline__))
+
 /* Once, before any test: makes the manager that `settings` asks for. */
 void subject_open(void);
 
@@ -57,37 +60,37 @@ static inline void subject_free(subject here, void *block, size_t bytes)
 
 typedef int subject; /* nothing */
 
-static inline __attribute__((__always_inline__)) subject subject_here(void)
+ALWAYS subject subject_here(void)
 {
     return 0;
 }
 
-static inline __attribute__((__always_inline__)) void *subject_alloc(subject here, size_t bytes)
+ALWAYS void *subject_alloc(subject here, size_t bytes)
 {
     (void)here;
     return keep(malloc(bytes));
 }
 
-static inline __attribute__((__always_inline__)) void subject_free(subject here, void *block, size_t bytes)
+ALWAYS void subject_free(subject here, void *block, size_t bytes)
 {
     (void)here;
     (void)bytes;
     free(keep(block));
 }
 
-static inline __attribute__((__always_inline__)) void *subject_resize(subject here, void *block, size_t bytes)
+ALWAYS void *subject_resize(subject here, void *block, size_t bytes)
 {
     (void)here;
     return keep(realloc(keep(block), bytes));
 }
 
-static inline __attribute__((__always_inline__)) void subject_alloc_batch(subject here, size_t bytes, void **blocks, size_t count)
+ALWAYS void subject_alloc_batch(subject here, size_t bytes, void **blocks, size_t count)
 {
     for (size_t i = 0; i < count; i++)
         blocks[i] = subject_alloc(here, bytes);
 }
 
-static inline __attribute__((__always_inline__)) void subject_free_batch(subject here, size_t bytes, void **blocks, size_t count)
+ALWAYS void subject_free_batch(subject here, size_t bytes, void **blocks, size_t count)
 {
     for (size_t i = 0; i < count; i++)
         subject_free(here, blocks[i], bytes);
@@ -103,30 +106,30 @@ typedef roma_manager *subject;
 
 extern roma_manager *subject_manager;
 
-static inline __attribute__((__always_inline__)) subject subject_here(void)
+ALWAYS subject subject_here(void)
 {
     return subject_manager;
 }
 
-static inline __attribute__((__always_inline__)) void *subject_alloc(subject here, size_t bytes)
+ALWAYS void *subject_alloc(subject here, size_t bytes)
 {
     return keep(roma_alloc(here, bytes));
 }
 
-static inline __attribute__((__always_inline__)) void subject_free(subject here, void *block, size_t bytes)
+ALWAYS void subject_free(subject here, void *block, size_t bytes)
 {
     (void)here;
     (void)bytes;
     roma_free(keep(block));
 }
 
-static inline __attribute__((__always_inline__)) void *subject_resize(subject here, void *block, size_t bytes)
+ALWAYS void *subject_resize(subject here, void *block, size_t bytes)
 {
     (void)here;
     return keep(roma_resize(keep(block), bytes));
 }
 
-static inline __attribute__((__always_inline__)) void subject_alloc_batch(subject here, size_t bytes, void **blocks, size_t count)
+ALWAYS void subject_alloc_batch(subject here, size_t bytes, void **blocks, size_t count)
 {
     int code = roma_alloc_batch(here, bytes, blocks, count);
     if (code != 0)
@@ -134,7 +137,7 @@ static inline __attribute__((__always_inline__)) void subject_alloc_batch(subjec
     (void)keep(blocks);
 }
 
-static inline __attribute__((__always_inline__)) void subject_free_batch(subject here, size_t bytes, void **blocks, size_t count)
+ALWAYS void subject_free_batch(subject here, size_t bytes, void **blocks, size_t count)
 {
     (void)here;
     (void)bytes;
@@ -152,7 +155,7 @@ typedef roma_cache *subject;
 
 extern roma_manager *subject_manager;
 
-static inline __attribute__((__always_inline__)) subject subject_here(void)
+ALWAYS subject subject_here(void)
 {
     roma_cache *cache = roma_cache_of(subject_manager);
     if (cache == NULL)
@@ -160,23 +163,23 @@ static inline __attribute__((__always_inline__)) subject subject_here(void)
     return cache;
 }
 
-static inline __attribute__((__always_inline__)) void *subject_alloc(subject here, size_t bytes)
+ALWAYS void *subject_alloc(subject here, size_t bytes)
 {
     return keep(roma_cache_alloc(here, bytes));
 }
 
-static inline __attribute__((__always_inline__)) void subject_free(subject here, void *block, size_t bytes)
+ALWAYS void subject_free(subject here, void *block, size_t bytes)
 {
     roma_cache_free(here, keep(block), bytes);
 }
 
-static inline __attribute__((__always_inline__)) void *subject_resize(subject here, void *block, size_t bytes)
+ALWAYS void *subject_resize(subject here, void *block, size_t bytes)
 {
     (void)here;
     return keep(roma_resize(keep(block), bytes));
 }
 
-static inline __attribute__((__always_inline__)) void subject_alloc_batch(subject here, size_t bytes, void **blocks, size_t count)
+ALWAYS void subject_alloc_batch(subject here, size_t bytes, void **blocks, size_t count)
 {
     int code = roma_cache_alloc_batch(here, bytes, blocks, count);
     if (code != 0)
@@ -184,7 +187,7 @@ static inline __attribute__((__always_inline__)) void subject_alloc_batch(subjec
     (void)keep(blocks);
 }
 
-static inline __attribute__((__always_inline__)) void subject_free_batch(subject here, size_t bytes, void **blocks, size_t count)
+ALWAYS void subject_free_batch(subject here, size_t bytes, void **blocks, size_t count)
 {
     roma_cache_free_batch(here, bytes, keep(blocks), count);
 }
@@ -192,7 +195,7 @@ static inline __attribute__((__always_inline__)) void subject_free_batch(subject
 #endif
 
 /* A block that a test cannot do without. */
-static inline __attribute__((__always_inline__)) void *subject_must_alloc(subject here, size_t bytes)
+ALWAYS void *subject_must_alloc(subject here, size_t bytes)
 {
     void *block = subject_alloc(here, bytes);
     if (__builtin_expect(block == NULL, 0))

@@ -1,6 +1,6 @@
-/* tls.c - a shared library for the limits: a thread-local variable, reached as any library's that may
- * be loaded at run time, by a call for the address of its thread-local storage; and calls that do
- * nothing. */
+/* tls.c - a shared library for the limits: a thread-local variable, reached as any library's that
+ * may be loaded at run time, by a call for the address of its thread-local storage; and calls that
+ * do nothing. */
 #include "tls.h"
 
 static _Thread_local long variable;

@@ -1,5 +1,5 @@
-/* tls.h - behind the border of a shared library: a thread-local variable, and a malloc and a free with
- * nothing in them. */
+/* tls.h - behind the border of a shared library: a thread-local variable, and a malloc and a free
+ * with nothing in them. */
 #ifndef BENCH_TLS_H
 #define BENCH_TLS_H
 

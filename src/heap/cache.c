@@ -156,7 +156,7 @@ void roma__cache_late_misuse(struct roma__cache *cache, unsigned class_index, vo
     roma__heap_late_misuse(cache->heap, address);
 }
 
-/* ---- cells that come in ----------------------------------------------------------------------- */
+/* ---- cells that come in ---------------------------------------------------------------------- */
 
 /* Put a free cell on the magazine if there is room, and it is not claimed. */
 static bool stack(struct roma__cache *cache, unsigned class_index, void *address,
@@ -297,7 +297,7 @@ void roma__cache_push(struct roma__cache *cache, struct roma__slab *slab, uint32
     roma__cache_give_home(cache, slab, index);
 }
 
-/* ---- the inbox -------------------------------------------------------------------------------- */
+/* ---- the inbox ------------------------------------------------------------------------------- */
 
 /* The release that another thread sent: end the life that it saw. Returns whether that was so. */
 static bool end_life(struct roma__slab *slab, struct roma__state *state, uint32_t word)
@@ -394,7 +394,7 @@ void roma__cache_drain(struct roma__cache *cache)
     }
 }
 
-/* ---- cells that go out ------------------------------------------------------------------------ */
+/* ---- cells that go out ----------------------------------------------------------------------- */
 
 static void swap(void **a, void **b)
 {

@@ -1,4 +1,5 @@
-/* cache.h - a thread's cache of one heap: magazines of free cells, and the slabs that they are from.
+/* cache.h - a thread's cache of one heap: magazines of free cells, and the slabs that they are
+ * from.
  *
  * In and out. A magazine is a stack of addresses of free cells of one class. Taking and giving are
  * the inline functions of <roma/cache.h>: they touch the magazine, and where the heap keeps words
@@ -14,15 +15,15 @@
  * little. A slow path costs a hundred fast ones, and a program that allocates lengths at random has
  * its magazines swing by some tens of cells.
  *
- * Ownership. A slab of a class is in the bins of one cache, its keeper, and only the keeper looks at
- * its free bits. What the three kinds of words make of that:
+ * Ownership. A slab of a class is in the bins of one cache, its keeper, and only the keeper looks
+ * at its free bits. What the three kinds of words make of that:
  *
  *   NONE, EXACT  whoever frees a cell may put it into its own magazine and hand it out again; it
  *                goes home to its keeper when it is flushed
  *   OWNED        the keeper is also the owner: it alone turns a live cell free, so that a plain
- *                store is enough, and it alone has the cell in a magazine. Another thread that gives
- *                up the last reference sends the cell to it, with the word that it saw; the owner
- *                compares when it looks into its inbox
+ *                store is enough, and it alone has the cell in a magazine. Another thread that
+ *                gives up the last reference sends the cell to it, with the word that it saw; the
+ *                owner compares when it looks into its inbox
  *
  * Locks. A cache has one. Its thread holds it on slow paths, anybody else while claiming it
  * (claim.h). With it held by a thread, everything here is that thread's, but for the inbox's head,
@@ -136,8 +137,9 @@ void roma__cache_late_misuse(struct roma__cache *cache, unsigned class_index, vo
 /* Tell the heap how many usable bytes of a class live, since the last time. */
 void roma__cache_publish(struct roma__cache *cache, unsigned class_index);
 
-/* On a slow path: memory past its delay goes back; what a thread keeps that was away for as long goes
- * home; and where nobody came for that long, so does what the others keep, and all goes back. */
+/* On a slow path: memory past its delay goes back; what a thread keeps that was away for as long
+ * goes home; and where nobody came for that long, so does what the others keep, and all goes
+ * back. */
 void roma__cache_tick(struct roma__cache *cache);
 
 /* Forget the cells of the magazines and those on their way: the heap is being cleared. */
@@ -151,12 +153,12 @@ void roma__cache_end_stray(struct roma__cache *cache);
  * else uses the heap. */
 uint64_t roma__cache_clear(struct roma__cache *cache);
 
-/* ---- without its lock ------------------------------------------------------------------------- */
+/* ---- without its lock ------------------------------------------------------------------------ */
 
 /* The same, by the way, for calls that do not need the cache. */
 void roma__cache_pass_by(roma__heap *heap);
 
-/* ---- bins (bins.c) ---------------------------------------------------------------------------- */
+/* ---- bins (bins.c) --------------------------------------------------------------------------- */
 
 /* Up to `count` free cells of a class from the bin's slabs, lowest first: addresses, and their
  * states (NULL: not wanted). Returns how many. */

@@ -201,7 +201,7 @@ int roma__cell_release(roma__cell *cell, uint32_t generation)
     return 0;
 }
 
-/* ---- questions -------------------------------------------------------------------------------- */
+/* ---- questions ------------------------------------------------------------------------------- */
 
 void roma__cell_grant(const roma__cell *cell, roma_grant *grant)
 {

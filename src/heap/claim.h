@@ -16,25 +16,25 @@
  * 2 is the commit of a fast path. The claimer owns what it saw at c, from then on and for good; the
  * owner keeps what is above. So of a store that the claimer saw, and of one above what it saw, the
  * owner's answer is *yes*; only a cell that was below `seen` and that the owner took out without
- * being seen (its top is less than `seen`) went to the claimer, and the owner goes without it. A put
- * always holds: its cell was seen, or is above and stays. To settle is to move what is above `seen`
- * down to the bottom, and to open the cache.
+ * being seen (its top is less than `seen`) went to the claimer, and the owner goes without it. A
+ * put always holds: its cell was seen, or is above and stays. To settle is to move what is above
+ * `seen` down to the bottom, and to open the cache.
  *
  * Why it holds. It is Dekker's pattern: each side writes and then reads what the other writes. On
  * the owner's side only the compiler is kept from swapping 2 and 3; the processor may. The system
  * call b makes every running thread of the process pass a full barrier, at some instant between its
  * begin and end; threads that do not run passed one when they were taken off. Take the owner's
- * barrier. A fast path whose 3 came before it, in program order, has its 2 before it, too: so c sees
- * it, and what the owner believes is what the claimer saw. One whose 3 comes after it reads 1, for a
- * was before b, and settles: under the lock it compares its own top with what was seen, so that both
- * sides agree whatever c saw. There is at most one such fast path, since the next one finds the
- * cache opened by settling, and the claimer done.
+ * barrier. A fast path whose 3 came before it, in program order, has its 2 before it, too: so c
+ * sees it, and what the owner believes is what the claimer saw. One whose 3 comes after it reads 1,
+ * for a was before b, and settles: under the lock it compares its own top with what was seen, so
+ * that both sides agree whatever c saw. There is at most one such fast path, since the next one
+ * finds the cache opened by settling, and the claimer done.
  *
  * `closed` is taken back by the owner alone, at its next fast or slow path. Until then others may
  * claim the cache again, for nothing: all that they could take is taken. They put nothing into the
- * magazines, where a late store of the owner may still go; what comes in goes home to the slabs. The
- * batches that the owner has open (remote.h) are seen in the same way, and copied: a late store may
- * go into the one that the owner has, which stays its own.
+ * magazines, where a late store of the owner may still go; what comes in goes home to the slabs.
+ * The batches that the owner has open (remote.h) are seen in the same way, and copied: a late store
+ * may go into the one that the owner has, which stays its own.
  *
  * 2 is a release, which c acquires: the claimer sees the cell's address where it sees the top.
  *

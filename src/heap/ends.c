@@ -4,8 +4,8 @@
  * words of any cell. Two more ends are nearly as short, but a call away, since they are rarer:
  *
  *   OWNED, another thread's slab   into the open batch for its owner (remote.h), who ends the life
- *   EXACT                          one compare-and-swap: who ends the life has the cell, and keeps it
- *                                  in its own magazine
+ *   EXACT                          one compare-and-swap: who ends the life has the cell, and keeps
+ *                                  it in its own magazine
  *
  * What neither serves (more references, flags, no room, a generation that wraps) changes nothing
  * here, and is cell.c's. */

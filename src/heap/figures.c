@@ -4,8 +4,8 @@
  * heap's figures are the sum over its caches, those that are gone, and its large cells. Read one
  * after the other while others go on, so they are exact only when nobody does.
  *
- * Requested lengths are not counted: they stand with the cells, and are added up when they are asked
- * for. That costs a look at every cell, and nothing at every life.
+ * Requested lengths are not counted: they stand with the cells, and are added up when they are
+ * asked for. That costs a look at every cell, and nothing at every life.
  *
  * The peak cannot be had in either way. Caches tell the heap how many usable bytes live of theirs
  * (publish) whenever they come the slow way, and the peak is that of the sum told: it may miss what
@@ -49,7 +49,8 @@ struct sums {
 
 static void add_cache(struct sums *sums, const struct roma__cache *cache)
 {
-    /* Releases first: a block that is seen to end has been seen to begin, but for other threads'. */
+    /* Releases first: a block that is seen to end has been seen to begin, but for other
+     * threads'. */
     for (unsigned i = 0; i < ROMA__CLASS_COUNT; i++) {
         const struct roma__magazine *magazine = &cache->handle.magazines[i];
         uint64_t given = roma__load_acquire(&magazine->given);
@@ -58,8 +59,8 @@ static void add_cache(struct sums *sums, const struct roma__cache *cache)
     }
 }
 
-/* Lengths are with the cells, not counted at each life: live ones are added up here. A cell that was
- * released and is on its way to its owner lives there still, and was counted by its sender. */
+/* Lengths are with the cells, not counted at each life: live ones are added up here. A cell that
+ * was released and is on its way to its owner lives there still, and was counted by its sender. */
 static uint64_t lengths_of(const struct roma__slab *slab)
 {
     const struct roma__state *states = roma__load(&slab->head.states);

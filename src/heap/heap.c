@@ -143,7 +143,7 @@ uint64_t roma__heap_close(roma__heap *heap)
     return live;
 }
 
-/* ---- taking ----------------------------------------------------------------------------------- */
+/* ---- taking ---------------------------------------------------------------------------------- */
 
 int roma__heap_no_descriptor(roma_grant *grant, roma_error *error)
 {
@@ -245,7 +245,7 @@ uint64_t roma__heap_visit(roma__heap *heap, uint64_t now_ns)
     return before_ns == 0 ? 0 : now_ns - before_ns;
 }
 
-/* ---- giving back ------------------------------------------------------------------------------ */
+/* ---- giving back ----------------------------------------------------------------------------- */
 
 size_t roma__heap_trim(roma__heap *heap, size_t keep_bytes)
 {

@@ -154,23 +154,23 @@ roma_cache *roma__heap_cache(roma__heap *heap);
 /* A cache that is always closed: what a thread that has none yet may point to. */
 extern roma_cache roma__cache_closed;
 
-/* End a life for which there is no inline way, without a lock: of a slab of another thread, or in an
- * EXACT heap; one reference, no flags, `tail` as in roma__cache_put_counted(). By the cache's thread;
- * the block is where a cell of the slab begins, and of the cache's heap. Returns whether that was
- * enough; else nothing is changed. */
+/* End a life for which there is no inline way, without a lock: of a slab of another thread, or in
+ * an EXACT heap; one reference, no flags, `tail` as in roma__cache_put_counted(). By the cache's
+ * thread; the block is where a cell of the slab begins, and of the cache's heap. Returns whether
+ * that was enough; else nothing is changed. */
 bool roma__cache_end(roma_cache *cache, const struct roma__slab_head *slab, uint64_t index,
                      void *block, uint32_t tail);
 
 /* The calling thread gives its caches of all heaps up now, as at its end. */
 void roma__caches_leave(void);
 
-/* Take up to `count` cells of `bytes` <= ROMA__CLASS_MAX_BYTES, without flags; by the cache's thread.
- * Returns how many: fewer where memory is not to be had. */
+/* Take up to `count` cells of `bytes` <= ROMA__CLASS_MAX_BYTES, without flags; by the cache's
+ * thread. Returns how many: fewer where memory is not to be had. */
 size_t roma__cache_take_many(roma_cache *cache, size_t bytes, void **cells, size_t count);
 
 /* Release cells of `bytes` each from the start of the list for as long as the fast way can (live,
- * one reference, no flags, that length, this cache's heap; NULLs are none). bytes = SIZE_MAX: of any
- * length. Returns how many that were. */
+ * one reference, no flags, that length, this cache's heap; NULLs are none). bytes = SIZE_MAX: of
+ * any length. Returns how many that were. */
 size_t roma__cache_put_many(roma_cache *cache, size_t bytes, void *const *cells, size_t count);
 
 /* Visit the live cells. A non-zero return ends the walk and is returned. Threads: no other call on

@@ -63,7 +63,7 @@ void roma__cell_fill(struct roma__slab *slab, uint32_t index, roma__cell *cell);
  * without words, how many may have. */
 uint64_t roma__heap_end_slab(struct roma__slab *slab);
 
-/* ---- large.c ---------------------------------------------------------------------------------- */
+/* ---- large.c --------------------------------------------------------------------------------- */
 
 /* Take a cell of more than a class's bytes. Returns 0 or -errno. */
 int roma__large_take(roma__heap *heap, size_t bytes, const roma__take *take,
@@ -76,7 +76,7 @@ void roma__large_recycle(roma__heap *heap, struct roma__slab *slab);
 void roma__large_push(roma__heap *heap, struct roma__slab *slab);
 void roma__large_drop(roma__heap *heap, struct roma__slab *slab);
 
-/* ---- threads.c -------------------------------------------------------------------------------- */
+/* ---- threads.c ------------------------------------------------------------------------------- */
 
 /* The calling thread's cache of a heap, made if need be, or the heap's common one. */
 struct roma__cache *roma__cache_for(roma__heap *heap);
@@ -84,7 +84,8 @@ struct roma__cache *roma__cache_for(roma__heap *heap);
 /* The calling thread's cache, if it has one. */
 struct roma__cache *roma__cache_if_any(const roma__heap *heap);
 
-/* A number for a new heap's slot in the tables of threads, and its serial; UINT32_MAX: no memory. */
+/* A number for a new heap's slot in the tables of threads, and its serial; UINT32_MAX: no
+ * memory. */
 uint32_t roma__slot_take(uint64_t *serial);
 void roma__slot_give(uint32_t slot);
 

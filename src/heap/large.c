@@ -7,8 +7,8 @@
  * pages is exactly n huge pages, and a block smaller than one shares it with others.
  *
  * A large cell has a state in every heap, and its word is changed by compare-and-swap: who changes
- * it from 1 to 0 gives the cell back. They are in a list of the heap, under a lock of its own, which
- * also guards their figures. */
+ * it from 1 to 0 gives the cell back. They are in a list of the heap, under a lock of its own,
+ * which also guards their figures. */
 #include "heap/internal.h"
 
 #include "base/bits.h"
@@ -140,7 +140,7 @@ int roma__large_take(roma__heap *heap, size_t bytes, const roma__take *take,
     return 0;
 }
 
-/* ---- giving back ------------------------------------------------------------------------------ */
+/* ---- giving back ----------------------------------------------------------------------------- */
 
 void roma__large_recycle(roma__heap *heap, struct roma__slab *slab)
 {

@@ -1,4 +1,5 @@
-/* remote.h - cells on their way from the thread that freed them to the cache whose slab they are of.
+/* remote.h - cells on their way from the thread that freed them to the cache whose slab they are
+ * of.
  *
  * A batch is 64 cells for one receiver. The sender gathers: it has a few open batches, one a
  * receiver, found by hashing. One that is full, and on the sender's slow paths every one, is pushed
@@ -11,10 +12,10 @@
  * into the new batch: it does not matter whether that batch is still the one that it was (no ABA),
  * for whatever it is when the swap succeeds is the head, and the receiver takes all or nothing.
  *
- * What is in a batch. The address and class, and where words are OWNED the word that the sender saw:
- * the life that it ended. The receiver ends that life, or finds that it ended before: then there
- * were two last releases, and the second is reported. No more than that, because a batch is what
- * travels between two processors' caches, and that is most of what a release by another thread
+ * What is in a batch. The address and class, and where words are OWNED the word that the sender
+ * saw: the life that it ended. The receiver ends that life, or finds that it ended before: then
+ * there were two last releases, and the second is reported. No more than that, because a batch is
+ * what travels between two processors' caches, and that is most of what a release by another thread
  * costs: 8 bytes a cell, and 4 for the word.
  *
  * An owner that does not look. A thread that sleeps, or only computes, leaves its inbox alone. What
@@ -50,7 +51,7 @@ struct roma__inbox {
     struct roma__batch *head; /* newest; NULL: empty */
 };
 
-/* ---- a cell into a batch ---------------------------------------------------------------------- */
+/* ---- a cell into a batch --------------------------------------------------------------------- */
 
 static inline unsigned roma__outgoing_slot(const struct roma__cache *to)
 {
@@ -83,28 +84,29 @@ static inline bool roma__outgoing_put(struct roma__outgoing *outgoing, struct ro
     return true;
 }
 
-/* ---- the sender, under its cache's lock ------------------------------------------------------- */
+/* ---- the sender, under its cache's lock ------------------------------------------------------ */
 
 /* Send a cell to the cache that keeps its slab: with the word of the life that it is the last
  * reference of, where words are OWNED; of a free cell 0. */
 void roma__remote_send(struct roma__cache *from, struct roma__slab *slab, uint32_t index,
                        uint32_t word);
 
-/* The open batches for whoever holds the lock: who has claimed the cache leaves its thread's alone. */
+/* The open batches for whoever holds the lock: who has claimed the cache leaves its thread's
+ * alone. */
 struct roma__outgoing *roma__outgoing_of(struct roma__cache *from);
 
 /* Push all open batches; of a cache that is claimed, those of the errand. */
 void roma__remote_flush(struct roma__cache *from);
 
-/* A claimer sends copies of the open batches of the cache's thread, as far as it sees them; and that
- * thread takes off, later, what was sent. */
+/* A claimer sends copies of the open batches of the cache's thread, as far as it sees them; and
+ * that thread takes off, later, what was sent. */
 void roma__remote_copy_open(struct roma__cache *from);
 void roma__remote_settle_open(struct roma__cache *from);
 
 /* Forget what is on its way, in and out: the heap is cleared, nobody else uses it. */
 void roma__remote_forget(struct roma__cache *cache);
 
-/* ---- the receiver, under its cache's lock ------------------------------------------------------ */
+/* ---- the receiver, under its cache's lock ---------------------------------------------------- */
 
 /* All batches, newest first; each goes back by roma__batch_free(). */
 struct roma__batch *roma__inbox_take(struct roma__inbox *inbox);

@@ -238,9 +238,9 @@ bool roma__slab_index(const struct roma__slab *slab, const void *address, uint32
 
 /* ---- tails ---------------------------------------------------------------------------------- */
 /* (length << 3 | flags): in the state, 32 bits of it; of a large cell 64 in the descriptor. That
- * cell may be resized while others look, and one store of the length is never seen in half. Release,
- * paired with the acquire of readers: who sees a life's flags sees the generation of that life or a
- * later one. */
+ * cell may be resized while others look, and one store of the length is never seen in half.
+ * Release, paired with the acquire of readers: who sees a life's flags sees the generation of that
+ * life or a later one. */
 
 static uint64_t tail_read(const struct roma__slab *slab, uint32_t index)
 {

@@ -8,16 +8,16 @@
  * cache, or makes one. Where there is no memory for one, and when the thread is ending, it works
  * with the heap's common cache, under its lock.
  *
- * Leaving, when the thread ends: all cells of the magazines go home, all batches are sent, the inbox
- * is emptied, empty slabs go back. If slabs are left, because blocks of them live, the cache becomes
- * an orphan; else it is spare. What other threads then send to an orphan waits for whoever looks
- * next: a thread that adopts it, one that looks for a slab with room, or a trim.
+ * Leaving, when the thread ends: all cells of the magazines go home, all batches are sent, the
+ * inbox is emptied, empty slabs go back. If slabs are left, because blocks of them live, the cache
+ * becomes an orphan; else it is spare. What other threads then send to an orphan waits for whoever
+ * looks next: a thread that adopts it, one that looks for a slab with room, or a trim.
  *
- * Why slabs may change over (roma__orphans_serve). Who ends the life of a cell by a plain store must
- * be the only one: the thread of the slab's owner. An orphan has none, and whoever holds its lock
- * stands in for it; the store of the new owner under both locks makes the other cache's thread the
- * only one. A thread that still reads the old owner sends its cell to the orphan, from where it is
- * passed on.
+ * Why slabs may change over (roma__orphans_serve). Who ends the life of a cell by a plain store
+ * must be the only one: the thread of the slab's owner. An orphan has none, and whoever holds its
+ * lock stands in for it; the store of the new owner under both locks makes the other cache's thread
+ * the only one. A thread that still reads the old owner sends its cell to the orphan, from where it
+ * is passed on.
  *
  * A heap that is closed while a thread is leaving: both meet in the registry. Leaving is announced
  * there (is_leaving) after a look whether the cache is still the heap's; closing waits until nobody
@@ -56,7 +56,7 @@ static struct {
     uint32_t slots_capacity;
 } registry = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
-/* ---- the end of threads ----------------------------------------------------------------------- */
+/* ---- the end of threads ---------------------------------------------------------------------- */
 
 static pthread_key_t key;
 static pthread_once_t key_once = PTHREAD_ONCE_INIT;
@@ -86,7 +86,7 @@ static bool watch_end(void)
     return mine.is_watched;
 }
 
-/* ---- slots ------------------------------------------------------------------------------------ */
+/* ---- slots ----------------------------------------------------------------------------------- */
 
 static bool more_slots(void)
 {
@@ -144,7 +144,7 @@ static bool reserve_entry(uint32_t slot)
     return true;
 }
 
-/* ---- caches of a heap, under its caches_lock -------------------------------------------------- */
+/* ---- caches of a heap, under its caches_lock ------------------------------------------------- */
 
 static void link_cache(roma__heap *heap, struct roma__cache *cache)
 {
@@ -235,7 +235,7 @@ static struct roma__cache *attach(roma__heap *heap)
     return cache;
 }
 
-/* ---- a thread's cache -------------------------------------------------------------------------- */
+/* ---- a thread's cache ------------------------------------------------------------------------ */
 
 static struct roma__cache *cache_of(const roma__heap *heap)
 {
@@ -276,10 +276,10 @@ struct roma__cache *roma__cache_for(roma__heap *heap)
     return cache == NULL ? &heap->common : (struct roma__cache *)cache;
 }
 
-/* ---- leaving ------------------------------------------------------------------------------------ */
+/* ---- leaving --------------------------------------------------------------------------------- */
 
-/* Nobody's thread any more: an orphan, or spare. Under caches_lock and its own, with all cells home;
- * the latter is let go. */
+/* Nobody's thread any more: an orphan, or spare. Under caches_lock and its own, with all cells
+ * home; the latter is let go. */
 static void abandon(roma__heap *heap, struct roma__cache *cache)
 {
     bool has_slabs = roma__bins_trim(cache);
@@ -338,7 +338,7 @@ void roma__caches_leave(void)
     mine.capacity = 0;
 }
 
-/* ---- orphans, and threads that are away ------------------------------------------------------- */
+/* ---- orphans, and threads that are away ------------------------------------------------------ */
 
 /* A slab with room in an orphan's bin, its inbox looked into before. */
 static bool serve_from(struct roma__cache *orphan, struct roma__cache *cache, unsigned class_index)
@@ -450,7 +450,7 @@ void roma__caches_close(roma__heap *heap)
     heap->orphans_count = 0;
 }
 
-/* ---- fork --------------------------------------------------------------------------------------- */
+/* ---- fork ------------------------------------------------------------------------------------ */
 
 void roma__caches_fork_child(roma__heap *heap)
 {

@@ -12,13 +12,14 @@
  * of at least 1), and a stale thread's swap that read the word in an earlier life fails, because
  * generations only grow.
  *
- * In an OWNED heap, of cells without flags. Counts above 1 are changed by compare-and-swap, too. But
- * the step from 1 to 0 is a load and a store by one thread alone, that of the slab's owner; any
+ * In an OWNED heap, of cells without flags. Counts above 1 are changed by compare-and-swap, too.
+ * But the step from 1 to 0 is a load and a store by one thread alone, that of the slab's owner; any
  * other that gives up the last reference sends (address, word) to it. While the count is 1 the one
  * reference is its holder's, so nobody else has a reason to change the word: who does it all the
  * same has released, or retained, what was not his.
  *   - Two last releases, of the owner and another: the owner's store comes before or after the
- *     other's word is compared in the inbox; it differs then, or the owner's own look finds count 0.
+ *     other's word is compared in the inbox; it differs then, or the owner's own look finds count
+ *     0.
  *   - Of two others: the inbox is one list, and the second to be compared differs.
  *   - A retain that races with the owner's store may say yes, and be overwritten: the next call
  *     with that reference is told. Blocks that are to survive such races are made weak.

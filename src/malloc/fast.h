@@ -2,8 +2,9 @@
  *
  * Taking needs the size class, the thread's cache and its magazine. Giving finds the slab by the
  * page map, proves that the address is where a cell starts (a multiplication), and puts it into the
- * magazine of the slab's class, whoever's slab it is. So a pointer that no block starts at is caught
- * at its free and never enters a magazine; and it needs no test for NULL, which is no slab's.
+ * magazine of the slab's class, whoever's slab it is. So a pointer that no block starts at is
+ * caught at its free and never enters a magazine; and it needs no test for NULL, which is no
+ * slab's.
  *
  * Neither has a locked instruction. What does not fit (no cache yet, magazine empty or full, large,
  * not ours) is for slow.c, which is jumped to: a hot path has no stack frame. */

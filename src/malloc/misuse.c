@@ -36,7 +36,7 @@ static void end(const char *sentence)
         abort();
 }
 
-/* ---- what an address points into -------------------------------------------------------------- */
+/* ---- what an address points into ------------------------------------------------------------- */
 
 static const char *read_hex(const char *text, uintptr_t *value)
 {

@@ -1,5 +1,5 @@
-/* new.c - operator new and delete in all their forms, in C, under the names that the Itanium C++ ABI
- * gives them where size_t is `unsigned long`.
+/* new.c - operator new and delete in all their forms, in C, under the names that the Itanium C++
+ * ABI gives them where size_t is `unsigned long`.
  *
  * A program's operators are these, also those of its C++ libraries, so that what one module news
  * another may delete. When memory is short, new does what the standard says: it calls the program's

@@ -8,7 +8,8 @@
  *                                                told at once
  *   ROMA_RETURN_DELAY  milliseconds,    1000     how long free memory keeps its pages; 0: not at
  *                      -1                        all, -1: for ever
- *   ROMA_BACKGROUND    0, 1             0        1: a thread gives memory back behind an idle program
+ *   ROMA_BACKGROUND    0, 1             0        1: a thread gives memory back behind an idle
+ *                      program
  *   ROMA_BOUNDED       0, 1             0        1: threads keep an eighth of the free blocks that
  *                                                they keep else
  *   ROMA_LIMIT         size             none     most bytes to obtain from the kernel; beyond it
@@ -159,7 +160,8 @@ static void read_entry(const char *entry)
 }
 
 /* One walk over the environment, not a getenv() a variable: programs' environments are long. The C
- * library sets `environ` before it or anybody calls malloc; where it is not there, nothing is set. */
+ * library sets `environ` before it or anybody calls malloc; where it is not there, nothing is
+ * set. */
 void roma__settings_read(void)
 {
     static const char prefix[] = "ROMA_";

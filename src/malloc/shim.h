@@ -15,12 +15,12 @@
  *
  *   Any time. A call may come from the dynamic linker, before any constructor, from thread-local
  *   destructors and after ours have run. There is no order of constructors that matters: the first
- *   call, whichever, opens the heap (start.c), and what a thread has not got is replaced by a slower
- *   way. So the library is not linked with -z initfirst, of which a process has room for one.
- *   Never itself. Nothing here calls malloc, or what calls it, before the heap is open; nor does the
- *   heap, ever. Afterwards the few C library functions that may (pthread_setspecific with many keys,
- *   pthread_atfork with many handlers, pthread_create) are called with no lock held, and find a
- *   malloc that works.
+ *   call, whichever, opens the heap (start.c), and what a thread has not got is replaced by a
+ *   slower way. So the library is not linked with -z initfirst, of which a process has room for
+ *   one. Never itself. Nothing here calls malloc, or what calls it, before the heap is open; nor
+ *   does the heap, ever. Afterwards the few C library functions that may (pthread_setspecific with
+ *   many keys, pthread_atfork with many handlers, pthread_create) are called with no lock held, and
+ *   find a malloc that works.
  *   Never away. Nothing is torn down at exit: other destructors come after ours.
  *   Not in signal handlers, as POSIX says of malloc.
  *
@@ -107,7 +107,7 @@ void roma__shim_late_misuse(void *owner, void *address);
 /* One line to stderr, "roma: " before it. */
 void roma__shim_tell(const char *sentence);
 
-/* ---- the end ---------------------------------------------------------------------------------- */
+/* ---- the end --------------------------------------------------------------------------------- */
 
 /* What is used, in one line on stderr (figures.c). */
 void roma__shim_tell_figures(void);

@@ -1,13 +1,13 @@
 /* start.c - the one heap: opened by the first call, held over fork, reported at the end.
  *
- * Opening. The first call of any thread, at whatever time, opens the heap under a lock and publishes
- * it. Up to there only system calls are made. What comes after, being told of forks, may call malloc
- * and finds the heap.
+ * Opening. The first call of any thread, at whatever time, opens the heap under a lock and
+ * publishes it. Up to there only system calls are made. What comes after, being told of forks, may
+ * call malloc and finds the heap.
  *
  * Forking. Our handlers are set up in the very first allocation of a process, before others set up
  * theirs as a rule; handlers before a fork run in the reverse order, so the heap's locks are taken
- * last, and let go first. Handlers of others may allocate. A child made by vfork(), _Fork() or a raw
- * clone() runs no handlers: it must not allocate, as POSIX has it for programs with threads.
+ * last, and let go first. Handlers of others may allocate. A child made by vfork(), _Fork() or a
+ * raw clone() runs no handlers: it must not allocate, as POSIX has it for programs with threads.
  *
  * The end. A destructor of this library, run by exit() and by return from main after all that was
  * registered with atexit(), writes the report. It tears nothing down. A process that ends by

@@ -11,8 +11,8 @@
  *
  * Two locks. `life` is held by who starts or ends the thread, also while waiting for its end.
  * `lock` is for everything else and inside of `life`; the thread holds it while it works, so that a
- * manager that leaves finds the thread outside of its heaps. Limit: leaving, joining and fork() wait
- * for a visit under way, which lasts as long as the kernel takes to free what is due. */
+ * manager that leaves finds the thread outside of its heaps. Limit: leaving, joining and fork()
+ * wait for a visit under way, which lasts as long as the kernel takes to free what is due. */
 #include "manager/manager.h"
 
 #include "base/error.h"

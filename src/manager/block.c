@@ -14,8 +14,8 @@ static void *fail(int code)
     return NULL;
 }
 
-/* What a public function leaves to the slow way is a function of its own, so that the fast one needs
- * no stack; it is told who called. */
+/* What a public function leaves to the slow way is a function of its own, so that the fast one
+ * needs no stack; it is told who called. */
 #define SLOW __attribute__((noinline))
 #define CALLER __builtin_return_address(0)
 

@@ -2,8 +2,9 @@
  *
  * A program compiled with ROMA_CALL_SITES says file and line before each call. They wait in a
  * variable of the thread, which every call that the macros wrap empties, or the macro where the
- * call may take the fast way, so that a line is never blamed for a later call of another source. Where nothing was said, the return address stands in:
- * one instruction to get, and a name only when somebody prints it.
+ * call may take the fast way, so that a line is never blamed for a later call of another source.
+ * Where nothing was said, the return address stands in: one instruction to get, and a name only
+ * when somebody prints it.
  *
  * The variable uses the initial-exec model: two instructions to reach also in the shared library,
  * at the price of 16 bytes of the static TLS block when the library is loaded by dlopen. */

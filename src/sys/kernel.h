@@ -88,7 +88,7 @@
 
 enum { ROMA__IO_URING_PARAMS_BYTES = 120 };
 
-/* ---- membarrier (Linux 4.14) ------------------------------------------------------------------ */
+/* ---- membarrier (Linux 4.14) ----------------------------------------------------------------- */
 
 enum {
     ROMA__MEMBARRIER_PRIVATE_EXPEDITED = 1 << 3,

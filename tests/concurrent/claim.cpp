@@ -1,15 +1,17 @@
 /* claim.cpp - the protocol of src/heap/claim.h on a processor that delays stores, in every order.
  *
  * A model, not the source: the source's loads and stores are those of one processor after the other
- * wherever it is run under test, and what the protocol is about is that they are not. Each step here
- * stands for one of the source:
+ * wherever it is run under test, and what the protocol is about is that they are not. Each step
+ * here stands for one of the source:
  *
- *   owner    take, put     roma__cache_take(), _put_plain(): read top, store the cell and the new top
- *            look          roma__cache_commit(): read closed
- *            settle        roma__cache_settle() and roma__claim_settle(), in one step under the lock
- *   claimer  lock, close, barrier, see, take away, unlock: roma__claim(); the barrier may be refused
- *   kernel   a store of the owner reaches memory: one at a time and in their order, at any time (total
- *            store order); all of them at a barrier, and where the owner takes the lock
+ *   owner    take, put     roma__cache_take(), _put_plain(): read top, store the cell and the new
+ *            top look          roma__cache_commit(): read closed
+ *            settle        roma__cache_settle() and roma__claim_settle(), in one step under the
+ *                          lock
+ *   claimer  lock, close, barrier, see, take away, unlock: roma__claim(); the barrier may be
+ *            refused
+ *   kernel   a store of the owner reaches memory: one at a time and in their order, at any time
+ *            (total store order); all of them at a barrier, and where the owner takes the lock
  *
  * All states that some order of these steps reaches are visited. In each last one every cell is in
  * exactly one place: the owner's hands, the magazine, or at home. */

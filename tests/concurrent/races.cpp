@@ -122,7 +122,8 @@ TEST_CASE("of racing releases of one pointer exactly one frees and the others ar
 }
 
 /* Each release says that it was the last or is told that it came too late, and what says the former
- * is told the latter when the owner looks: as many releases as were made, less the one that freed. */
+ * is told the latter when the owner looks: as many releases as were made, less the one that
+ * freed. */
 TEST_CASE(
     "of racing releases of a block that a thread owns one frees, the others are told in the end",
     "[race]")

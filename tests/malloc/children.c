@@ -1,4 +1,5 @@
-/* children.c - a process, its child and its grandchild, each of which exits in order: three reports. */
+/* children.c - a process, its child and its grandchild, each of which exits in order: three
+ * reports. */
 #include "expect.h"
 
 #include <sys/wait.h>

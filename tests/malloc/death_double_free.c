@@ -1,6 +1,6 @@
-/* death_double_free.c - a small block is freed twice. Without state words it is found when the block
- * goes back to its slab: here, when the caches are emptied. Nothing is allocated in between: both
- * frees would be answered with the same block. */
+/* death_double_free.c - a small block is freed twice. Without state words it is found when the
+ * block goes back to its slab: here, when the caches are emptied. Nothing is allocated in between:
+ * both frees would be answered with the same block. */
 #include "death.h"
 
 int main(void)

@@ -1,5 +1,5 @@
-// plugin.cpp - a library that is loaded and unloaded: blocks of its constructors, of its thread-local
-// objects, and blocks that outlive it.
+// plugin.cpp - a library that is loaded and unloaded: blocks of its constructors, of its
+// thread-local objects, and blocks that outlive it.
 #include <cstdlib>
 #include <cstring>
 #include <string>

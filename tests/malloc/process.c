@@ -234,7 +234,7 @@ static void fork_under_load(void)
         EXPECT(pthread_join(churners[i], &result) == 0 && result == NULL);
 }
 
-/* ---- libraries that come and go --------------------------------------------------------------- */
+/* ---- libraries that come and go -------------------------------------------------------------- */
 
 typedef void *block_function(size_t bytes);
 typedef void free_function(void *block);
