@@ -262,6 +262,7 @@ static int run_with_report(const run_plan *plan)
     answer->plan = plan;
     run_check_program(plan->program[0], &answer->remarks);
     int code = run_child(answer);
+    signal(SIGPIPE, SIG_IGN); /* a reader that is gone is an error of writing, and not our end */
     bool told = false;
     if (code == 0) {
         run_lines_read(&answer->lines, file.path);
