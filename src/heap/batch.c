@@ -143,6 +143,8 @@ static bool put_one(roma_cache *cache, size_t bytes, void *cell)
     if (roma__load(&slab->key) != cache->key)
         return roma__cache_end(cache, slab, index, cell, tail);
     unsigned class_index = roma__load(&slab->class_index);
+    if (class_index >= ROMA__CLASS_COUNT)
+        return false; /* a slab that has just gone */
     if (cache->words == ROMA__WORDS_NONE)
         return roma__cache_put_plain(cache, class_index, cell);
     return roma__cache_put_counted(cache, class_index, slab, index, cell, tail);

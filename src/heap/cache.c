@@ -111,6 +111,7 @@ int roma__cache_open(struct roma__cache *cache, roma__heap *heap, enum roma__cac
     cache->visited_ns = roma__heap_now_ns();
     memset(cache->sent_cells, 0, sizeof cache->sent_cells);
     cache->sent_bytes = cache->received_bytes = 0;
+    roma__remote_forget(cache); /* what late senders left in the inbox of its former life */
     memset(&cache->outgoing, 0, sizeof cache->outgoing);
     memset(&cache->errand, 0, sizeof cache->errand);
     cache->handle = roma__cache_closed;
@@ -318,8 +319,10 @@ static void receive_one(struct roma__cache *cache, const struct roma__batch *bat
     unsigned class_index = roma__batch_class(batch, i);
     struct roma__slab *slab;
     uint32_t index;
-    if (!look_up(cache, class_index, address, &slab, &index))
+    if (!look_up(cache, class_index, address, &slab, &index)) {
+        roma__figure_add(&cache->handle.magazines[class_index].moved, 1); /* as below */
         return;
+    }
     struct roma__state *state = roma__slab_state(slab, index);
     uint32_t word = state == NULL ? 0 : batch->words[i]; /* not 0: it lives, the sender believes */
     if (cache->has_lost_slabs && roma__load(&slab->keeper) != cache) {
@@ -373,8 +376,25 @@ static bool receive_fast(struct roma__cache *cache, const struct roma__batch *ba
     return true;
 }
 
+/* Cells that are of another heap than the cache is now. Their first release has been applied; this
+ * one is told to their heap, where that is still to be found. */
+static void refuse(const struct roma__batch *batch)
+{
+    for (uint32_t i = 0; i < batch->count; i++) {
+        void *cell = roma__batch_address(batch, i);
+        const struct roma__slab_head *slab = roma__slab_at(roma__map_public(), cell);
+        roma__heap *heap = slab == NULL ? NULL : roma__load(&slab->heap);
+        if (heap != NULL && heap->serial == batch->serial)
+            roma__heap_late_misuse(heap, cell);
+    }
+}
+
 void roma__cache_receive(struct roma__cache *cache, const struct roma__batch *batch)
 {
+    if (batch->serial != cache->heap->serial) {
+        refuse(batch);
+        return;
+    }
     bool is_plain = !cache->has_lost_slabs && roma__load(&cache->handle.closed) == 0;
     uint64_t received_bytes = 0;
     for (uint32_t i = 0; i < batch->count; i++)
@@ -516,18 +536,6 @@ void roma__cache_discard(struct roma__cache *cache)
     roma__remote_forget(cache);
     for (unsigned i = 0; i < ROMA__CLASS_COUNT; i++)
         cache->published_bytes[i] = live_bytes(cache, i); /* the heap forgets what it was told */
-}
-
-void roma__cache_end_stray(struct roma__cache *cache)
-{
-    roma__claim_settle(cache);
-    if (cache->storage == NULL || cache->heap->words == ROMA__WORDS_NONE)
-        return;
-    for (unsigned i = 0; i < ROMA__CLASS_COUNT; i++)
-        for (void **at = cache->bottoms[i]; at < cache->handle.magazines[i].top; at++) {
-            struct roma__state *state = at[ROMA__MAGAZINE_STRIDE];
-            (void)roma__word_kill(&state->word);
-        }
 }
 
 void roma__cache_tick(struct roma__cache *cache)

@@ -145,10 +145,6 @@ void roma__cache_tick(struct roma__cache *cache);
 /* Forget the cells of the magazines and those on their way: the heap is being cleared. */
 void roma__cache_discard(struct roma__cache *cache);
 
-/* In a child after fork, of another thread's cache: a cell on a magazine that is counted was on its
- * way out; its life ends. */
-void roma__cache_end_stray(struct roma__cache *cache);
-
 /* End the lives of all cells of all its slabs, and retire these. Returns how many lived. Nobody
  * else uses the heap. */
 uint64_t roma__cache_clear(struct roma__cache *cache);

@@ -171,6 +171,8 @@ static int release_owned(roma__cell *cell, uint32_t generation)
         if (left != -EBUSY)
             return left;
         uint32_t seen = roma__load_acquire(word);
+        if (!roma__word_is(seen, generation))
+            return -ESTALE;
         if (roma__word_count(seen) != 1)
             continue;
         cell->bytes = roma__slab_bytes(cell->slab, cell->index);

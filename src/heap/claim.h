@@ -36,6 +36,10 @@
  * The batches that the owner has open (remote.h) are seen in the same way, and copied: a late store
  * may go into the one that the owner has, which stays its own.
  *
+ * A claimer applies the releases in the inbox as the owner would. Where the owner releases the same
+ * life at that very moment, which is a second last release, both may believe to have ended it; that
+ * is found when the cell comes home, as in a heap without words.
+ *
  * 2 is a release, which c acquires: the claimer sees the cell's address where it sees the top.
  *
  * Costs the owner a load and a branch, and no store. Needs membarrier's PRIVATE_EXPEDITED (Linux

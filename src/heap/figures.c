@@ -111,6 +111,12 @@ uint64_t roma__heap_held_bytes(const roma__heap *heap)
     return atomic_load_explicit(&heap->extents.bytes, memory_order_relaxed);
 }
 
+/* Read while others are inside, an end may be seen whose beginning is not. */
+static uint64_t not_negative(uint64_t sum)
+{
+    return (int64_t)sum < 0 ? 0 : sum;
+}
+
 roma__heap_figures roma__heap_figures_of(roma__heap *heap)
 {
     roma__heap_figures figures = {0};
@@ -128,7 +134,9 @@ roma__heap_figures roma__heap_figures_of(roma__heap *heap)
     figures.bytes_live += heap->large_bytes;
     figures.usable_live += heap->large_usable_bytes;
     pthread_mutex_unlock(&heap->large_lock);
-    figures.cells_live = figures.takes - figures.releases;
+    figures.cells_live = not_negative(figures.takes - figures.releases);
+    figures.bytes_live = not_negative(figures.bytes_live);
+    figures.usable_live = not_negative(figures.usable_live);
     figures.usable_peak = raise_peak(heap, figures.usable_live);
     const struct roma__extents *extents = &heap->extents;
     figures.extents_live = atomic_load_explicit(&extents->count, memory_order_relaxed);

@@ -7,10 +7,10 @@
  *
  * So the child makes orphans of all caches but its own, whose cells go home, and then starts from
  * the words, where there are some: they are the truth. A cell that nobody counts and that is in no
- * slab was on its way there: it goes. A cell in a magazine that is counted was on its way out, to a
- * thread that is not here: its life ends. The granules in use are those of the slabs that are
- * listed: a run between cut and listed goes back. Cells on extents that are not inherited (hugetlb
- * pages, MADV_DONTFORK) die, for their memory is a hole in the child's address space: handles say
+ * slab was on its way, in or out, and goes home. The granules in use are those of the slabs that
+ * are listed: a run between cut and listed goes back. Cells on extents that are not inherited
+ * (hugetlb pages, MADV_DONTFORK) die, for their memory is a hole in the child's address space:
+ * handles say
  * -ESTALE, addresses are unknown, and their providers are told to forget them.
  *
  * Without words one cell of each other thread may be lost to the child: that which it was putting

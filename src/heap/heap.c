@@ -110,6 +110,7 @@ static void settle_figures(roma__heap *heap)
 uint64_t roma__heap_clear(roma__heap *heap)
 {
     uint64_t live = roma__heap_figures_of(heap).cells_live;
+    pthread_mutex_lock(&heap->caches_lock); /* threads may be ending */
     for (struct roma__cache *cache = heap->caches; cache != NULL; cache = cache->next) {
         roma__cache_discard(cache);
         (void)roma__cache_clear(cache);
@@ -126,12 +127,14 @@ uint64_t roma__heap_clear(roma__heap *heap)
     while (heap->extents.owned != NULL)
         roma__extents_release(&heap->extents, heap->extents.owned);
     roma__store(&heap->descriptor_bytes, 0);
+    pthread_mutex_unlock(&heap->caches_lock);
     settle_figures(heap);
     return live;
 }
 
 uint64_t roma__heap_close(roma__heap *heap)
 {
+    roma__caches_await(heap);
     uint64_t live = roma__heap_clear(heap);
     roma__caches_close(heap);
     roma__slot_give(heap->slot);
@@ -239,7 +242,7 @@ int roma__heap_take(roma__heap *heap, const roma__take *take, roma__cell *cell, 
 uint64_t roma__heap_visit(roma__heap *heap, uint64_t now_ns)
 {
     uint64_t before_ns = roma__load(&heap->visited_ns);
-    if (before_ns == now_ns) /* as a rule: the clock is coarse, and the line shared */
+    if ((int64_t)(now_ns - before_ns) <= 0) /* as a rule the same: the clock is coarse */
         return 0;
     roma__store(&heap->visited_ns, now_ns);
     return before_ns == 0 ? 0 : now_ns - before_ns;

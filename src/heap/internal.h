@@ -103,7 +103,9 @@ void roma__caches_flush_quiet(roma__heap *heap);
  * who holds the lock of his own cache. */
 void roma__caches_flush_idle(struct roma__cache *own, uint64_t now_ns);
 
-/* All caches are nobody's: the heap is going. Waits for threads that are just leaving. */
+/* The heap is going: no thread that ends looks at it any more, and those that just do are waited
+ * for. Then, when it is empty: all caches are nobody's. */
+void roma__caches_await(roma__heap *heap);
 void roma__caches_close(roma__heap *heap);
 
 /* In a child after fork: the caches of all threads but the caller are orphans. */

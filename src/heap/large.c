@@ -13,6 +13,8 @@
 
 #include "base/bits.h"
 
+#include <errno.h>
+
 /* ---- the list -------------------------------------------------------------------------------- */
 
 static void link_large(roma__heap *heap, struct roma__slab *slab)
@@ -101,7 +103,8 @@ static int take_run(roma__heap *heap, size_t bytes, struct roma__slab **from, bo
     *from = roma__slab_prepare(base, 1, true);
     if (*from == NULL) {
         roma__extents_give(&heap->extents, record, base, granules);
-        return roma__heap_no_descriptor(grant, error);
+        (void)roma__heap_no_descriptor(grant, error);
+        return -ENOMEM;
     }
     (*from)->extent = record;
     roma__slab_publish_large(*from, heap, run_bytes);
@@ -119,7 +122,8 @@ static int take_own(roma__heap *heap, const roma__take *take, struct roma__slab 
     *from = roma__slab_prepare(record->extent.address, 1, true);
     if (*from == NULL) {
         roma__extents_release(&heap->extents, record);
-        return roma__heap_no_descriptor(grant, error);
+        (void)roma__heap_no_descriptor(grant, error);
+        return -ENOMEM;
     }
     (*from)->extent = record;
     roma__slab_publish_large(*from, heap, record->extent.bytes);

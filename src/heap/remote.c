@@ -81,7 +81,7 @@ static void drain_for(struct roma__cache *other)
 {
     if (pthread_mutex_trylock(&other->lock) != 0)
         return; /* its thread, or somebody for it, is at it */
-    if (roma__claim(other)) {
+    if (roma__load(&other->serial) != 0 && roma__claim(other)) {
         roma__cache_drain(other);
         roma__remote_flush(other);
     }
@@ -108,13 +108,13 @@ static void put(struct roma__batch *batch, struct roma__slab *slab, uint32_t ind
 }
 
 /* No batch: hand the cell over by one on the stack, with the receiver's cache in our hands. */
-static void hand_over(struct roma__cache *to, struct roma__slab *slab, uint32_t index,
-                      uint32_t word)
+static void hand_over(uint64_t serial, struct roma__cache *to, struct roma__slab *slab,
+                      uint32_t index, uint32_t word)
 {
     if (pthread_mutex_trylock(&to->lock) != 0)
         return;
-    if (roma__claim(to)) {
-        struct roma__batch one = {.count = 0};
+    if (roma__load(&to->serial) == serial && roma__claim(to)) {
+        struct roma__batch one = {.count = 0, .serial = serial};
         put(&one, slab, index, word);
         roma__cache_receive(to, &one);
         roma__remote_flush(to);
@@ -123,7 +123,8 @@ static void hand_over(struct roma__cache *to, struct roma__slab *slab, uint32_t 
 }
 
 /* An open batch for the receiver, with room; NULL: no memory. */
-static struct roma__batch *open_batch(struct roma__outgoing *outgoing, struct roma__cache *to)
+static struct roma__batch *open_batch(struct roma__outgoing *outgoing, struct roma__cache *to,
+                                      uint64_t serial)
 {
     unsigned slot = roma__outgoing_slot(to);
     struct roma__batch **batch = &outgoing->slots[slot].batch;
@@ -134,8 +135,8 @@ static struct roma__batch *open_batch(struct roma__outgoing *outgoing, struct ro
         post(before, full);
     }
     outgoing->slots[slot].to = to;
-    if (*batch == NULL)
-        *batch = batch_new();
+    if (*batch == NULL && (*batch = batch_new()) != NULL)
+        (*batch)->serial = serial;
     return *batch;
 }
 
@@ -143,11 +144,17 @@ void roma__remote_send(struct roma__cache *from, struct roma__slab *slab, uint32
                        uint32_t word)
 {
     struct roma__cache *to = roma__load(&slab->keeper);
-    struct roma__batch *batch = open_batch(roma__outgoing_of(from), to);
+    if (to == NULL || roma__load(&slab->head.heap) != from->heap) {
+        /* The slab went after the caller had looked: the cell was freed before. */
+        roma__cache_late_misuse(from, 0, roma__slab_address(slab, index));
+        return;
+    }
+    uint64_t serial = from->heap->serial;
+    struct roma__batch *batch = open_batch(roma__outgoing_of(from), to, serial);
     if (batch != NULL)
         put(batch, slab, index, word);
     else
-        hand_over(to, slab, index, word);
+        hand_over(serial, to, slab, index, word);
 }
 
 static void flush(struct roma__outgoing *outgoing)
@@ -185,9 +192,10 @@ void roma__remote_copy_open(struct roma__cache *from)
         struct roma__batch *batch = from->outgoing.slots[i].batch;
         uint32_t count = batch == NULL ? 0 : roma__load_acquire(&batch->count);
         uint32_t copied = from->outgoing.slots[i].copied;
-        struct roma__batch *copy = count == copied ? NULL : batch_new();
+        struct roma__batch *copy = batch == NULL || count == copied ? NULL : batch_new();
         if (copy == NULL)
             continue;
+        copy->serial = batch->serial;
         copy_cells(copy, batch, copied, count);
         from->outgoing.slots[i].copied = count;
         post(from->outgoing.slots[i].to, copy);

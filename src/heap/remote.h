@@ -18,6 +18,10 @@
  * what travels between two processors' caches, and that is most of what a release by another thread
  * costs: 8 bytes a cell, and 4 for the word.
  *
+ * A receiver that is another's. Caches are used again. A cell whose release was sent twice may have
+ * seen its heap or its owner go in between, and the second batch then comes to a cache of another
+ * heap: the serial of the heap tells, and its cells are left where they are.
+ *
  * An owner that does not look. A thread that sleeps, or only computes, leaves its inbox alone. What
  * is in there cannot grow beyond what the thread once allocated. A sender that finds more than 32
  * batches there claims the receiver's cache (claim.h) and empties the inbox for it. */
@@ -34,6 +38,7 @@ enum { ROMA__BATCH_CELLS = 64, ROMA__OUTGOING_SLOTS = 16, ROMA__INBOX_LONG = 32 
 struct roma__batch {
     struct roma__batch *next; /* older, in an inbox or among the spare ones   */
     uint32_t count, depth;    /* depth: batches in the inbox with this one    */
+    uint64_t serial;          /* of the heap that the cells are of            */
     uint64_t cells[ROMA__BATCH_CELLS]; /* address | class << 56                */
     uint32_t words[ROMA__BATCH_CELLS]; /* 0: a free cell; unset without words  */
 };

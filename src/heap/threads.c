@@ -20,9 +20,9 @@
  * is passed on.
  *
  * A heap that is closed while a thread is leaving: both meet in the registry. Leaving is announced
- * there (is_leaving) after a look whether the cache is still the heap's; closing waits until nobody
- * is announced, and then takes all caches away. The registry's lock is held for moments only, with
- * no other lock taken under it. */
+ * there (is_leaving) after a look whether the cache is still the heap's; closing begins with making
+ * the caches nobody's and waiting until nobody is announced, and ends with taking them away. The
+ * registry's lock is held for moments only, with no other lock taken under it. */
 #include "heap/cache.h"
 #include "heap/claim.h"
 #include "heap/internal.h"
@@ -187,6 +187,7 @@ static struct roma__cache *adopt_orphan(roma__heap *heap)
     bool is_open = roma__cache_reopen(cache) == 0;
     if (is_open) {
         cache->state = ROMA__CACHE_ATTACHED;
+        cache->visited_ns = roma__heap_now_ns();
         roma__store(&heap->orphans_count, heap->orphans_count - 1);
     }
     pthread_mutex_unlock(&cache->lock);
@@ -211,7 +212,7 @@ static struct roma__cache *spare_or_new(void)
 static void make_spare(struct roma__cache *cache)
 {
     pthread_mutex_lock(&registry.lock);
-    cache->serial = 0;
+    roma__store(&cache->serial, 0);
     cache->state = ROMA__CACHE_SPARE;
     cache->next = registry.spare;
     registry.spare = cache;
@@ -345,6 +346,7 @@ static bool serve_from(struct roma__cache *orphan, struct roma__cache *cache, un
 {
     pthread_mutex_lock(&orphan->lock);
     roma__cache_drain(orphan);
+    roma__remote_flush(orphan); /* what is passed on */
     struct roma__slab *slab = orphan->bins[class_index].partial;
     if (slab != NULL)
         roma__bin_move(orphan, cache, slab);
@@ -411,27 +413,36 @@ void roma__caches_flush_quiet(roma__heap *heap)
     flush_each(heap, flush_quiet);
 }
 
+static void flush_if_idle(struct roma__cache *cache, uint64_t now_ns)
+{
+    if (pthread_mutex_trylock(&cache->lock) != 0)
+        return;
+    int64_t away_ns = (int64_t)(now_ns - cache->visited_ns); /* it may have come since `now` */
+    if (away_ns > 0 && (uint64_t)away_ns >= cache->heap->extents.return_delay_ns &&
+        roma__claim(cache))
+        roma__cache_flush(cache);
+    pthread_mutex_unlock(&cache->lock);
+}
+
 void roma__caches_flush_idle(struct roma__cache *own, uint64_t now_ns)
 {
     roma__heap *heap = own->heap;
     if (pthread_mutex_trylock(&heap->caches_lock) != 0)
         return;
-    for (struct roma__cache *cache = heap->caches; cache != NULL; cache = cache->next) {
-        if (cache == own || pthread_mutex_trylock(&cache->lock) != 0)
-            continue;
-        if (now_ns - cache->visited_ns >= heap->extents.return_delay_ns && roma__claim(cache))
-            roma__cache_flush(cache);
-        pthread_mutex_unlock(&cache->lock);
-    }
+    for (struct roma__cache *cache = heap->caches; cache != NULL; cache = cache->next)
+        if (cache != own)
+            flush_if_idle(cache, now_ns);
+    if (own != &heap->common)
+        flush_if_idle(&heap->common, now_ns);
     pthread_mutex_unlock(&heap->caches_lock);
 }
 
-void roma__caches_close(roma__heap *heap)
+void roma__caches_await(roma__heap *heap)
 {
     pthread_mutex_lock(&registry.lock);
     for (struct roma__cache *cache = heap->caches; cache != NULL;) {
         if (!cache->is_leaving) {
-            cache->serial = 0;
+            roma__store(&cache->serial, 0);
             cache = cache->next;
             continue;
         }
@@ -441,6 +452,10 @@ void roma__caches_close(roma__heap *heap)
         cache = heap->caches; /* it may be gone from the list */
     }
     pthread_mutex_unlock(&registry.lock);
+}
+
+void roma__caches_close(roma__heap *heap)
+{
     while (heap->caches != NULL) {
         struct roma__cache *cache = heap->caches;
         roma__cache_shut(cache);
@@ -459,7 +474,7 @@ void roma__caches_fork_child(roma__heap *heap)
         cache->is_leaving = false;
         if (cache == own || cache->state != ROMA__CACHE_ATTACHED)
             continue;
-        roma__cache_end_stray(cache);
+        roma__claim_settle(cache);
         cache->state = ROMA__CACHE_ORPHAN;
         heap->orphans_count++;
     }

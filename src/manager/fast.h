@@ -69,6 +69,8 @@ ROMA__HOT bool roma__fast_end_known(void *block, uint32_t tail, unsigned class_i
     if (__atomic_load_n(&slab->key, __ATOMIC_RELAXED) != cache->key)
         return roma__cache_end(cache, slab, index, block, tail);
     unsigned standing = __atomic_load_n(&slab->class_index, __ATOMIC_RELAXED);
+    if (__builtin_expect(standing >= ROMA__CLASS_COUNT, 0)) /* a slab that has just gone */
+        return false;
     if (cache->words != ROMA__WORDS_NONE)
         return roma__cache_put_counted(cache, standing, slab, index, block, tail);
     return (class_index == ROMA__CLASS_ANY || class_index == standing) &&
