@@ -378,7 +378,7 @@ static bool receive_fast(struct roma__cache *cache, const struct roma__batch *ba
 
 /* Cells that are of another heap than the cache is now. Their first release has been applied; this
  * one is told to their heap, where that is still to be found. */
-static void refuse(const struct roma__batch *batch)
+static void refuse_batch(const struct roma__batch *batch)
 {
     for (uint32_t i = 0; i < batch->count; i++) {
         void *cell = roma__batch_address(batch, i);
@@ -392,7 +392,7 @@ static void refuse(const struct roma__batch *batch)
 void roma__cache_receive(struct roma__cache *cache, const struct roma__batch *batch)
 {
     if (batch->serial != cache->heap->serial) {
-        refuse(batch);
+        refuse_batch(batch);
         return;
     }
     bool is_plain = !cache->has_lost_slabs && roma__load(&cache->handle.closed) == 0;

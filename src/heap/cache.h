@@ -63,7 +63,6 @@ struct roma__cache {
     uint64_t serial; /* of the heap; 0: spare                                       */
     enum roma__cache_state state; /* under the heap's caches_lock                   */
     bool is_closed;  /* for good: every call is to come the slow way                */
-    bool is_leaving; /* its thread is ending: under the registry's lock (threads.c) */
     bool has_lost_slabs;      /* some went to another cache while it was an orphan  */
     uint64_t visited_ns;      /* when its thread last came this way                 */
     struct roma__bin bins[ROMA__CLASS_COUNT];

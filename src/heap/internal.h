@@ -25,6 +25,8 @@ struct roma__heap {
 
     pthread_mutex_t caches_lock; /* before any cache's lock                                      */
     struct roma__cache *caches;  /* all but common                                               */
+    uint32_t leaving_count;      /* threads that are ending; these two under the registry's lock  */
+    bool is_closing;
     uint32_t orphans_count;      /* of them; read without the lock as a hint                     */
     struct roma__cache common;
 

@@ -20,8 +20,8 @@
  * is passed on.
  *
  * A heap that is closed while a thread is leaving: both meet in the registry. Leaving is announced
- * there (is_leaving) after a look whether the cache is still the heap's; closing begins with making
- * the caches nobody's and waiting until nobody is announced, and ends with taking them away. The
+ * there (leaving_count) after a look whether the cache is still the heap's; closing says so, waits
+ * until nobody is announced, and ends with taking the caches away. The
  * registry's lock is held for moments only, with no other lock taken under it. */
 #include "heap/cache.h"
 #include "heap/claim.h"
@@ -131,7 +131,7 @@ static bool reserve_entry(uint32_t slot)
 {
     if (slot < mine.capacity)
         return true;
-    uint32_t capacity = (uint32_t)roma__max(256, (size_t)1 << (roma__log2_floor(slot) + 1));
+    uint32_t capacity = (uint32_t)roma__max(256, (size_t)1 << (roma__log2_floor(slot | 1) + 1));
     struct entry *entries = roma__record_new(capacity * sizeof *entries);
     if (entries == NULL)
         return false;
@@ -307,21 +307,23 @@ static void leave(struct roma__cache *cache)
     pthread_mutex_unlock(&heap->caches_lock);
 }
 
-/* Is the cache still that heap's? Then nobody closes the heap until it is let go. */
+/* Is the cache still that heap's, and the heap not closing? Then it is there until we let it go. */
 static bool announce(const struct entry *entry)
 {
     pthread_mutex_lock(&registry.lock);
-    bool is_there = entry->cache != NULL && entry->cache->serial == entry->serial;
+    struct roma__cache *cache = entry->cache;
+    bool is_there = cache != NULL && roma__load(&cache->serial) == entry->serial &&
+                    !cache->heap->is_closing;
     if (is_there)
-        entry->cache->is_leaving = true;
+        cache->heap->leaving_count++;
     pthread_mutex_unlock(&registry.lock);
     return is_there;
 }
 
-static void let_go(struct roma__cache *cache)
+static void let_go(roma__heap *heap)
 {
     pthread_mutex_lock(&registry.lock);
-    cache->is_leaving = false;
+    heap->leaving_count--;
     pthread_mutex_unlock(&registry.lock);
 }
 
@@ -330,8 +332,9 @@ void roma__caches_leave(void)
     mine.is_ending = true;
     for (uint32_t i = 0; i < mine.capacity; i++)
         if (mine.entries[i].serial != 0 && announce(&mine.entries[i])) {
+            roma__heap *heap = mine.entries[i].cache->heap;
             leave(mine.entries[i].cache);
-            let_go(mine.entries[i].cache);
+            let_go(heap);
         }
     if (mine.entries != NULL)
         roma__record_free(mine.entries, mine.capacity * sizeof *mine.entries);
@@ -391,11 +394,12 @@ static void flush_claimed(struct roma__cache *cache)
     pthread_mutex_unlock(&cache->lock);
 }
 
-/* Twice: what the first round sends is in an inbox that it may have passed already. */
+/* Three times: what the first round sends is in an inbox that it may have passed already, and that
+ * may be an orphan's, which passes it on to a cache that the second round has passed. */
 static void flush_each(roma__heap *heap, flush_one *flush)
 {
     pthread_mutex_lock(&heap->caches_lock);
-    for (int round = 0; round < 2; round++) {
+    for (int round = 0; round < 3; round++) {
         for (struct roma__cache *cache = heap->caches; cache != NULL; cache = cache->next)
             flush(cache);
         flush(&heap->common);
@@ -440,22 +444,18 @@ void roma__caches_flush_idle(struct roma__cache *own, uint64_t now_ns)
 void roma__caches_await(roma__heap *heap)
 {
     pthread_mutex_lock(&registry.lock);
-    for (struct roma__cache *cache = heap->caches; cache != NULL;) {
-        if (!cache->is_leaving) {
-            roma__store(&cache->serial, 0);
-            cache = cache->next;
-            continue;
-        }
+    heap->is_closing = true;
+    while (heap->leaving_count > 0) {
         pthread_mutex_unlock(&registry.lock);
         (void)sched_yield();
         pthread_mutex_lock(&registry.lock);
-        cache = heap->caches; /* it may be gone from the list */
     }
     pthread_mutex_unlock(&registry.lock);
 }
 
 void roma__caches_close(roma__heap *heap)
 {
+    roma__caches_await(heap);
     while (heap->caches != NULL) {
         struct roma__cache *cache = heap->caches;
         roma__cache_shut(cache);
@@ -470,8 +470,8 @@ void roma__caches_close(roma__heap *heap)
 void roma__caches_fork_child(roma__heap *heap)
 {
     struct roma__cache *own = cache_of(heap);
+    heap->leaving_count = 0; /* they are not here */
     for (struct roma__cache *cache = heap->caches; cache != NULL; cache = cache->next) {
-        cache->is_leaving = false;
         if (cache == own || cache->state != ROMA__CACHE_ATTACHED)
             continue;
         roma__claim_settle(cache);

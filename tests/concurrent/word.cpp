@@ -1,7 +1,5 @@
 /* word.cpp - the state word under every interleaving of two and three threads. */
-#include "catch.hpp"
-#include "skip.hpp"
-
+#include "interleave.hpp"
 #include "word_interleaved.h"
 
 #include <cerrno>
@@ -54,24 +52,9 @@ const char *judge(const interleaved_scenario *scenario, const interleaved_outcom
     return nullptr;
 }
 
-#if defined(__SANITIZE_THREAD__)
-#define NEEDS_COROUTINES() SKIP_TEST("ThreadSanitizer does not follow swapcontext")
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define NEEDS_COROUTINES() SKIP_TEST("ThreadSanitizer does not follow swapcontext")
-#endif
-#endif
-#ifndef NEEDS_COROUTINES
-#define NEEDS_COROUTINES() (void)0
-#endif
-
 long run(const interleaved_scenario &scenario)
 {
-    const char *message = nullptr;
-    long runs = interleaved_run(&scenario, judge, &message);
-    INFO((message != nullptr ? message : "all interleavings hold"));
-    CHECK(runs > 0);
-    return runs;
+    return runs_of(interleaved_run(&scenario, judge));
 }
 
 } // namespace
@@ -102,4 +85,17 @@ TEST_CASE("counts pass in and out of the side table without loss, in every inter
     CHECK(run({1022, 3, 2, {{OP_RETAIN}, {OP_DROP, OP_RETAIN}}}) > 2);
     CHECK(run({1021, 3, 2, {{OP_RETAIN, OP_RETAIN}, {OP_DROP}}}) > 2);
     CHECK(run({1021, 3, 3, {{OP_RETAIN}, {OP_DROP}, {OP_RETAIN}}}) > 6);
+}
+
+TEST_CASE("a word that is changed by load and store is found to lose references", "[word]")
+{
+    NEEDS_COROUTINES();
+    static constexpr interleaved_scenario releases = {1, 7, 2, {{OP_DROP}, {OP_DROP}}},
+                                          weak = {1, 0, 2, {{OP_RETAIN, OP_DROP}, {OP_DROP}}},
+                                          sole = {1, 0, 2, {{OP_RETAIN, OP_DROP}, {OP_END_SOLE}}};
+    check_is_noticed(torn("interleaved_word_drop"),
+                     [] { return interleaved_run(&releases, judge); });
+    check_is_noticed(torn("interleaved_word_retain"), [] { return interleaved_run(&weak, judge); });
+    check_is_noticed(torn("interleaved_word_end_sole"),
+                     [] { return interleaved_run(&sole, judge); });
 }

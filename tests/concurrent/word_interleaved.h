@@ -2,6 +2,8 @@
 #ifndef ROMA_TESTS_WORD_INTERLEAVED_H
 #define ROMA_TESTS_WORD_INTERLEAVED_H
 
+#include "interleave.h"
+
 #include <stdint.h>
 
 #ifdef __cplusplus
@@ -34,11 +36,10 @@ typedef struct interleaved_outcome {
 } interleaved_outcome;
 
 /* Run all interleavings; `judge` is called with each outcome and returns 0, or a message that ends
- * the run. Returns the number of interleavings, or -1 with *message. */
-long interleaved_run(const interleaved_scenario *scenario,
-                     const char *(*judge)(const interleaved_scenario *scenario,
-                                          const interleaved_outcome *outcome),
-                     const char **message);
+ * the run. */
+interleave_result interleaved_run(const interleaved_scenario *scenario,
+                                  const char *(*judge)(const interleaved_scenario *scenario,
+                                                       const interleaved_outcome *outcome));
 
 #ifdef __cplusplus
 }
