@@ -18,7 +18,8 @@ ROMA__EXPORT void malloc_stats(void);
 static roma__heap_figures figures_now(void)
 {
     roma__heap *heap = roma__shim_heap();
-    return heap == NULL ? (roma__heap_figures){0} : roma__heap_figures_of(heap);
+    static const roma__heap_figures none = {0};
+    return heap == NULL ? none : roma__heap_figures_of(heap);
 }
 
 int malloc_trim(size_t keep_bytes)
