@@ -190,8 +190,8 @@ ROMA_API int64_t roma_manager_trim(roma_manager *manager, size_t keep_bytes);
  *
  *  "blocks.peak_bytes" is the most of "blocks.usable_bytes" that was seen whenever a thread's cache
  *  was filled or emptied, or these figures read: a shorter peak between is missed. It adds up the
- *  peaks of the manager's page kinds and nodes. Without counts, "blocks.bytes" is usable bytes,
- *  too.
+ *  peaks of the manager's page kinds and nodes, and counts guard bytes and tools' redzones. Without
+ *  counts, "blocks.bytes" is usable bytes, too.
  *
  *  Returns 0, what the visitor returned, or -EINVAL. The figures are read one after the other, not
  *  at one instant, and those of blocks are exact only while no other thread is inside a call.

@@ -43,6 +43,12 @@
 #if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
 #define UNDER_SANITIZER 1
 #endif
+#if __has_feature(address_sanitizer)
+#define UNDER_ADDRESS_SANITIZER 1
+#endif
+#endif
+#ifdef __SANITIZE_ADDRESS__
+#define UNDER_ADDRESS_SANITIZER 1
 #endif
 
 namespace {
@@ -370,6 +376,17 @@ outcome run_clean(bool without_scan)
     return clean;
 }
 
+/* Under a memory tool threads' caches hold nothing, so that none is ever claimed. */
+bool is_used_here(faults::entry entry)
+{
+#ifdef UNDER_ADDRESS_SANITIZER
+    return entry != faults::at_membarrier;
+#else
+    (void)entry;
+    return true;
+#endif
+}
+
 /* The entries of one part of the work, in the state at hand. */
 void fail_entries(unsigned part)
 {
@@ -377,7 +394,7 @@ void fail_entries(unsigned part)
     for (unsigned i = 0; i < faults::entry_count; i++) {
         const auto entry = static_cast<faults::entry>(i);
         const outcome &from = entry == faults::at_pread ? clean_without_scan : clean;
-        if (!is_warm && from.calls[entry] == 0) {
+        if (!is_warm && from.calls[entry] == 0 && is_used_here(entry)) {
             failures_count++;
             std::printf("FAILED: the session never reaches %s\n", faults::name_of(entry));
         }
