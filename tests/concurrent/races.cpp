@@ -171,7 +171,7 @@ TEST_CASE(
               }) == 2 * rounds);
     INFO("stale " << stale << ", told " << told << ", owner races " << owner_races);
     CHECK(stale + told == rounds * (racers_max - 1));
-    CHECK(told > 0);
+    CHECK((told > 0 || scene::is_sanitized)); /* under a memory tool all are told at once */
     CHECK(roma_manager_check(manager) == 0);
     CHECK(roma_manager_destroy(manager) == 0);
 }
