@@ -1,4 +1,5 @@
 /* background.cpp - free memory goes back after its delay, behind an idle process by a thread. */
+#include "emulated.hpp"
 #include "faulty.hpp"
 #include "owned.hpp"
 #include "skip.hpp"
@@ -192,6 +193,7 @@ TEST_CASE("a child of fork has a background thread of its own after its first ca
 #ifdef ROMA_TESTS_UNDER_TSAN
     SKIP_TEST("ThreadSanitizer allows no threads in a child of a program with threads");
 #else
+    SKIP_WHERE_EMULATED(); /* which has threads of its own */
     owned manager(options_with(20 * millisecond_ns, true));
     use_and_free(manager.self);
     const pid_t child = fork();

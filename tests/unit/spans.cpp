@@ -1,5 +1,6 @@
 /* spans.cpp - the page layer of a heap: which span a run comes from, what is kept for how long, and
  * what goes back to the provider, over a provider and a clock that do as they are told. */
+#include "emulated.hpp"
 #include "catch.hpp"
 #include "faulty.hpp"
 #include "huge_pages.hpp"
@@ -778,6 +779,7 @@ TEST_CASE("system calls that fail break nothing and lose nothing", "[spans]")
 
 TEST_CASE("hugetlb pages wait in the cache and in spans, and go back to their pool", "[spans]")
 {
+    SKIP_WHERE_EMULATED();
     const roma_tests::huge_pages pages(16);
     if (!pages.are_there || pages.page_bytes > span_bytes)
         SKIP_TEST("no 16 free hugetlb pages of at most 2 MiB");
