@@ -75,12 +75,14 @@ int roma__heap_each(roma__heap *heap, int (*visit)(void *context, const roma__ce
 {
     /* What was sent to other threads' slabs is free, and shall look so. */
     roma__caches_flush_quiet(heap);
+    pthread_mutex_lock(&heap->caches_lock); /* threads may be ending, and unlink their caches */
     int result = each_in(heap, &heap->common, visit, context);
     for (struct roma__cache *cache = heap->caches; cache != NULL && result == 0;
          cache = cache->next)
         result = each_in(heap, cache, visit, context);
     for (struct roma__slab *slab = heap->large; slab != NULL && result == 0; slab = slab->next)
         result = each_of(heap, slab, visit, context);
+    pthread_mutex_unlock(&heap->caches_lock);
     return result;
 }
 
@@ -165,11 +167,13 @@ uint64_t roma__heap_check(roma__heap *heap, void (*report)(void *context, const 
 {
     struct checker checker = {report, context, 0};
     roma__caches_flush_quiet(heap); /* what is in magazines and on its way goes home */
+    pthread_mutex_lock(&heap->caches_lock);
     check_cache(&checker, &heap->common);
     for (struct roma__cache *cache = heap->caches; cache != NULL; cache = cache->next)
         check_cache(&checker, cache);
     for (struct roma__slab *slab = heap->large; slab != NULL; slab = slab->next)
         check_large(&checker, heap, slab);
+    pthread_mutex_unlock(&heap->caches_lock);
     const char *fault = roma__extents_fault(&heap->extents);
     expect(&checker, fault == NULL, "%s", fault == NULL ? "" : fault);
     return checker.faults;

@@ -12,8 +12,9 @@ namespace {
 
 constexpr handover_step take = {ACT_TAKE, 0}, serve = {ACT_SERVE, 0}, drain = {ACT_DRAIN, 0},
                         flush = {ACT_FLUSH, 0}, trim = {ACT_TRIM, 0}, leave = {ACT_LEAVE, 0},
-                        release_0 = {ACT_RELEASE, 0}, release_1 = {ACT_RELEASE, 1},
-                        fast_0 = {ACT_RELEASE_FAST, 0}, fast_1 = {ACT_RELEASE_FAST, 1};
+                        adopt = {ACT_ADOPT, 0}, release_0 = {ACT_RELEASE, 0},
+                        release_1 = {ACT_RELEASE, 1}, fast_0 = {ACT_RELEASE_FAST, 0},
+                        fast_1 = {ACT_RELEASE_FAST, 1};
 
 /* Heaps whose caches have no magazines, and those that have. */
 constexpr bool plain = false, stacked = true;
@@ -89,6 +90,19 @@ TEST_CASE("a release sent to a slab's owner of before arrives once at the one of
                     {{serve, leave}, {serve, drain}, {release_0, flush}})) > 100);
 }
 
+TEST_CASE("an orphan is adopted, or its slab taken over, and what is sent to it arrives, in every "
+          "interleaving",
+          "[handover]")
+{
+    NEEDS_COROUTINES();
+    CHECK(run(scene(plain, HANDOVER_ORPHAN, 2, 2, {{serve, release_0}, {adopt, release_0}})) > 10);
+    CHECK(run(scene(stacked, HANDOVER_ORPHAN, 2, 2, {{serve, take}, {adopt, take}})) > 10);
+    CHECK(run(scene(stacked, HANDOVER_ORPHAN, 2, 2, {{serve, fast_0}, {adopt, fast_0}})) > 10);
+    /* what has lost its slab is still written to when its second thread ends */
+    CHECK(run(scene(plain, HANDOVER_ORPHAN, 2, 3, {{serve}, {adopt, leave}, {release_0, flush}})) >
+          100);
+}
+
 TEST_CASE("a release that is sent to an owner arrives once, whoever empties its caches, in every "
           "interleaving",
           "[handover]")
@@ -108,6 +122,7 @@ TEST_CASE("of two last releases of one life one ends it and the other is told of
     CHECK(run(scene(plain, HANDOVER_ORPHAN, 2, 3,
                     {{release_0, flush}, {release_0, flush}, {serve, drain}})) > 100);
     /* of the new owner and another */
+    CHECK(run(scene(stacked, HANDOVER_ORPHAN, 2, 2, {{release_0, flush}, {serve, fast_0}})) > 10);
     CHECK(run(scene(plain, HANDOVER_ORPHAN, 2, 2, {{release_0, flush}, {serve, release_0}})) > 10);
     CHECK(run(owner_and_another()) > 100);
     /* through the cache that threads share that have none */

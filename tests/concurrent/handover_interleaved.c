@@ -24,7 +24,8 @@ static void begin(void *context)
     world_begin(scenario->words);
     struct roma__cache *keeper = &world.heaps[0].common;
     for (unsigned i = 0; i < scenario->threads && !scenario->are_ending; i++) {
-        now->caches[i] = world_cache(0, ROMA__CACHE_ATTACHED);
+        if (scenario->steps[i][0].act != ACT_ADOPT)
+            now->caches[i] = world_cache(0, ROMA__CACHE_ATTACHED);
         if (i == 0 && scenario->keeper == HANDOVER_ORPHAN) /* between others in the heap's list */
             keeper = world_cache(0, ROMA__CACHE_ORPHAN);
     }
@@ -45,11 +46,9 @@ static void release(unsigned index)
         interleave_fail("a release says neither that it was the last nor that it was stale");
 }
 
-/* As it is where the owner's batch is open already, else as any. */
 static void release_fast(struct roma__cache *cache, unsigned index)
 {
-    if (roma__cache_end(&cache->handle, &world.slab.head, index, now->cells[index].address,
-                        ROMA__TAIL_ANY))
+    if (world_end_fast(cache, index))
         now->freed[index]++;
     else
         release(index);
@@ -68,6 +67,12 @@ static void take(void)
     now->taken[cell.index] = world.states[cell.index].word;
 }
 
+static void adopt(void)
+{
+    (void)roma__heap_cache(&world.heaps[0]);
+    now->caches[interleave_self()] = roma__cache_if_any(&world.heaps[0]);
+}
+
 static void do_step(struct roma__cache *cache, handover_step step)
 {
     switch (step.act) {
@@ -76,6 +81,7 @@ static void do_step(struct roma__cache *cache, handover_step step)
     case ACT_TAKE: take(); return;
     case ACT_TRIM: roma__caches_flush(&world.heaps[0]); return;
     case ACT_LEAVE: roma__caches_leave(); return;
+    case ACT_ADOPT: adopt(); return;
     default: break;
     }
     roma__cache_lock_own(cache);

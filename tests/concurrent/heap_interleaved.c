@@ -1,4 +1,6 @@
 /* heap_interleaved.c - see heap_interleaved.h. */
+#include "interleave_points.h" /* first: the headers' inline functions make points, too */
+
 #include "heap_interleaved.h"
 
 #include "heap/classes.h"
@@ -72,8 +74,6 @@ void interleaved_extents_put(struct roma__extents *extents, struct roma__extent_
 }
 
 /* ---- the sources ----------------------------------------------------------------------------- */
-
-#include "interleave_points.h"
 
 /* Time would make every state a new one. */
 #define clock_gettime(clock, now) (*(now) = (struct timespec){0}, 0)
@@ -202,6 +202,19 @@ void world_thread(struct roma__cache *first, struct roma__cache *second, bool is
     mine.capacity = WORLD_HEAPS;
     mine.is_ending = is_ending;
     mine.is_watched = true;
+}
+
+bool world_end_fast(struct roma__cache *cache, uint32_t index)
+{
+    const struct roma__slab_head *slab = &world.slab.head;
+    void *block = roma__slab_address(&world.slab, index);
+    unsigned class_index = roma__class_of(WORLD_BYTES);
+    if (roma__load(&slab->key) != cache->handle.key)
+        return roma__cache_end(&cache->handle, slab, index, block, ROMA__TAIL_ANY);
+    return cache->handle.words == ROMA__WORDS_NONE
+               ? roma__cache_put_plain(&cache->handle, class_index, block)
+               : roma__cache_put_counted(&cache->handle, class_index, slab, index, block,
+                                         ROMA__TAIL_ANY);
 }
 
 static bool is_of_cache(const struct roma__cache *cache, const void *place)

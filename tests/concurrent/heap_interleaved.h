@@ -87,8 +87,6 @@
 /* threads.c */
 #define roma__cache_for interleaved_cache_for
 #define roma__cache_if_any interleaved_cache_if_any
-#define roma__caches_hold_quiet interleaved_caches_hold_quiet
-#define roma__caches_resume interleaved_caches_resume
 #define roma__caches_await interleaved_caches_await
 #define roma__caches_close interleaved_caches_close
 #define roma__caches_flush interleaved_caches_flush
@@ -169,6 +167,9 @@ void world_slab(struct roma__cache *keeper, uint32_t live);
 
 /* The running thread has these caches (NULL: none yet) in the heaps; is_ending: it gets none. */
 void world_thread(struct roma__cache *first, struct roma__cache *second, bool is_ending);
+
+/* End a life without a lock, where that can be: roma__fast_end() of src/manager/fast.h. */
+bool world_end_fast(struct roma__cache *cache, uint32_t index);
 
 /* After a run: what is on its way arrives in the heaps that are there, then NULL, or what is wrong
  * with heaps, caches and batches. */

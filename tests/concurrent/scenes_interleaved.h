@@ -25,7 +25,8 @@ typedef enum handover_act {
     ACT_DRAIN,        /* look into its inbox                                           */
     ACT_FLUSH,        /* push its open batches                                         */
     ACT_TRIM,         /* empty all caches of the heap                                  */
-    ACT_LEAVE         /* end                                                           */
+    ACT_LEAVE,        /* end                                                           */
+    ACT_ADOPT         /* first of all: the thread has no cache yet, and gets one       */
 } handover_act;
 
 enum { HANDOVER_THREADS_MAX = 3, HANDOVER_ACTS_MAX = 4, HANDOVER_ORPHAN = 8, HANDOVER_COMMON = 9 };

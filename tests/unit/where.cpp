@@ -1,4 +1,5 @@
 /* where.cpp - the report of where pages are, of real mappings of this machine. */
+#include "emulated.hpp"
 #include "catch.hpp"
 #include "faulty.hpp"
 #include "skip.hpp"
@@ -224,6 +225,7 @@ TEST_CASE("transparent huge pages are told apart from base pages")
 
 TEST_CASE("hugetlb pages are reported by their size")
 {
+    SKIP_WHERE_EMULATED();
     roma__hugepool pool = {};
     size_t sizes[ROMA__HUGEPOOLS_MAX];
     const int count = roma__hugepool_sizes("", sizes);
