@@ -109,9 +109,9 @@ enum { ROMA__MAGAZINE_STRIDE = 18640 };
 struct roma__magazine {
     void **top;
     void **limit;
-    /* Figures, written by the cache's thread alone. Takes are not counted one by one: what came in
-     * by other ways than a release, less what went out by other ways than a take and what is here
-     * now, plus releases, is what was taken. */
+    /* Figures: `given` is written by the cache's thread alone, `moved` under the cache's lock.
+     * Takes are not counted one by one: what came in by other ways than a release, less what went
+     * out by other ways than a take and what is here now, plus releases, is what was taken. */
     uint64_t given;
     uint64_t moved;
 };

@@ -12,8 +12,7 @@
  *
  * How much a magazine may hold (its limit) starts small and doubles with each refill and flush, up
  * to 256 KiB of cells, at least 2 and at most 1024 cells: a thread that allocates little keeps
- * little. A slow path costs a hundred fast ones, and a program that allocates lengths at random has
- * its magazines swing by some tens of cells.
+ * little. Slow paths are rare only where the magazines hold what a program's lengths swing by.
  *
  * Ownership. A slab of a class is in the bins of one cache, its keeper, and only the keeper looks
  * at its free bits. What the three kinds of words make of that:
