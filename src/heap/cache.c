@@ -101,7 +101,6 @@ int roma__cache_reopen(struct roma__cache *cache)
 int roma__cache_open(struct roma__cache *cache, roma__heap *heap, enum roma__cache_state state)
 {
     cache->heap = heap;
-    cache->serial = heap->serial;
     cache->state = state;
     cache->is_closed = heap->is_closed || state == ROMA__CACHE_COMMON;
     cache->has_lost_slabs = false;
@@ -119,7 +118,12 @@ int roma__cache_open(struct roma__cache *cache, roma__heap *heap, enum roma__cac
     cache->handle.key = heap->words == ROMA__WORDS_NONE ? (const void *)heap : cache;
     cache->handle.heap = heap;
     cache->handle.map = roma__map_public();
-    return roma__cache_reopen(cache);
+    int code = roma__cache_reopen(cache);
+    /* Last, and release: who knows the cache from its former life compares, without a lock of ours,
+     * and finds it the heap's only when it is whole. */
+    if (code == 0)
+        roma__store_release(&cache->serial, heap->serial);
+    return code;
 }
 
 void roma__cache_shut(struct roma__cache *cache)

@@ -81,7 +81,7 @@ static void drain_for(struct roma__cache *other)
 {
     if (pthread_mutex_trylock(&other->lock) != 0)
         return; /* its thread, or somebody for it, is at it */
-    if (roma__load(&other->serial) != 0 && roma__claim(other)) {
+    if (roma__load_acquire(&other->serial) != 0 && roma__claim(other)) {
         roma__cache_drain(other);
         roma__remote_flush(other);
     }
@@ -113,7 +113,7 @@ static void hand_over(uint64_t serial, struct roma__cache *to, struct roma__slab
 {
     if (pthread_mutex_trylock(&to->lock) != 0)
         return;
-    if (roma__load(&to->serial) == serial && roma__claim(to)) {
+    if (roma__load_acquire(&to->serial) == serial && roma__claim(to)) {
         struct roma__batch one = {.count = 0, .serial = serial};
         put(&one, slab, index, word);
         roma__cache_receive(to, &one);

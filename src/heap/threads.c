@@ -312,7 +312,7 @@ static bool announce(const struct entry *entry)
 {
     pthread_mutex_lock(&registry.lock);
     struct roma__cache *cache = entry->cache;
-    bool is_there = cache != NULL && roma__load(&cache->serial) == entry->serial &&
+    bool is_there = cache != NULL && roma__load_acquire(&cache->serial) == entry->serial &&
                     !cache->heap->is_closing;
     if (is_there)
         cache->heap->leaving_count++;
