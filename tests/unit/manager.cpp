@@ -1,5 +1,5 @@
 /* manager.cpp - managers: making them, what their options refuse, limits, and unmaking. */
-#include "catch.hpp"
+#include "owned.hpp"
 
 #include <roma.h>
 
@@ -8,15 +8,9 @@
 #include <string>
 #include <vector>
 
-namespace {
+using roma_tests::owned;
 
-roma_manager *make(const roma_options &options = roma_options_default())
-{
-    roma_manager *manager = nullptr;
-    roma_error error;
-    REQUIRE(roma_manager_create(&manager, &options, &error) == 0);
-    return manager;
-}
+namespace {
 
 /* The code and the field named when these options are refused. */
 std::string refusal(const roma_options &options, int code)
@@ -27,28 +21,6 @@ std::string refusal(const roma_options &options, int code)
     CHECK(manager == nullptr);
     CHECK(error.code == code);
     return error.subject;
-}
-
-uint64_t figure(roma_manager *manager, const char *wanted)
-{
-    struct search {
-        const char *key;
-        uint64_t number;
-        bool found;
-    } search = {wanted, 0, false};
-    roma_manager_stats(
-        manager,
-        [](void *context, const char *key, const roma_value *value) {
-            auto *looking = static_cast<struct search *>(context);
-            if (std::strcmp(key, looking->key) == 0) {
-                looking->number = value->number;
-                looking->found = true;
-            }
-            return 0;
-        },
-        &search);
-    REQUIRE(search.found);
-    return search.number;
 }
 
 } // namespace
@@ -71,9 +43,8 @@ TEST_CASE("a manager is made with no options, and with NULL in their place")
     roma_manager *manager = nullptr;
     REQUIRE(roma_manager_create(&manager, nullptr, nullptr) == 0);
     CHECK(roma_manager_destroy(manager) == 0);
-    manager = make();
-    CHECK(figure(manager, "extents.live") == 0); /* nothing is obtained before it is needed */
-    CHECK(roma_manager_destroy(manager) == 0);
+    owned with_defaults;
+    CHECK(with_defaults.figure("extents.live") == 0); /* nothing is obtained before it is needed */
 }
 
 TEST_CASE("null managers are refused by every call that takes one")
@@ -153,29 +124,30 @@ TEST_CASE("options of an older program lack fields, and those of a newer one may
     roma_options options = roma_options_default();
     options.size = offsetof(roma_options, limit_bytes);
     options.limit_bytes = 1; /* beyond what an older program knows: not read */
-    roma_manager *manager = make(options);
-    void *block = roma_alloc(manager, 4096);
-    CHECK(block != nullptr);
-    roma_free(block);
-    CHECK(roma_manager_destroy(manager) == 0);
+    {
+        owned older(options);
+        roma_free(older.alloc(4096));
+    }
 
     struct {
         roma_options known;
         uint64_t unknown;
     } newer = {roma_options_default(), 0};
     newer.known.size = sizeof newer;
-    manager = make(newer.known);
+    roma_manager *manager = nullptr;
+    roma_error error;
+    REQUIRE(roma_manager_create(&manager, &newer.known, &error) == 0);
     CHECK(roma_manager_destroy(manager) == 0);
 
     newer.unknown = 1;
-    roma_error error;
     CHECK(roma_manager_create(&manager, &newer.known, &error) == -E2BIG);
     CHECK(error.why == ROMA_WHY_UNKNOWN_OPTION);
 }
 
 TEST_CASE("a manager with live blocks is not destroyed unless told")
 {
-    roma_manager *manager = make();
+    roma_manager *manager = nullptr;
+    REQUIRE(roma_manager_create(&manager, nullptr, nullptr) == 0);
     void *block = roma_alloc(manager, 1000);
     roma_block handle = roma_block_of(block);
     CHECK(roma_manager_destroy(manager) == -EBUSY);
@@ -187,80 +159,70 @@ TEST_CASE("a manager with live blocks is not destroyed unless told")
 
 TEST_CASE("clear frees all blocks, makes their handles stale, and leaves the manager in use")
 {
-    roma_manager *manager = make();
+    owned manager;
     std::vector<roma_block> handles;
     for (size_t bytes : {0u, 16u, 1000u, 300000u, 3000000u})
-        handles.push_back(roma_block_of(roma_alloc(manager, bytes)));
-    CHECK(roma_manager_clear(manager) == 5);
+        handles.push_back(roma_block_of(manager.alloc(bytes)));
+    CHECK(roma_manager_clear(manager.self) == 5);
     for (const roma_block &handle : handles)
         CHECK_FALSE(roma_block_is_live(handle));
-    CHECK(figure(manager, "blocks.live") == 0);
-    CHECK(figure(manager, "blocks.bytes") == 0);
-    CHECK(figure(manager, "extents.bytes") == 0);
-    void *block = roma_alloc(manager, 16);
-    CHECK(block != nullptr);
-    CHECK(roma_manager_check(manager) == 0);
+    CHECK(manager.figure("blocks.live") == 0);
+    CHECK(manager.figure("blocks.bytes") == 0);
+    CHECK(manager.figure("extents.bytes") == 0);
+    void *block = manager.alloc(16);
+    CHECK(roma_manager_check(manager.self) == 0);
     roma_free(block);
-    CHECK(roma_manager_destroy(manager) == 0);
 }
 
 TEST_CASE("a registered block keeps its manager from being cleared or destroyed")
 {
-    roma_manager *manager = make();
+    owned manager;
     roma_request request = roma_request_default();
     request.bytes = 4096;
     request.registered = true;
-    void *block = roma_alloc_with(manager, &request, nullptr);
+    void *block = roma_alloc_with(manager.self, &request, nullptr);
     REQUIRE(block != nullptr);
-    CHECK(roma_manager_clear(manager) == -EBUSY);
-    CHECK(roma_manager_destroy_all(manager) == -EBUSY);
+    CHECK(roma_manager_clear(manager.self) == -EBUSY);
+    CHECK(roma_manager_destroy_all(manager.self) == -EBUSY);
     CHECK(roma_count(block) == 1);
     CHECK(roma_release(block) == 0);
-    CHECK(roma_manager_destroy(manager) == 0);
 }
 
 TEST_CASE("the limit of a manager refuses with what is needed and what is left")
 {
     roma_options options = roma_options_default();
     options.limit_bytes = 8u << 20;
-    roma_manager *manager = make(options);
-    void *first = roma_alloc(manager, 5u << 20);
-    REQUIRE(first != nullptr);
-    CHECK(figure(manager, "extents.bytes") <= options.limit_bytes);
+    owned manager(options);
+    void *first = manager.alloc(5u << 20);
+    CHECK(manager.figure("extents.bytes") <= options.limit_bytes);
 
     roma_request request = roma_request_default();
     request.bytes = 5u << 20;
     roma_grant grant;
     errno = 0;
-    CHECK(roma_alloc_with(manager, &request, &grant) == nullptr);
+    CHECK(roma_alloc_with(manager.self, &request, &grant) == nullptr);
     CHECK(errno == ENOMEM);
     CHECK(grant.code == -ENOMEM);
     CHECK(grant.error.why == ROMA_WHY_MANAGER_LIMIT);
     CHECK(grant.error.need >= request.bytes);
     CHECK(grant.error.total == options.limit_bytes);
-    CHECK(grant.error.have == options.limit_bytes - figure(manager, "extents.bytes"));
-    CHECK(figure(manager, "failures.count") == 1);
+    CHECK(grant.error.have == options.limit_bytes - manager.figure("extents.bytes"));
+    CHECK(manager.figure("failures.count") == 1);
 
     roma_free(first);
-    void *second = roma_alloc_with(manager, &request, &grant); /* the room is there again */
+    void *second = roma_alloc_with(manager.self, &request, &grant); /* the room is there again */
     CHECK(second != nullptr);
     CHECK(grant.code == 0);
     roma_free(second);
-    CHECK(roma_manager_destroy(manager) == 0);
 }
 
 TEST_CASE("memory that no block needs is given back before the limit refuses")
 {
     roma_options options = roma_options_default();
     options.limit_bytes = 4u << 20;
-    roma_manager *manager = make(options);
-    void *small = roma_alloc(manager, 64); /* an extent of 2 MiB, kept when it is empty */
-    REQUIRE(small != nullptr);
-    roma_free(small);
-    void *large = roma_alloc(manager, 3u << 20);
-    CHECK(large != nullptr);
-    roma_free(large);
-    CHECK(roma_manager_destroy(manager) == 0);
+    owned manager(options);
+    roma_free(manager.alloc(64)); /* an extent of 2 MiB, kept when it is empty */
+    roma_free(manager.alloc(3u << 20));
 }
 
 TEST_CASE("the threshold is told once each time that memory rises past it")
@@ -277,22 +239,21 @@ TEST_CASE("the threshold is told once each time that memory rises past it")
         seen->times++;
         seen->held_bytes = held_bytes;
     };
-    roma_manager *manager = make(options);
-    void *first = roma_alloc(manager, 6u << 20);
+    owned manager(options);
+    void *first = manager.alloc(6u << 20);
     CHECK(told.times == 0);
-    void *second = roma_alloc(manager, 6u << 20);
+    void *second = manager.alloc(6u << 20);
     CHECK(told.times == 1);
     CHECK(told.held_bytes > options.threshold_bytes);
-    void *third = roma_alloc(manager, 6u << 20); /* above it already */
+    void *third = manager.alloc(6u << 20); /* above it already */
     CHECK(told.times == 1);
     roma_free(third);
     roma_free(second);
-    CHECK(roma_manager_trim(manager, 0) >= 0);
-    second = roma_alloc(manager, 6u << 20); /* it had fallen below */
+    CHECK(roma_manager_trim(manager.self, 0) >= 0);
+    second = manager.alloc(6u << 20); /* it had fallen below */
     CHECK(told.times == 2);
     roma_free(first);
     roma_free(second);
-    CHECK(roma_manager_destroy(manager) == 0);
 }
 
 TEST_CASE("an allocation that fails is neither a rise past the threshold nor a peak")
@@ -304,12 +265,11 @@ TEST_CASE("an allocation that fails is neither a rise past the threshold nor a p
     options.on_threshold = [](void *context, roma_manager *, size_t) {
         ++*static_cast<int *>(context);
     };
-    roma_manager *manager = make(options);
-    CHECK(roma_alloc(manager, size_t{1} << 60) == nullptr);
+    owned manager(options);
+    CHECK(roma_alloc(manager.self, size_t{1} << 60) == nullptr);
     CHECK(times == 0);
-    CHECK(figure(manager, "extents.peak_bytes") == 0);
-    CHECK(figure(manager, "failures.count") == 1);
-    CHECK(roma_manager_destroy(manager) == 0);
+    CHECK(manager.figure("extents.peak_bytes") == 0);
+    CHECK(manager.figure("failures.count") == 1);
 }
 
 TEST_CASE("a threshold callback may free blocks of its manager")
@@ -321,27 +281,24 @@ TEST_CASE("a threshold callback may free blocks of its manager")
         roma_free(victim);
         victim = nullptr;
     };
-    roma_manager *manager = make(options);
-    victim = roma_alloc(manager, 3u << 20);
-    void *block = roma_alloc(manager, 3u << 20);
+    owned manager(options);
+    victim = manager.alloc(3u << 20);
+    void *block = manager.alloc(3u << 20);
     CHECK(victim == nullptr);
-    CHECK(figure(manager, "blocks.live") == 1);
+    CHECK(manager.figure("blocks.live") == 1);
     roma_free(block);
-    CHECK(roma_manager_destroy(manager) == 0);
 }
 
 TEST_CASE("trim gives back what no block needs, and keeps what it is told to keep")
 {
-    roma_manager *manager = make();
-    void *small = roma_alloc(manager, 64);
-    roma_free(small);
-    uint64_t held = figure(manager, "extents.bytes");
+    owned manager;
+    roma_free(manager.alloc(64));
+    uint64_t held = manager.figure("extents.bytes");
     REQUIRE(held > 0);
-    CHECK(roma_manager_trim(manager, static_cast<size_t>(held)) == 0);
-    CHECK(figure(manager, "extents.bytes") == held);
-    CHECK(roma_manager_trim(manager, 0) == static_cast<int64_t>(held));
-    CHECK(figure(manager, "extents.bytes") == 0);
-    CHECK(roma_manager_destroy(manager) == 0);
+    CHECK(roma_manager_trim(manager.self, static_cast<size_t>(held)) == 0);
+    CHECK(manager.figure("extents.bytes") == held);
+    CHECK(roma_manager_trim(manager.self, 0) == static_cast<int64_t>(held));
+    CHECK(manager.figure("extents.bytes") == 0);
 }
 
 TEST_CASE("a manager takes its memory from the providers that it was given, and holds on to them")
@@ -360,15 +317,15 @@ TEST_CASE("a manager takes its memory from the providers that it was given, and 
     options.providers = &region;
     options.providers_count = 1;
     options.growth_bytes = 64 << 10;
-    roma_manager *manager = make(options);
-    CHECK(roma_provider_unregister(region) == -EBUSY);
-    char *block = static_cast<char *>(roma_alloc(manager, 1000));
-    REQUIRE(block != nullptr);
-    CHECK(block >= memory);
-    CHECK(block + 1000 <= memory + sizeof memory);
-    std::memset(block, 1, 1000);
-    roma_free(block);
-    CHECK(roma_manager_destroy(manager) == 0);
+    {
+        owned manager(options);
+        CHECK(roma_provider_unregister(region) == -EBUSY);
+        char *block = static_cast<char *>(manager.alloc(1000));
+        CHECK(block >= memory);
+        CHECK(block + 1000 <= memory + sizeof memory);
+        std::memset(block, 1, 1000);
+        roma_free(block);
+    }
     CHECK(roma_provider_unregister(region) == 0);
     std::memset(memory, 0, sizeof memory); /* it is the program's again, for every tool too */
 }
@@ -380,34 +337,32 @@ TEST_CASE("requests that leave something unset take it from the manager's defaul
     wish.strict = true;
     roma_options options = roma_options_default();
     options.request = &wish;
-    roma_manager *manager = make(options);
+    owned manager(options);
     roma_request request = roma_request_default();
     request.bytes = 100000;
     roma_grant grant;
-    void *block = roma_alloc_with(manager, &request, &grant);
+    void *block = roma_alloc_with(manager.self, &request, &grant);
     REQUIRE(block != nullptr);
     CHECK(roma_page_class(grant.pages) == ROMA_PAGE_CLASS_BASE);
     CHECK(grant.steps_count == 1);
     CHECK(grant.steps[0].strict);
     roma_free(block);
-    CHECK(roma_manager_destroy(manager) == 0);
 }
 
 TEST_CASE("explain lists all steps of a request and obtains nothing")
 {
-    roma_manager *manager = make();
+    owned manager;
     roma_request request = roma_request_default();
     request.bytes = 1u << 20;
     request.pages = roma_pages_then(ROMA_PAGES_THP, ROMA_PAGES_BASE);
     roma_grant grant;
-    REQUIRE(roma_explain(manager, &request, &grant) == 0);
+    REQUIRE(roma_explain(manager.self, &request, &grant) == 0);
     CHECK(grant.code == 0);
     CHECK(grant.steps_count == 2);
-    CHECK(figure(manager, "extents.live") == 0);
+    CHECK(manager.figure("extents.live") == 0);
 
     request.align = 3;
-    CHECK(roma_explain(manager, &request, &grant) == -EINVAL);
+    CHECK(roma_explain(manager.self, &request, &grant) == -EINVAL);
     CHECK(grant.code == -EINVAL);
     CHECK(std::string(grant.error.subject) == "request.align");
-    CHECK(roma_manager_destroy(manager) == 0);
 }
