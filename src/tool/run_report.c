@@ -215,37 +215,60 @@ static void print_main(const run_answer *answer, FILE *stream)
 
 /* ---- the other processes -------------------------------------------------------------------- */
 
+/* By what they held at most, the largest first; alike ones as they ended. */
+static int compare_lines(const void *a, const void *b)
+{
+    const run_line *one = *(const run_line *const *)a, *other = *(const run_line *const *)b;
+    if (one->held_peak_bytes != other->held_peak_bytes)
+        return one->held_peak_bytes > other->held_peak_bytes ? -1 : 1;
+    return one < other ? -1 : one > other;
+}
+
+/* All lines but the main one, sorted; the caller frees. */
+static const run_line **sort_others(const run_answer *answer, size_t *count)
+{
+    const run_line **others = need_memory(calloc(answer->lines.count + 1, sizeof(run_line *)));
+    const run_line *main_line = run_main_line(answer);
+    *count = 0;
+    for (size_t i = 0; i < answer->lines.count; i++)
+        if (&answer->lines.lines[i] != main_line)
+            others[(*count)++] = &answer->lines.lines[i];
+    qsort(others, *count, sizeof(run_line *), compare_lines);
+    return others;
+}
+
+static void add_other(table *t, const run_line *line)
+{
+    table_add(t, "%d", (int)line->pid);
+    table_add(t, "%s", line->program);
+    table_add(t, "%.3f", line->seconds);
+    table_add(t, "%" PRIu64, line->allocations);
+    table_add(t, "%s", size_text(line->peak_bytes));
+    table_add(t, "%s", size_text(line->held_peak_bytes));
+    table_add(t, "%" PRIu64, line->minor_faults);
+}
+
 static void print_others(const run_answer *answer, FILE *stream)
 {
     static const char *const titles[] = {">process",     "program",         ">seconds",
                                          ">allocations", ">in use at most", ">held at most",
                                          ">minor faults"};
     table t = table_of(titles, 7);
-    const run_line *main_line = run_main_line(answer);
-    size_t told = 0, untold = 0;
-    for (size_t i = 0; i < answer->lines.count; i++) {
-        const run_line *line = &answer->lines.lines[i];
-        if (line == main_line)
-            continue;
-        if (told == OTHERS_MAX) {
-            untold++;
-            continue;
-        }
-        told++;
-        table_add(&t, "%d", (int)line->pid);
-        table_add(&t, "%s", line->program);
-        table_add(&t, "%.3f", line->seconds);
-        table_add(&t, "%" PRIu64, line->allocations);
-        table_add(&t, "%s", size_text(line->peak_bytes));
-        table_add(&t, "%s", size_text(line->held_peak_bytes));
-        table_add(&t, "%" PRIu64, line->minor_faults);
-    }
+    size_t count;
+    const run_line **others = sort_others(answer, &count);
+    size_t told = count < OTHERS_MAX ? count : OTHERS_MAX;
+    for (size_t i = 0; i < told; i++)
+        add_other(&t, others[i]);
+    free(others);
     if (told > 0) {
-        fputs("\nOther processes\n\n", stream);
+        fputs(count > 1 ? "\nOther processes, those that held most first\n\n"
+                        : "\nOther processes\n\n",
+              stream);
         table_print(&t, stream, 2);
     }
-    if (untold > 0)
-        fprintf(stream, "  and %zu more: --json has them all\n", untold);
+    if (count > told)
+        fprintf(stream, "  and %zu more that held no more than these: --json has them all\n",
+                count - told);
 }
 
 static void print_silent(const run_answer *answer, FILE *stream)
