@@ -88,10 +88,8 @@ void roma__shim_tell_figures(void)
 {
     roma__heap_figures figures = figures_now();
     char line[400], live[32], peak[32], held_text[32], held_peak[32], metadata[32];
-    roma__text text = roma__text_in(line, sizeof line);
-    roma__text_add(&text,
-                   "malloc of roma: %llu blocks, %s live (peak %s), %s held (peak %s), %s of "
-                   "metadata",
+    roma__text text = roma__shim_line_in(line, sizeof line);
+    roma__text_add(&text, "%llu blocks, %s live (peak %s), %s held (peak %s), %s of metadata",
                    (unsigned long long)figures.cells_live,
                    roma_size_text(figures.bytes_live, live, sizeof live),
                    roma_size_text(figures.usable_peak, peak, sizeof peak),

@@ -29,6 +29,22 @@ void roma__shim_tell(const char *sentence)
     (void)written; /* there is nobody else to tell */
 }
 
+roma__text roma__shim_line_in(char *line, size_t bytes)
+{
+    const char *name = program_invocation_short_name;
+    roma__text text = roma__text_in(line, bytes);
+    roma__text_put(&text, "malloc of roma in ");
+    if (name == NULL || name[0] == '\0') {
+        roma__text_add(&text, "process %d: ", (int)getpid());
+        return text;
+    }
+    roma__text_add(&text, "%.64s (%d): ", name, (int)getpid());
+    for (char *c = line; *c != '\0'; c++)
+        if ((unsigned char)*c < ' ' || *c == 127)
+            *c = '?'; /* a name may hold anything, and this is one line */
+    return text;
+}
+
 static void end(const char *sentence)
 {
     roma__shim_tell(sentence);

@@ -18,7 +18,8 @@
  *                                                appended when the process exits
  *   ROMA_MISUSE        abort, report    abort    report: tell a wrong free or realloc and go on
  *   ROMA_VERBOSE       0, 1             0        1: say on stderr what is set, and at the end what
- *                                                was used
+ *                                                was used, each with the program's name and its
+ *                                                process id
  *
  * docs/malloc.md has the same table. They are read once, at the first allocation. An empty value is
  * as none. A wrong value is told on stderr and ignored. A program that gained privileges at its
@@ -177,9 +178,9 @@ void roma__settings_tell(void)
     static const char *const huge[] = {"thp", "off", "hugetlb"};
     char line[LINE_BYTES];
     const struct roma__settings *set = &roma__settings;
-    roma__text text = roma__text_in(line, sizeof line);
-    roma__text_add(&text, "malloc of roma: huge=%s hardened=%d bounded=%d background=%d",
-                   huge[set->huge], set->is_hardened, set->is_bounded, set->has_background);
+    roma__text text = roma__shim_line_in(line, sizeof line);
+    roma__text_add(&text, "huge=%s hardened=%d bounded=%d background=%d", huge[set->huge],
+                   set->is_hardened, set->is_bounded, set->has_background);
     if (set->return_delay_ns == UINT64_MAX)
         roma__text_put(&text, " return_delay=never");
     else

@@ -30,6 +30,7 @@
 #ifndef ROMA_MALLOC_SHIM_H
 #define ROMA_MALLOC_SHIM_H
 
+#include "base/text.h"
 #include "heap/heap.h"
 
 #include <stdbool.h>
@@ -106,6 +107,10 @@ void roma__shim_late_misuse(void *owner, void *address);
 
 /* One line to stderr, "roma: " before it. */
 void roma__shim_tell(const char *sentence);
+
+/* Begin a line about the process: "malloc of roma in NAME (PID): ", without the name before the C
+ * library knows it. */
+roma__text roma__shim_line_in(char *line, size_t bytes);
 
 /* ---- the end --------------------------------------------------------------------------------- */
 
