@@ -181,8 +181,8 @@ void roma__cache_give_home(struct roma__cache *cache, struct roma__slab *slab, u
 {
     if (roma__load(&slab->keeper) == cache)
         roma__bin_give(cache, slab, index);
-    else
-        roma__remote_send(cache, slab, index, 0);
+    else if (roma__remote_send(cache, slab, index, 0) < 0)
+        roma__heap_late_misuse(cache->heap, roma__slab_address(slab, index));
 }
 
 /* The slab and index of a cell that is in a magazine or batch of this heap. Returns false, and
@@ -330,7 +330,8 @@ static void receive_one(struct roma__cache *cache, const struct roma__batch *bat
     struct roma__state *state = roma__slab_state(slab, index);
     uint32_t word = state == NULL ? 0 : batch->words[i]; /* not 0: it lives, the sender believes */
     if (cache->has_lost_slabs && roma__load(&slab->keeper) != cache) {
-        roma__remote_send(cache, slab, index, word);
+        if (roma__remote_send(cache, slab, index, word) < 0)
+            roma__heap_take_back(cache->heap, class_index, address);
         return;
     }
     if (word != 0) /* where that life is over, this is the next best guess */
@@ -389,7 +390,7 @@ static void refuse_batch(const struct roma__batch *batch)
         const struct roma__slab_head *slab = roma__slab_at(roma__map_public(), cell);
         roma__heap *heap = slab == NULL ? NULL : roma__load(&slab->heap);
         if (heap != NULL && heap->serial == batch->serial)
-            roma__heap_late_misuse(heap, cell);
+            roma__heap_take_back(heap, roma__batch_class(batch, i), cell);
     }
 }
 

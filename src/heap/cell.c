@@ -157,8 +157,11 @@ static void send_to_owner(struct roma__cache *cache, roma__cell *cell, uint32_t 
 {
     uint32_t tail = (uint32_t)(cell->bytes << ROMA__FLAG_BITS);
     roma__cache_lock_own(cache);
-    roma__remote_send(cache, cell->slab, cell->index, seen);
-    roma__cache_count_sent(cache, roma__load(&cell->slab->head.class_index), tail);
+    int class_index = roma__remote_send(cache, cell->slab, cell->index, seen);
+    if (class_index >= 0)
+        roma__cache_count_sent(cache, (unsigned)class_index, tail);
+    else
+        roma__heap_late_misuse(cache->heap, cell->address);
     pthread_mutex_unlock(&cache->lock);
 }
 

@@ -42,6 +42,20 @@ void roma__heap_count_descriptor(roma__heap *heap, const struct roma__slab *slab
         (void)roma__subtract(&heap->descriptor_bytes, bytes);
 }
 
+void roma__heap_take_back(roma__heap *heap, unsigned class_index, void *address)
+{
+    const struct roma__slab *slab = roma__map_find(address);
+    uint64_t index = slab == NULL ? 0 : roma__slab_index_at(&slab->head, address);
+    uint64_t bytes = roma__class_bytes(class_index);
+    if (slab != NULL && roma__load(&slab->head.heap) == heap &&
+        roma__slab_has_index(&slab->head, index))
+        bytes = roma__slab_bytes(slab, (uint32_t)index);
+    (void)roma__add(&heap->refused_given[class_index], 1);
+    (void)roma__add(&heap->refused_bytes, bytes);
+    roma__heap_publish(heap, roma__class_bytes(class_index));
+    roma__heap_late_misuse(heap, address);
+}
+
 struct sums {
     uint64_t taken[ROMA__CLASS_COUNT], given[ROMA__CLASS_COUNT];
     uint64_t bytes_live; /* requested lengths, of a heap with words */
@@ -88,11 +102,11 @@ static struct sums sum_up(roma__heap *heap, bool with_lengths)
 {
     struct sums sums;
     pthread_mutex_lock(&heap->caches_lock);
-    sums.bytes_live = 0 - heap->past_sent_bytes;
+    sums.bytes_live = roma__load(&heap->refused_bytes) - heap->past_sent_bytes;
     for (unsigned i = 0; i < ROMA__CLASS_COUNT; i++) {
         uint64_t late = roma__load(&heap->late_given[i]);
         sums.taken[i] = heap->past_taken[i] - late;
-        sums.given[i] = heap->past_given[i] - late;
+        sums.given[i] = heap->past_given[i] - late - roma__load(&heap->refused_given[i]);
     }
     for (struct roma__cache *cache = heap->caches; cache != NULL; cache = cache->next) {
         add_cache(&sums, cache);
@@ -158,6 +172,7 @@ void roma__heap_settle_figures(roma__heap *heap, const uint64_t *live)
         heap->past_given[i] += sums.taken[i] - sums.given[i] - wanted;
     }
     heap->past_sent_bytes = 0;
+    roma__store(&heap->refused_bytes, 0);
     for (struct roma__cache *cache = heap->caches; cache != NULL; cache = cache->next)
         cache->sent_bytes = cache->received_bytes = 0;
     heap->common.sent_bytes = heap->common.received_bytes = 0;

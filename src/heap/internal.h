@@ -34,6 +34,7 @@ struct roma__heap {
     uint64_t past_taken[ROMA__CLASS_COUNT], past_given[ROMA__CLASS_COUNT];
     uint64_t past_sent_bytes; /* less those received                                             */
     uint64_t late_given[ROMA__CLASS_COUNT]; /* counted as given, and were none                    */
+    uint64_t refused_given[ROMA__CLASS_COUNT], refused_bytes; /* sent, and received by nobody     */
     uint64_t published_bytes, peak_bytes;
     uint64_t visited_ns; /* when any thread last was on a slow path                              */
     uint64_t descriptor_bytes; /* of the slabs that stand now                                    */
@@ -42,6 +43,10 @@ struct roma__heap {
 /* A heap's cells have an address each; those that nobody can find free any more are told of here:
  * freed twice, or never a cell. Locks may be held. */
 void roma__heap_late_misuse(roma__heap *heap, void *address);
+
+/* The same of one whose sender counted it as released and who nobody received it from: the figures
+ * are set right, its length as a guess, that of the life that is there now. */
+void roma__heap_take_back(roma__heap *heap, unsigned class_index, void *address);
 
 /* The sum of what caches publish has changed by `more`, modulo 2^64; note the peak. */
 void roma__heap_publish(roma__heap *heap, uint64_t more);

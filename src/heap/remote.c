@@ -101,21 +101,22 @@ struct roma__outgoing *roma__outgoing_of(struct roma__cache *from)
     return roma__load(&from->handle.closed) != 0 ? &from->errand : &from->outgoing;
 }
 
-static void put(struct roma__batch *batch, struct roma__slab *slab, uint32_t index, uint32_t word)
+static void put(struct roma__batch *batch, struct roma__slab *slab, unsigned class_index,
+                uint32_t index, uint32_t word)
 {
-    roma__batch_put(batch, roma__slab_address(slab, index), roma__load(&slab->head.class_index),
-                    word, roma__load(&slab->head.states) != NULL);
+    roma__batch_put(batch, roma__slab_address(slab, index), class_index, word,
+                    roma__load(&slab->head.states) != NULL);
 }
 
 /* No batch: hand the cell over by one on the stack, with the receiver's cache in our hands. */
 static void hand_over(uint64_t serial, struct roma__cache *to, struct roma__slab *slab,
-                      uint32_t index, uint32_t word)
+                      unsigned class_index, uint32_t index, uint32_t word)
 {
     if (pthread_mutex_trylock(&to->lock) != 0)
         return;
     if (roma__load_acquire(&to->serial) == serial && roma__claim(to)) {
         struct roma__batch one = {.count = 0, .serial = serial};
-        put(&one, slab, index, word);
+        put(&one, slab, class_index, index, word);
         roma__cache_receive(to, &one);
         roma__remote_flush(to);
     }
@@ -140,21 +141,21 @@ static struct roma__batch *open_batch(struct roma__outgoing *outgoing, struct ro
     return *batch;
 }
 
-void roma__remote_send(struct roma__cache *from, struct roma__slab *slab, uint32_t index,
-                       uint32_t word)
+int roma__remote_send(struct roma__cache *from, struct roma__slab *slab, uint32_t index,
+                      uint32_t word)
 {
     struct roma__cache *to = roma__load(&slab->keeper);
-    if (to == NULL || roma__load(&slab->head.heap) != from->heap) {
-        /* The slab went after the caller had looked: the cell was freed before. */
-        roma__cache_late_misuse(from, 0, roma__slab_address(slab, index));
-        return;
-    }
+    unsigned class_index = roma__load(&slab->head.class_index);
+    if (to == NULL || roma__load(&slab->head.heap) != from->heap ||
+        class_index >= ROMA__CLASS_COUNT)
+        return -1;
     uint64_t serial = from->heap->serial;
     struct roma__batch *batch = open_batch(roma__outgoing_of(from), to, serial);
     if (batch != NULL)
-        put(batch, slab, index, word);
+        put(batch, slab, class_index, index, word);
     else
-        hand_over(serial, to, slab, index, word);
+        hand_over(serial, to, slab, class_index, index, word);
+    return (int)class_index;
 }
 
 static void flush(struct roma__outgoing *outgoing)

@@ -92,9 +92,11 @@ static inline bool roma__outgoing_put(struct roma__outgoing *outgoing, struct ro
 /* ---- the sender, under its cache's lock ------------------------------------------------------ */
 
 /* Send a cell to the cache that keeps its slab: with the word of the life that it is the last
- * reference of, where words are OWNED; of a free cell 0. */
-void roma__remote_send(struct roma__cache *from, struct roma__slab *slab, uint32_t index,
-                       uint32_t word);
+ * reference of, where words are OWNED; of a free cell 0. Returns its class; -1: the slab went after
+ * the caller had looked, or something else stands there now, so that the cell was freed before: the
+ * caller has to tell of it, and nothing was sent. */
+int roma__remote_send(struct roma__cache *from, struct roma__slab *slab, uint32_t index,
+                      uint32_t word);
 
 /* The open batches for whoever holds the lock: who has claimed the cache leaves its thread's
  * alone. */

@@ -24,7 +24,7 @@ static void begin(void *context)
     if (scenario->live > 0)
         world_slab(now->caches[0][0], scenario->live);
     if (scenario->sends)
-        roma__remote_send(now->caches[1][0], &world.slab, 0, world.states[0].word);
+        (void)roma__remote_send(now->caches[1][0], &world.slab, 0, world.states[0].word);
 }
 
 static void use(roma__heap *heap)

@@ -44,7 +44,7 @@ static void act(void *context, unsigned number)
         return;
     }
     for (unsigned i = 0; i < now->sends_count; i++) {
-        roma__remote_send(now->senders[number], &world.slab, i, number * WORLD_CELLS + i);
+        (void)roma__remote_send(now->senders[number], &world.slab, i, number * WORLD_CELLS + i);
         roma__remote_flush(now->senders[number]);
     }
 }

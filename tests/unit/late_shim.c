@@ -22,7 +22,11 @@ void late_send(roma_cache *from, const struct late_cell *cell)
 {
     struct roma__cache *cache = (struct roma__cache *)from;
     roma__cache_lock_own(cache);
-    roma__remote_send(cache, cell->slab, cell->index, cell->word);
+    int class_index = roma__remote_send(cache, cell->slab, cell->index, cell->word);
+    if (class_index >= 0)
+        roma__cache_count_sent(cache, (unsigned)class_index, 0);
+    else
+        roma__heap_late_misuse(cache->heap, roma__slab_address(cell->slab, cell->index));
     pthread_mutex_unlock(&cache->lock);
 }
 
