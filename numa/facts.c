@@ -120,6 +120,8 @@ static void take_figure(roma__memory *memory, const char *line)
         memory->free_bytes = bytes;
     else if (strcmp(key, "Active(file)") == 0 || strcmp(key, "Inactive(file)") == 0)
         memory->file_bytes = add_capped(memory->file_bytes, bytes);
+    else if (strcmp(key, "Mapped") == 0)
+        memory->mapped_bytes = bytes;
     else if (strcmp(key, "SReclaimable") == 0)
         memory->reclaimable_bytes = bytes;
     else if (strcmp(key, "MemAvailable") == 0)
@@ -208,6 +210,13 @@ static uint64_t reclaimable_of(uint64_t cache_bytes, uint64_t low_bytes)
     return cache_bytes - (half < low_bytes ? half : low_bytes);
 }
 
+/* See facts.h. */
+static uint64_t margin_of(uint64_t total_bytes)
+{
+    const uint64_t most = (uint64_t)32 << 20;
+    return total_bytes / 64 < most ? total_bytes / 64 : most;
+}
+
 int roma__fact_headroom(const char *root, int node, uint64_t *bytes)
 {
     roma__memory memory;
@@ -218,9 +227,12 @@ int roma__fact_headroom(const char *root, int node, uint64_t *bytes)
     if (code != 0)
         return code;
     uint64_t page_bytes = (uint64_t)sysconf(_SC_PAGESIZE);
-    uint64_t kept = times_capped(reserve.kept, page_bytes);
+    uint64_t kept = add_capped(times_capped(reserve.kept, page_bytes),
+                               margin_of(memory.total_bytes));
     uint64_t low = times_capped(reserve.low, page_bytes);
-    uint64_t gain = add_capped(reclaimable_of(memory.file_bytes, low),
+    uint64_t mapped = memory.mapped_bytes;
+    uint64_t file_bytes = memory.file_bytes > mapped ? memory.file_bytes - mapped : 0;
+    uint64_t gain = add_capped(reclaimable_of(file_bytes, low),
                                reclaimable_of(memory.reclaimable_bytes, low));
     uint64_t all = add_capped(memory.free_bytes, gain);
     *bytes = all > kept ? all - kept : 0;

@@ -28,6 +28,7 @@ int roma__fact_allowed(const char *root, roma_nodes *nodes);
 typedef struct roma__memory {
     uint64_t total_bytes, free_bytes;
     uint64_t file_bytes;        /* file pages that can be dropped, active or not */
+    uint64_t mapped_bytes;      /* of them, and of shared memory: some process has them mapped */
     uint64_t reclaimable_bytes; /* kernel caches that can be shrunk              */
     uint64_t available_bytes;   /* the machine's only                            */
     uint64_t hugepage_bytes;    /* the machine's only: default hugetlb page size */
@@ -38,8 +39,10 @@ int roma__fact_memory(const char *root, int node, roma__memory *memory);
 
 /* What ordinary allocations can still get on a node without reclaim getting hard, as the kernel
  * estimates MemAvailable: free memory less what the zones keep back, plus half or more of the file
- * pages and reclaimable caches. It is an estimate: dirty or mapped file pages may not go at once.
- * Returns 0 or -errno. */
+ * pages and reclaimable caches. Two things more are left alone, since a strict request that comes
+ * too close is answered by the OOM killer: file pages that are mapped (the code of programs that
+ * run), and a 64th of the node, at most 32 MiB, for page tables and what others take meanwhile.
+ * It is an estimate: dirty file pages may not go at once. Returns 0 or -errno. */
 int roma__fact_headroom(const char *root, int node, uint64_t *bytes);
 
 enum { ROMA__THP_MODE_BYTES = 16 };
