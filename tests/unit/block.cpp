@@ -360,7 +360,7 @@ TEST_CASE_METHOD(fixture, "a batch is allocated whole or not at all")
     CHECK(roma_manager_destroy(small) == 0); /* no block was left */
 }
 
-TEST_CASE_METHOD(fixture, "a resize keeps what both lengths have, whichever way it takes")
+TEST_CASE_METHOD(fixture, "a resize keeps what both lengths have, whichever way it takes", "[long]")
 {
     const size_t lengths[] = {0, 1, 100, 4000, 70000, 400000, 1u << 20, 3u << 20, 9u << 20};
     for (size_t before : lengths) {

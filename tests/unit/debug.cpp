@@ -143,7 +143,8 @@ TEST_CASE_METHOD(fixture,
 }
 
 TEST_CASE_METHOD(fixture,
-                 "memory that is cut anew or given back is not taken for written free blocks")
+                 "memory that is cut anew or given back is not taken for written free blocks",
+                 "[long]")
 {
     make(ROMA_DEBUG_PATTERNS | ROMA_DEBUG_GUARDS);
     for (int round = 0; round < 20; round++) {

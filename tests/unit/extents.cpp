@@ -227,7 +227,7 @@ TEST_CASE("a child after fork has what is in use, and the cached extents", "[spa
 
 /* ---- the kernel's memory --------------------------------------------------------------------- */
 
-TEST_CASE("system calls that fail break nothing and lose nothing", "[spans]")
+TEST_CASE("system calls that fail break nothing and lose nothing", "[spans][long]")
 {
     for (const roma_pages kind : {ROMA_PAGES_BASE, ROMA_PAGES_THP}) {
         bool reached = true;

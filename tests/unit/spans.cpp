@@ -117,7 +117,7 @@ TEST_CASE("a run is lengthened over what is free behind it, also across spans", 
 
 /* ---- anything, in any order ------------------------------------------------------------------ */
 
-TEST_CASE("no order of calls breaks the lists, overlaps runs or loses memory", "[spans]")
+TEST_CASE("no order of calls breaks the lists, overlaps runs or loses memory", "[spans][long]")
 {
     const roma_pages kinds[] = {base_pages, ROMA_PAGES_OF(ROMA_PAGE_CLASS_THP, 22),
                                 ROMA_PAGES_OF(ROMA_PAGE_CLASS_HUGETLB, 21)};
