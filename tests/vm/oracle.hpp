@@ -1,4 +1,4 @@
-/* oracle.hpp - what the kernel says of memory, asked without roma: the second opinion of the rig. */
+/* oracle.hpp - what the kernel says of memory, asked without roma: the rig's second opinion. */
 #ifndef ROMA_TESTS_VM_ORACLE_HPP
 #define ROMA_TESTS_VM_ORACLE_HPP
 
