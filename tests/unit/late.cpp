@@ -3,11 +3,7 @@
  *
  * A release by another thread than the owner's looks at the cell, then sends it, and later it is
  * received. A second release of the same life may be overtaken by the first between any two of
- * these. Threads go in lock step here, so that it always is.
- *
- * Not under qemu-user: there a heap was seen at address 0x10000, and mappings failed from then on.
- * Why has not been found out. */
-#include "emulated.hpp"
+ * these. Threads go in lock step here, so that it always is. */
 #include "late_shim.h"
 #include "owned.hpp"
 #include "skip.hpp"
@@ -147,7 +143,6 @@ struct shared_region {
 TEST_CASE("a cell is not sent to the owner of a slab that has gone, but told as freed twice")
 {
     SKIP_UNDER_TOOL();
-    SKIP_WHERE_EMULATED();
     owned manager;
     void *address = nullptr;
     roma_cache *own = cache_of(manager);
@@ -163,7 +158,6 @@ TEST_CASE("a cell is not sent to the owner of a slab that has gone, but told as 
 TEST_CASE("a cell is not sent where a large block stands by now, but told as freed twice")
 {
     SKIP_UNDER_TOOL();
-    SKIP_WHERE_EMULATED();
     owned manager;
     void *address = nullptr;
     roma_cache *own = cache_of(manager);
@@ -184,7 +178,6 @@ TEST_CASE("a cell is not sent where a large block stands by now, but told as fre
 TEST_CASE("a cell is not sent where another manager's block stands by now, but told as freed twice")
 {
     SKIP_UNDER_TOOL();
-    SKIP_WHERE_EMULATED();
     const shared_region region;
     owned first(region.options()), second(region.options());
     void *address = nullptr;
@@ -212,7 +205,6 @@ TEST_CASE("a batch for a cache that is another manager's by now is refused: its 
           "has become, and the second release is told to its manager")
 {
     SKIP_UNDER_TOOL();
-    SKIP_WHERE_EMULATED();
     owned first, second(ROMA_COUNTS_NONE);
     follower owner, sender, late_sender, heir;
     const void *object = nullptr;
