@@ -279,6 +279,16 @@ void world_fill(interleave_plan *plan, world_size wanted)
 
 /* ---- afterwards ------------------------------------------------------------------------------ */
 
+/* Each stands in exactly one place, or what is wrong. */
+static const char *places_fault(const unsigned *places, unsigned count, const char *lost,
+                                const char *twice)
+{
+    for (unsigned i = 0; i < count; i++)
+        if (places[i] != 1)
+            return places[i] == 0 ? lost : twice;
+    return NULL;
+}
+
 /* Each in one heap's list or among the spare ones. */
 static const char *caches_fault(void)
 {
@@ -300,10 +310,7 @@ static const char *caches_fault(void)
             return "a spare cache is somebody's";
         places[cache - world.caches]++;
     }
-    for (unsigned i = 0; i < world.caches_count; i++)
-        if (places[i] != 1)
-            return places[i] == 0 ? "a cache is lost" : "a cache is in two lists";
-    return NULL;
+    return places_fault(places, world.caches_count, "a cache is lost", "a cache is in two lists");
 }
 
 /* All are spare, for nothing is on its way any more. */
@@ -315,10 +322,7 @@ static const char *batches_fault(void)
             return "the list of spare batches is knotted";
         places[batch - world.batches]++;
     }
-    for (unsigned i = 0; i < world.batches_count; i++)
-        if (places[i] != 1)
-            return places[i] == 0 ? "a batch is lost" : "a batch is spare twice";
-    return NULL;
+    return places_fault(places, world.batches_count, "a batch is lost", "a batch is spare twice");
 }
 
 static void note_fault(void *context, const char *sentence)

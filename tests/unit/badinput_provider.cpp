@@ -1,5 +1,6 @@
 /* badinput_provider.cpp - mistakes in registering providers, in calls on them and in topologies. */
 #include "catch.hpp"
+#include "ops.hpp"
 
 #include <roma.h>
 
@@ -68,20 +69,8 @@ void close_it(void *) {}
 
 roma_provider_ops good_table()
 {
-    roma_provider_ops ops;
-    std::memset(&ops, 0, sizeof ops);
-    ops.size = sizeof ops;
-    ops.version = ROMA_PROVIDER_VERSION;
-    ops.name = "nothing";
-    ops.probe = probe;
-    ops.acquire = acquire;
-    ops.release = release;
-    ops.resize = resize;
-    ops.populate = populate;
-    ops.advise = advise;
-    ops.query = query;
-    ops.stats = stats;
-    return ops;
+    return roma_tests::mandatory_ops("nothing", probe, acquire, release, resize, populate, advise,
+                                     query, stats);
 }
 
 int skip_figure(void *, const char *, const roma_value *)

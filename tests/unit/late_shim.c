@@ -44,14 +44,3 @@ const void *late_heap(const struct late_cell *cell)
 {
     return roma__load(&cell->slab->head.heap);
 }
-
-static void ignore(void *context, const char *sentence)
-{
-    (void)context;
-    (void)sentence;
-}
-
-uint64_t late_faults(roma_cache *cache)
-{
-    return roma__heap_check(cache->heap, ignore, NULL);
-}

@@ -19,16 +19,13 @@ struct late_cell {
 /* What a release finds at an address where a block of a class starts. */
 struct late_cell late_look(const void *address);
 
-/* Send it to its owner, as the calling thread does, whose cache that is; not counted. */
+/* Send it to its owner, as the calling thread does, whose cache that is: of a block of length 0. */
 void late_send(roma_cache *from, const struct late_cell *cell);
 
 /* Where its slab stands now; is that a large one, and in which heap is it? */
 void *late_slab_base(const struct late_cell *cell);
 bool late_is_large(const struct late_cell *cell);
 const void *late_heap(const struct late_cell *cell);
-
-/* How many of the records of a cache's heap do not agree. Figures are not looked at. */
-uint64_t late_faults(roma_cache *cache);
 
 #ifdef __cplusplus
 }

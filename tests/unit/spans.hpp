@@ -4,6 +4,7 @@
 #define ROMA_TESTS_SPANS_HPP
 
 #include "catch.hpp"
+#include "ops.hpp"
 #include "spans_shim.h"
 
 #include <roma.h>
@@ -126,18 +127,8 @@ struct fixture {
 
     explicit fixture(uint64_t delay = delay_ns, roma_pages kinds = base_pages, size_t growth = 0)
     {
-        roma_provider_ops ops{};
-        ops.size = sizeof ops;
-        ops.version = ROMA_PROVIDER_VERSION;
-        ops.name = "noting";
-        ops.probe = probe;
-        ops.acquire = acquire;
-        ops.release = release;
-        ops.resize = resize;
-        ops.populate = populate;
-        ops.advise = advise;
-        ops.query = query;
-        ops.stats = stats;
+        const roma_provider_ops ops = roma_tests::mandatory_ops(
+            "noting", probe, acquire, release, resize, populate, advise, query, stats);
         REQUIRE(roma_provider_register(&ops, &memory, &provider, nullptr) == 0);
         extents = spans_open(provider, kinds, delay, growth);
     }

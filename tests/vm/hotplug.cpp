@@ -1,6 +1,7 @@
 /* hotplug.cpp - a node that goes offline and comes back, as node 2 of the machine `hotplug` can. */
 #include "oracle.hpp"
 #include "owned.hpp"
+#include "requests.hpp"
 
 #include <algorithm>
 #include <cerrno>
@@ -13,7 +14,7 @@ using namespace roma_tests;
 namespace {
 
 constexpr unsigned movable_node = 2;
-constexpr size_t bytes = (size_t)16 << 20;
+constexpr size_t bytes = 16 * mib;
 
 /* Put all memory of the node into a state; what is there already stays. */
 bool set_memory(const std::string &state)
@@ -33,18 +34,6 @@ bool set_memory(const std::string &state)
     return all;
 }
 
-roma_request on_movable(bool strict)
-{
-    roma_request want = roma_request_default();
-    want.bytes = bytes;
-    want.placement = ROMA_NODES;
-    want.nodes = roma_nodes_one(movable_node);
-    want.pages = ROMA_PAGES_BASE;
-    want.strict = strict;
-    want.populate_threads = 1;
-    return want;
-}
-
 bool has_memory()
 {
     const auto nodes = memory_nodes();
@@ -60,7 +49,8 @@ TEST_CASE("a node that goes offline takes no block along, is refused by name, an
     if (!has_memory()) /* Debian's 6.1 leaves memory that was plugged in offline */
         REQUIRE(set_memory("online_movable"));
     REQUIRE(has_memory());
-    const roma_request strict = on_movable(true), weak = on_movable(false);
+    const roma_request strict = on_node(movable_node, bytes, ROMA_PAGES_BASE, true);
+    const roma_request weak = on_node(movable_node, bytes, ROMA_PAGES_BASE, false);
     auto *before = static_cast<unsigned char *>(roma_alloc_with(manager.self, &strict, nullptr));
     REQUIRE(before != nullptr);
     std::memset(before, 0x5A, bytes);

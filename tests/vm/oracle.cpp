@@ -100,10 +100,4 @@ std::vector<unsigned> cpu_nodes()
     return numbers_of(read_text("/sys/devices/system/node/has_cpu"));
 }
 
-std::string machine_name()
-{
-    const char *name = std::getenv("ROMA_VM");
-    return name == nullptr ? "" : name;
-}
-
 } // namespace roma_tests

@@ -36,9 +36,6 @@ std::vector<unsigned> memory_nodes();
 /* The nodes with CPUs, by sysfs. */
 std::vector<unsigned> cpu_nodes();
 
-/* What the rig calls this machine: a name of topologies.bash; "" outside the rig. */
-std::string machine_name();
-
 } // namespace roma_tests
 
 #endif

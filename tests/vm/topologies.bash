@@ -8,9 +8,11 @@
 #   hotplug  2 nodes of 1 CPU, 768 MiB each, and node 2 of 512 MiB, movable: it can go offline
 #
 # topology_of NAME sets machine, memory_options, qemu (an array), nodes_count, cpus_count, ram_mib
-# and append. mib_per_node, where not empty, replaces the sizes above.
+# and append. mib_per_node, where not empty, replaces the sizes above. topology_names has them all.
 # Variables are the sourcing script's, commas belong to options of QEMU:
 # shellcheck shell=bash disable=SC2034,SC2054
+
+topology_names=(asym2 ring4 hmat tiny hotplug)
 
 # node MIB CPUS [initiator=N]: one more node.
 node() {
