@@ -7,6 +7,7 @@
  *   roma/provider.h  sources of memory, and how to write one
  *   roma/topology.h  what this machine has
  *   roma/manager.h   managers
+ *   roma/policy.h    rules that route requests
  *   roma/block.h     blocks, by pointer and by handle
  *   roma/cache.h     blocks from a thread's own cache, inline
  *   roma/segment.h   checked views of memory
@@ -20,6 +21,7 @@
 #include <roma/error.h>
 #include <roma/manager.h>
 #include <roma/nodes.h>
+#include <roma/policy.h>
 #include <roma/provider.h>
 #include <roma/request.h>
 #include <roma/segment.h>

@@ -42,6 +42,8 @@ typedef enum roma_why {
     ROMA_WHY_MANAGER_LIMIT,       /**< the manager's own limit                                    */
     ROMA_WHY_OUT_OF_MEMORY,       /**< no memory for roma's own records                           */
     ROMA_WHY_PROVIDER,            /**< a user's provider failed and said no more                  */
+    ROMA_WHY_POLICY_TEXT,         /**< a policy's text: line `need`, column `have`; `subject` is
+                                       what was expected there                                    */
     ROMA_WHY_COUNT
 } roma_why;
 

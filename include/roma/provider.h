@@ -33,6 +33,9 @@ typedef struct roma_extent_request {
     bool strict;               /**< prove placement and page kind, or fail */
     bool inherit;              /**< the extent is there in a child made by fork() */
     unsigned populate_threads; /**< > 0: all pages present on return; hugetlb pages always are */
+    roma_spread spread;        /**< how pages are laid on the nodes                            */
+    uint8_t weights[ROMA_WEIGHTS_MAX]; /**< for ROMA_SPREAD_WEIGHTED, of the nodes from the lowest
+                                            up                                                 */
 } roma_extent_request;
 
 static inline roma_extent_request roma_extent_request_default(void)
@@ -54,6 +57,7 @@ typedef struct roma_extent {
     bool pinned;          /**< its pages cannot be swapped out                               */
     bool inherited;       /**< a child made by fork() has it too (as a copy), unless advised */
     roma_nodes nodes;     /**< asked for; empty: the kernel's choice                         */
+    roma_spread spread;   /**< how they are laid on the nodes                                */
     void *tag;            /**< the provider's own                                            */
 } roma_extent;
 

@@ -17,12 +17,45 @@
 extern "C" {
 #endif
 
-/** Where memory is to lie. */
+/** Where memory is to lie. Under `strict` each placement fails rather than lie elsewhere, but for
+ *  the two PREFERRED ones, which are wishes by their nature: of them only the page kinds are then
+ *  strict. Without it, every placement ends with whatever node the kernel gives. */
 typedef enum roma_placement {
-    ROMA_ANYWHERE = 0, /**< no wish: the kernel's first touch decides                         */
-    ROMA_LOCAL,        /**< the node of the CPU that the caller runs on at the call           */
-    ROMA_NODES         /**< the nodes of `nodes`; strict: these and no other; none: anywhere  */
+    ROMA_ANYWHERE = 0,   /**< no wish: the kernel's first touch decides                           */
+    ROMA_LOCAL,          /**< the node of the CPU that the caller runs on at the call             */
+    ROMA_NODES,          /**< the nodes of `nodes`; strict: these and no other; none: anywhere    */
+    ROMA_PREFERRED,      /**< the one node of `nodes`, and as it fills up those nearest to it:
+                              unlike ROMA_NODES, the page kind matters more than the node         */
+    ROMA_PREFERRED_MANY, /**< the same with several nodes (Linux 5.15; before: the lowest one)    */
+    ROMA_INTERLEAVE,     /**< page after page on the nodes of `nodes` in turn; none named: on all
+                              allowed ones that have memory and CPUs                              */
+    ROMA_WEIGHTED,       /**< granules of 2 MiB or more on the nodes of `nodes`, as many on each as
+                              its weight says; none named: all allowed ones with memory           */
+    ROMA_NEAREST,        /**< the nodes in the order of their distance from the one of `nodes`;
+                              none named: from the caller's                                       */
+    ROMA_BANDWIDTH,      /**< nodes with the highest bandwidth first, as the firmware (HMAT) says;
+                              those that it says nothing of come last, the nearest of them first  */
+    ROMA_LATENCY,        /**< nodes with the lowest latency first, in the same way                */
+    ROMA_CAPACITY,       /**< the node with the most free memory of the wanted kind now, then all
+                              others                                                              */
+    ROMA_PLACEMENTS_COUNT
 } roma_placement;
+
+/** What a caller knows of a block's future. Only rules of a policy look at hints. */
+typedef enum roma_lifetime {
+    ROMA_LIFETIME_UNKNOWN = 0,
+    ROMA_LIFETIME_SHORT, /**< a moment: a request, a phase   */
+    ROMA_LIFETIME_LONG   /**< as long as the program, nearly */
+} roma_lifetime;
+
+typedef enum roma_access {
+    ROMA_ACCESS_UNKNOWN = 0,
+    ROMA_ACCESS_SEQUENTIAL, /**< scanned: bandwidth counts         */
+    ROMA_ACCESS_RANDOM,     /**< pointers followed: latency counts */
+    ROMA_ACCESS_RARE        /**< seldom touched: capacity counts   */
+} roma_access;
+
+enum { ROMA_WEIGHTS_MAX = 64 };
 
 /** A wish. Make one with roma_request_default() and change what matters. */
 typedef struct roma_request {
@@ -32,9 +65,10 @@ typedef struct roma_request {
                                     length, from 16 to 4096                                  */
     const char *label;         /**< kept for reports, up to 63 bytes, copied; NULL: none     */
     roma_placement placement;
-    unsigned populate_threads; /**< > 0: populate now, on so many threads; 0: on first touch,
-                                    but hugetlb pages always at once, on one                 */
-    roma_nodes nodes;          /**< for ROMA_NODES                                           */
+    unsigned populate_threads; /**< > 0: populate now, on so many threads, of the right node
+                                    where it has CPUs; 0: on first touch, but hugetlb pages
+                                    always at once, on one                                   */
+    roma_nodes nodes;          /**< for the placements that name nodes                       */
     roma_pages pages;          /**< wanted page kinds in order; 0: transparent huge, then base */
     bool strict;               /**< these steps and no weaker one                            */
     bool zero;                 /**< the bytes read as zero                                   */
@@ -43,7 +77,14 @@ typedef struct roma_request {
     bool inherit;              /**< hugetlb pages too are there in a child made by fork(): the
                                     first write to each, by parent or child, then needs a second
                                     page, and is a SIGBUS when the page pool has none        */
-    bool reserved[3];          /**< 0                                                        */
+    bool shared;               /**< hint: other processes or devices will use it             */
+    bool persistent;           /**< hint: it is to outlive the program                       */
+    bool reserved[1];          /**< 0                                                        */
+    roma_lifetime lifetime;    /**< hint                                                     */
+    roma_access access;        /**< hint                                                     */
+    uint8_t weights[ROMA_WEIGHTS_MAX]; /**< for ROMA_WEIGHTED: of the nodes of `nodes`, from the
+                                    lowest up; 0: nothing there. All 0: the machine's bandwidths
+                                    (HMAT), where it names none equal ones                   */
 } roma_request;
 
 static inline roma_request roma_request_default(void)
@@ -56,9 +97,18 @@ static inline roma_request roma_request_default(void)
 
 enum { ROMA_STEPS_MAX = 32, ROMA_PROVIDER_NAME_BYTES = 32 };
 
-/** One step of a ladder and how it went. Its identity is (provider, nodes, pages). */
+/** How a step lays pages on its nodes. */
+typedef enum roma_spread {
+    ROMA_SPREAD_NONE = 0,   /**< on any of them, in the kernel's order; strict: on no other */
+    ROMA_SPREAD_PREFER,     /**< on them, then on the nearest others, strict or not */
+    ROMA_SPREAD_INTERLEAVE, /**< a page on each in turn */
+    ROMA_SPREAD_WEIGHTED    /**< granules by weight */
+} roma_spread;
+
+/** One step of a ladder and how it went. Its identity is (provider, nodes, spread, pages). */
 typedef struct roma_step {
     char provider[ROMA_PROVIDER_NAME_BYTES];
+    roma_spread spread;
     roma_nodes nodes;     /**< asked for; empty: any                                              */
     roma_page_kind pages; /**< asked for, with its size                                           */
     bool strict;          /**< placement and page kind had to be proved                           */

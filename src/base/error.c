@@ -324,6 +324,12 @@ static void add_sentence(roma__text *out, const roma_error *error)
                        error->subject[0] != '\0' ? " " : "", error->subject,
                        errno_text(-error->code, word));
         return;
+    case ROMA_WHY_POLICY_TEXT:
+        roma__text_add(out,
+                       "the policy is wrong at line %" PRIu64 ", column %" PRIu64
+                       ": expected %s; docs/policy.md has the grammar",
+                       error->need, error->have, subject_or(error, "something else"));
+        return;
     case ROMA_WHY_COUNT: break;
     }
     roma__text_add(out, "failed (%s) for a reason that roma %s does not know",
