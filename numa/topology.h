@@ -1,4 +1,5 @@
-/* topology.h - the record behind roma_topology, written by topology_read.c and read by topology.c.
+/* topology.h - the record behind roma_topology, written by topology_read.c and topology_hmat.c, and
+ * read by topology.c.
  *
  * One record of memory holds all of it: this struct, then an item a node in the order of their
  * numbers, then the distances, a row a node. Nothing in it changes after roma_topology_read(). */
@@ -38,6 +39,13 @@ struct roma_topology {
     uint16_t *distances; /* nodes_count rows and columns; 0: not known */
     roma__node nodes[];
 };
+
+/* Fill in what the firmware says of each node's memory, and memory tiers. Returns 0, also where the
+ * kernel says nothing of it, or -errno. */
+int roma__topology_read_hmat(const char *root, roma_topology *topology);
+
+/* The index of a node among the online ones; nodes_count when it is none of them. */
+unsigned roma__topology_index(const roma_topology *topology, unsigned node);
 
 #ifdef __cplusplus
 }

@@ -38,6 +38,14 @@ typedef struct roma_node_info {
     uint64_t total_bytes;  /**< as in the node's meminfo, at the snapshot         */
     uint64_t free_bytes;
     char cpus[256];        /**< CPU list, "0-3,8"; cut when longer                */
+
+    /* What the firmware (the HMAT of ACPI, or a CXL device) says of its memory, as the initiators
+     * that reach it best see it: those with CPUs, where the kernel tells them apart (Linux 5.10).
+     * Passed on as the kernel has it (nodeN/access1/initiators), not measured. 0: nothing said. */
+    uint32_t read_latency_ns, write_latency_ns;
+    uint32_t read_bandwidth_mb_per_s, write_bandwidth_mb_per_s; /**< the kernel's "MB/s"  */
+    roma_nodes initiators; /**< the nodes that these figures are for              */
+    int memory_tier;       /**< the kernel's number (Linux 6.1), lower is faster; -1: not known */
 } roma_node_info;
 
 /** The nodes that are online; those with memory; with CPUs; allowed to this process (cpuset). */
