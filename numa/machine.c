@@ -111,17 +111,18 @@ static int read_node_sets(roma_nodes *memory, roma_nodes *allowed)
     return code != 0 ? code : roma__fact_allowed(machine_root, allowed);
 }
 
-int roma__machine_nodes_usable(const roma_nodes *nodes, bool strict, roma_error *error)
+/* Which of the nodes can be used, and why a request for them fails. */
+static int check_nodes(const roma_nodes *nodes, bool strict, roma_nodes *usable, roma_error *error)
 {
-    if (roma_nodes_is_empty(nodes))
-        return 0;
     roma_nodes memory, allowed;
     int code = read_node_sets(&memory, &allowed);
     if (code != 0)
         return roma__error_call(error, "reading", -code);
+    if (roma_nodes_is_empty(nodes))
+        nodes = &memory;
     roma_nodes there = roma_nodes_both(nodes, &memory);
-    roma_nodes usable = roma_nodes_both(&there, &allowed);
-    if (strict ? roma_nodes_equal(&usable, nodes) : !roma_nodes_is_empty(&usable))
+    *usable = roma_nodes_both(&there, &allowed);
+    if (strict ? roma_nodes_equal(usable, nodes) : !roma_nodes_is_empty(usable))
         return 0;
     /* Not there at all is the caller's mistake and comes first; of a wish that may be met in part,
      * a node that is there but forbidden says more. */
@@ -130,6 +131,17 @@ int roma__machine_nodes_usable(const roma_nodes *nodes, bool strict, roma_error 
     if (!roma_nodes_is_empty(&absent) && (strict || roma_nodes_is_empty(&forbidden)))
         return node_error(error, -EINVAL, ROMA_WHY_NODE_ABSENT, roma_nodes_next(&absent, 0));
     return node_error(error, -EXDEV, ROMA_WHY_NODE_FORBIDDEN, roma_nodes_next(&forbidden, 0));
+}
+
+int roma__machine_nodes_usable(const roma_nodes *nodes, bool strict, roma_error *error)
+{
+    roma_nodes usable;
+    return roma_nodes_is_empty(nodes) ? 0 : check_nodes(nodes, strict, &usable, error);
+}
+
+int roma__machine_nodes_among(const roma_nodes *nodes, roma_nodes *usable, roma_error *error)
+{
+    return check_nodes(nodes, false, usable, error);
 }
 
 /* ---- memory policy -------------------------------------------------------------------------- */

@@ -39,6 +39,10 @@ int roma__machine_local_node(unsigned *node, roma_error *error);
  * all of them must be; else one is enough. */
 int roma__machine_nodes_usable(const roma_nodes *nodes, bool strict, roma_error *error);
 
+/* Those of the nodes (empty: of all) that are there, with memory, and allowed: one at least.
+ * Returns 0, or fails as roma__machine_nodes_usable() does when it is not strict. */
+int roma__machine_nodes_among(const roma_nodes *nodes, roma_nodes *usable, roma_error *error);
+
 /* Pre-flight of hugetlb pages: free and not reserved in the machine's pool (or obtainable as
  * surplus), free on the nodes, within the hugetlb cgroups (max and rsvd).
  * Returns 0, or -ENOMEM (POOL_EMPTY, CGROUP_*), -EOPNOTSUPP (NO_PAGE_KIND), with *error filled. */
