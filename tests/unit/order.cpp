@@ -1,57 +1,24 @@
 /* order.cpp - nodes in the order of distance, bandwidth, latency and room, over captured trees. */
-#include "catch.hpp"
 #include "faulty.hpp"
+#include "topology.hpp"
 #include "tree.hpp"
 
-#include "numa/facts.h"
-#include "numa/machine.h"
 #include "numa/order.h"
 
 #include <cerrno>
-#include <memory>
 #include <string>
 #include <vector>
 
 using roma_tests::fixture;
+using roma_tests::machine;
+using roma_tests::node_set;
+using roma_tests::read_topology;
+using roma_tests::text_of;
 using roma_tests::tree;
 
 namespace {
 
 constexpr size_t two_mib = 2 << 20;
-
-/* The library sees another machine until the test ends. */
-struct machine {
-    explicit machine(const std::string &root) { roma__machine_root(root.c_str()); }
-    machine(const machine &) = delete;
-    machine &operator=(const machine &) = delete;
-    ~machine() { roma__machine_root(nullptr); }
-};
-
-struct topology_free {
-    void operator()(roma_topology *topology) const { roma_topology_free(topology); }
-};
-using topology_ptr = std::unique_ptr<roma_topology, topology_free>;
-
-topology_ptr read(const std::string &root)
-{
-    roma_topology *topology = nullptr;
-    INFO(root);
-    REQUIRE(roma_topology_read(root.c_str(), &topology, nullptr) == 0);
-    return topology_ptr(topology);
-}
-
-roma_nodes set(const std::string &text)
-{
-    roma_nodes nodes = roma_nodes_none();
-    REQUIRE(roma_nodes_parse(text.c_str(), &nodes) == 0);
-    return nodes;
-}
-
-std::string text_of(const roma_nodes &nodes)
-{
-    char text[256];
-    return roma_nodes_text(&nodes, text, sizeof text);
-}
 
 /* The groups from best to worst, as "0-1 > 2". */
 std::string order(const roma_topology *topology, roma__order by, unsigned from, unsigned max = 16)
@@ -68,7 +35,7 @@ std::string order(const roma_topology *topology, roma__order by, unsigned from, 
 std::string weights(const roma_topology *topology, const std::string &nodes, unsigned count)
 {
     std::vector<uint8_t> made(count + 1, 77);
-    const roma_nodes wanted = set(nodes);
+    const roma_nodes wanted = node_set(nodes);
     roma__order_weights(topology, &wanted, made.data(), count);
     CHECK(made[count] == 77);
     std::string all;
@@ -80,7 +47,7 @@ std::string weights(const roma_topology *topology, const std::string &nodes, uns
 /* The node with the most room, or the error as text. */
 std::string roomiest(const std::string &among, size_t page_bytes, roma_error *error)
 {
-    const roma_nodes wanted = set(among);
+    const roma_nodes wanted = node_set(among);
     roma_nodes best;
     *error = roma_error{};
     const int code = roma__order_roomiest(&wanted, page_bytes, &best, error);
@@ -134,7 +101,7 @@ TEST_CASE("nodes in order: a table over the captured trees")
         {"sparse-hmat", ROMA__ORDER_LATENCY, 7, "0 > 2 > 7 > 5"},
     };
     for (const auto &row : rows) {
-        const auto topology = read(fixture(row.tree));
+        const auto topology = read_topology(fixture(row.tree));
         INFO(row.tree << " by " << row.by << " from " << row.from);
         CHECK(order(topology.get(), row.by, row.from) == row.groups);
     }
@@ -142,7 +109,7 @@ TEST_CASE("nodes in order: a table over the captured trees")
 
 TEST_CASE("nodes in order: the last group takes in what does not fit")
 {
-    const auto topology = read(fixture("sparse-hmat"));
+    const auto topology = read_topology(fixture("sparse-hmat"));
     CHECK(order(topology.get(), ROMA__ORDER_BANDWIDTH, 0, 4) == "2 > 0 > 7 > 5");
     CHECK(order(topology.get(), ROMA__ORDER_BANDWIDTH, 0, 3) == "2 > 0 > 5,7");
     CHECK(order(topology.get(), ROMA__ORDER_BANDWIDTH, 0, 2) == "2 > 0,5,7");
@@ -157,25 +124,25 @@ TEST_CASE("nodes in order: those of unknown distance come last, those without a 
     for (const char *node : {"0", "2", "7"})
         for (const char *access : {"0", "1"})
             at.remove(std::string("/sys/devices/system/node/node") + node + "/access" + access);
-    auto topology = read(at.root());
+    auto topology = read_topology(at.root());
     CHECK(order(topology.get(), ROMA__ORDER_BANDWIDTH, 0) == "0 > 2 > 7 > 5");
     CHECK(order(topology.get(), ROMA__ORDER_LATENCY, 5) == "5 > 2 > 0 > 7");
     put_figure(at, 7, "read_latency", "400");
-    topology = read(at.root());
+    topology = read_topology(at.root());
     CHECK(order(topology.get(), ROMA__ORDER_LATENCY, 5) == "7 > 5 > 2 > 0");
     CHECK(order(topology.get(), ROMA__ORDER_BANDWIDTH, 5) == "5 > 2 > 0 > 7");
     at.put("/sys/devices/system/node/node5/distance", "unreadable\n");
-    topology = read(at.root());
+    topology = read_topology(at.root());
     CHECK(order(topology.get(), ROMA__ORDER_DISTANCE, 5) == "0,2,5,7");
     CHECK(order(topology.get(), ROMA__ORDER_LATENCY, 5) == "7 > 0,2,5");
     at.put("/sys/devices/system/node/node5/distance", "31 22 10 0 28\n");
-    topology = read(at.root());
+    topology = read_topology(at.root());
     CHECK(order(topology.get(), ROMA__ORDER_DISTANCE, 5) == "5 > 2 > 0 > 7");
 }
 
 TEST_CASE("weights follow read bandwidth in small integers without a common divisor")
 {
-    const auto hmat = read(fixture("hmat"));               /* 204800, 204800, 51200 MB/s */
+    const auto hmat = read_topology(fixture("hmat"));      /* 204800, 204800, 51200 MB/s */
     CHECK(weights(hmat.get(), "0-2", 3) == "14 14 3");     /* 32 * 4/9 = 14.2, 32/9 = 3.6 */
     CHECK(weights(hmat.get(), "0-1", 2) == "1 1");         /* 16 and 16 */
     CHECK(weights(hmat.get(), "1-2", 2) == "25 6");        /* 25.6, 6.4 */
@@ -185,23 +152,24 @@ TEST_CASE("weights follow read bandwidth in small integers without a common divi
     CHECK(weights(hmat.get(), "0-2", 0).empty());
     CHECK(weights(hmat.get(), "", 2) == "0 0");
 
-    const auto sparse = read(fixture("sparse-hmat")); /* 0: 120000, 2: 400000, 7: 30000, 5: - */
+    const auto sparse = read_topology(
+        fixture("sparse-hmat")); /* 0: 120000, 2: 400000, 7: 30000, 5: - */
     CHECK(weights(sparse.get(), "0,2,7", 3) == "6 23 1");
     CHECK(weights(sparse.get(), "0,7", 2) == "25 6");
     CHECK(weights(sparse.get(), "0,2,5", 3) == "1 1 1"); /* one without a figure: all equal */
     CHECK(weights(sparse.get(), "0,2,3", 3) == "1 1 1"); /* one that is not there */
     CHECK(weights(nullptr, "0-1", 2) == "1 1");
-    CHECK(weights(read(fixture("two-nodes")).get(), "0-1", 2) == "1 1");
+    CHECK(weights(read_topology(fixture("two-nodes")).get(), "0-1", 2) == "1 1");
 
     tree at(fixture("hmat"));
     put_figure(at, 0, "read_bandwidth", "4294967295");
     put_figure(at, 1, "read_bandwidth", "1");
     put_figure(at, 2, "read_bandwidth", "4294967295");
-    auto extreme = read(at.root());
+    auto extreme = read_topology(at.root());
     CHECK(weights(extreme.get(), "0-1", 2) == "31 1"); /* the least weight is 1 */
     CHECK(weights(extreme.get(), "0-2", 3) == "15 1 15");
     put_figure(at, 1, "read_bandwidth", "4294967296"); /* more than the kernel can say */
-    extreme = read(at.root());
+    extreme = read_topology(at.root());
     CHECK(weights(extreme.get(), "0-1", 2) == "1 1");
 }
 
