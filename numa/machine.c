@@ -4,7 +4,14 @@
  * The library's own topology is read at its first use and published by one compare-and-swap: of two
  * threads that read it at once, the loser frees its copy. A reader's acquire pairs with the
  * winner's release, and nothing in a topology changes afterwards; so there is no lock that could be
- * held over fork. */
+ * held over fork.
+ *
+ * A refresh publishes in the same way, and only in place of the topology that was current before it
+ * began to read: so what is published is never older than what it replaces, and a refresh that was
+ * overtaken reads again. Whoever still looks at a replaced topology may go on: it is chained behind
+ * its successor and never freed, which is also why a compare-and-swap cannot mistake a new one for
+ * an old one. `before` is written ahead of the release that publishes, and read by nobody but
+ * roma__machine_root(). */
 #include "numa/machine.h"
 
 #include "base/error.h"
@@ -28,7 +35,13 @@ static _Atomic(roma_topology *) machine_topology;
 void roma__machine_root(const char *root)
 {
     roma__text_copy(machine_root, sizeof machine_root, root);
-    roma_topology_free(atomic_exchange_explicit(&machine_topology, NULL, memory_order_acq_rel));
+    roma_topology *topology = atomic_exchange_explicit(&machine_topology, NULL,
+                                                       memory_order_acq_rel);
+    while (topology != NULL) {
+        roma_topology *before = topology->before;
+        roma_topology_free(topology);
+        topology = before;
+    }
 }
 
 const char *roma__machine_root_now(void)
@@ -49,6 +62,38 @@ const roma_topology *roma_topology_get(void)
         return made;
     roma_topology_free(made);
     return topology;
+}
+
+/* Read the machine and publish it in place of `current`, if it differs. Returns 0 when that is done
+ * or needless, 1 when another topology was published meanwhile, -errno. */
+static int replace(roma_topology *current)
+{
+    roma_topology *made;
+    int code = roma_topology_read(machine_root, &made, NULL);
+    if (code != 0)
+        return code;
+    if (current != NULL && roma__topology_is_same(current, made)) {
+        roma_topology_free(made);
+        return 0;
+    }
+    made->before = current;
+    if (atomic_compare_exchange_strong_explicit(&machine_topology, &current, made,
+                                                memory_order_acq_rel, memory_order_acquire))
+        return 0;
+    roma_topology_free(made);
+    return 1;
+}
+
+int roma_topology_refresh(void)
+{
+    const roma_topology *first = atomic_load_explicit(&machine_topology, memory_order_acquire);
+    int code;
+    do
+        code = replace(atomic_load_explicit(&machine_topology, memory_order_acquire));
+    while (code > 0);
+    if (code < 0 || first == NULL)
+        return code;
+    return atomic_load_explicit(&machine_topology, memory_order_acquire) != first ? 1 : 0;
 }
 
 size_t roma__machine_base_bytes(void)
@@ -111,17 +156,18 @@ static int read_node_sets(roma_nodes *memory, roma_nodes *allowed)
     return code != 0 ? code : roma__fact_allowed(machine_root, allowed);
 }
 
-int roma__machine_nodes_usable(const roma_nodes *nodes, bool strict, roma_error *error)
+/* Which of the nodes can be used, and why a request for them fails. */
+static int check_nodes(const roma_nodes *nodes, bool strict, roma_nodes *usable, roma_error *error)
 {
-    if (roma_nodes_is_empty(nodes))
-        return 0;
     roma_nodes memory, allowed;
     int code = read_node_sets(&memory, &allowed);
     if (code != 0)
         return roma__error_call(error, "reading", -code);
+    if (roma_nodes_is_empty(nodes))
+        nodes = &memory;
     roma_nodes there = roma_nodes_both(nodes, &memory);
-    roma_nodes usable = roma_nodes_both(&there, &allowed);
-    if (strict ? roma_nodes_equal(&usable, nodes) : !roma_nodes_is_empty(&usable))
+    *usable = roma_nodes_both(&there, &allowed);
+    if (strict ? roma_nodes_equal(usable, nodes) : !roma_nodes_is_empty(usable))
         return 0;
     /* Not there at all is the caller's mistake and comes first; of a wish that may be met in part,
      * a node that is there but forbidden says more. */
@@ -130,6 +176,17 @@ int roma__machine_nodes_usable(const roma_nodes *nodes, bool strict, roma_error 
     if (!roma_nodes_is_empty(&absent) && (strict || roma_nodes_is_empty(&forbidden)))
         return node_error(error, -EINVAL, ROMA_WHY_NODE_ABSENT, roma_nodes_next(&absent, 0));
     return node_error(error, -EXDEV, ROMA_WHY_NODE_FORBIDDEN, roma_nodes_next(&forbidden, 0));
+}
+
+int roma__machine_nodes_usable(const roma_nodes *nodes, bool strict, roma_error *error)
+{
+    roma_nodes usable;
+    return roma_nodes_is_empty(nodes) ? 0 : check_nodes(nodes, strict, &usable, error);
+}
+
+int roma__machine_nodes_among(const roma_nodes *nodes, roma_nodes *usable, roma_error *error)
+{
+    return check_nodes(nodes, false, usable, error);
 }
 
 /* ---- memory policy -------------------------------------------------------------------------- */

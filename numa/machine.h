@@ -3,8 +3,8 @@
  *
  * numa/ is the only place that interprets node numbers; others pass node sets along. What may
  * change from one moment to the next (free pages, headroom, cpusets) is read afresh by each call;
- * what is fixed (page sizes) comes from the topology that the library reads once. The root of the
- * files read is the machine's unless a test sets another. */
+ * what is fixed (page sizes) comes from the topology that the library reads once, and again where a
+ * caller asks for it. The root of the files read is the machine's unless a test sets another. */
 #ifndef ROMA_NUMA_MACHINE_H
 #define ROMA_NUMA_MACHINE_H
 
@@ -16,8 +16,8 @@
 extern "C" {
 #endif
 
-/* Read files under `root` from now on (NULL: "", this machine) and forget the topology read before.
- * For tests; no other thread may be inside the library. */
+/* Read files under `root` from now on (NULL: "", this machine) and forget every topology that was
+ * read before. For tests; no other thread may be inside the library. */
 void roma__machine_root(const char *root);
 const char *roma__machine_root_now(void);
 
@@ -38,6 +38,10 @@ int roma__machine_local_node(unsigned *node, roma_error *error);
  * Strict:
  * all of them must be; else one is enough. */
 int roma__machine_nodes_usable(const roma_nodes *nodes, bool strict, roma_error *error);
+
+/* Those of the nodes (empty: of all) that are there, with memory, and allowed: one at least.
+ * Returns 0, or fails as roma__machine_nodes_usable() does when it is not strict. */
+int roma__machine_nodes_among(const roma_nodes *nodes, roma_nodes *usable, roma_error *error);
 
 /* Pre-flight of hugetlb pages: free and not reserved in the machine's pool (or obtainable as
  * surplus), free on the nodes, within the hugetlb cgroups (max and rsvd).

@@ -33,8 +33,7 @@ roma_nodes roma_topology_allowed_nodes(const roma_topology *topology)
     return topology != NULL ? topology->allowed : roma_nodes_none();
 }
 
-/* The index of a node among the online ones; nodes_count when it is none of them. */
-static unsigned index_of(const roma_topology *topology, unsigned node)
+unsigned roma__topology_index(const roma_topology *topology, unsigned node)
 {
     unsigned low = 0, high = topology->nodes_count;
     while (low < high) {
@@ -54,7 +53,7 @@ int roma_topology_node(const roma_topology *topology, unsigned node, roma_node_i
 {
     if (topology == NULL || info == NULL)
         return -EINVAL;
-    unsigned index = index_of(topology, node);
+    unsigned index = roma__topology_index(topology, node);
     if (index == topology->nodes_count)
         return -EINVAL;
     *info = topology->nodes[index].info;
@@ -66,7 +65,8 @@ unsigned roma_topology_distance(const roma_topology *topology, unsigned from, un
     if (topology == NULL)
         return 0;
     unsigned count = topology->nodes_count;
-    unsigned row = index_of(topology, from), column = index_of(topology, to);
+    unsigned row = roma__topology_index(topology, from),
+             column = roma__topology_index(topology, to);
     return row < count && column < count ? topology->distances[(size_t)row * count + column] : 0;
 }
 
@@ -127,7 +127,7 @@ int roma_topology_pool(const roma_topology *topology, size_t page_bytes, int nod
         return -EINVAL;
     if (node < 0)
         return find_pool(topology->pools, topology->pools_count, page_bytes, info);
-    unsigned index = index_of(topology, (unsigned)node);
+    unsigned index = roma__topology_index(topology, (unsigned)node);
     if (index == topology->nodes_count)
         return -EINVAL;
     const roma__node *at = &topology->nodes[index];

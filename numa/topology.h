@@ -1,7 +1,9 @@
-/* topology.h - the record behind roma_topology, written by topology_read.c and read by topology.c.
+/* topology.h - the record behind roma_topology, written by topology_read.c and topology_hmat.c, and
+ * read by topology.c.
  *
  * One record of memory holds all of it: this struct, then an item a node in the order of their
- * numbers, then the distances, a row a node. Nothing in it changes after roma_topology_read(). */
+ * numbers, then the distances, a row a node. Nothing in it changes after roma_topology_read(), but
+ * for `before`, which whoever publishes it sets once. */
 #ifndef ROMA_NUMA_TOPOLOGY_H
 #define ROMA_NUMA_TOPOLOGY_H
 
@@ -35,9 +37,20 @@ struct roma_topology {
     roma_kind_info kinds[ROMA__KINDS_MAX];
     roma_pool_info pools[ROMA__HUGEPOOLS_MAX]; /* the machine's */
     roma_limit_info limits[ROMA__LIMITS_MAX];
+    roma_topology *before; /* the library's own: the one that this one replaced; see machine.c */
     uint16_t *distances; /* nodes_count rows and columns; 0: not known */
     roma__node nodes[];
 };
+
+/* Fill in what the firmware says of each node's memory, and memory tiers. Returns 0, also where the
+ * kernel says nothing of it, or -errno. */
+int roma__topology_read_hmat(const char *root, roma_topology *topology);
+
+/* Is all the same but for free memory, and what pools and limits hold and use? */
+bool roma__topology_is_same(const roma_topology *a, const roma_topology *b);
+
+/* The index of a node among the online ones; nodes_count when it is none of them. */
+unsigned roma__topology_index(const roma_topology *topology, unsigned node);
 
 #ifdef __cplusplus
 }

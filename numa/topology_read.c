@@ -314,6 +314,8 @@ static int read_parts(const char *root, roma_topology *topology)
         code = read_nodes(root, topology, sizes, sizes_count);
     if (code == 0)
         code = read_distances(root, topology);
+    if (code == 0)
+        code = roma__topology_read_hmat(root, topology);
     if (code == 0) {
         add_hugetlb_kinds(topology, sizes, sizes_count, default_bytes);
         code = add_thp_kinds(root, topology);

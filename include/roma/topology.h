@@ -1,6 +1,7 @@
 /* roma/topology.h - what this machine has: nodes, distances, page kinds, page pools, limits.
  *
- * A topology is a snapshot of what the kernel says at one moment; read another one to see changes.
+ * A topology is a snapshot of what the kernel says at one moment; read another one, or refresh the
+ * library's own, to see changes.
  * Node numbers may be sparse, nodes may have no CPU (CXL, HBM) or no memory. */
 #ifndef ROMA_TOPOLOGY_H
 #define ROMA_TOPOLOGY_H
@@ -27,9 +28,25 @@ ROMA_API int roma_topology_read(const char *root, roma_topology **topology, roma
 /** NULL is fine.  Since: 0.1 */
 ROMA_API void roma_topology_free(roma_topology *topology);
 
-/** The snapshot that the library itself uses, read at first use and kept until the program ends.
+/** The snapshot that the library itself uses, read at first use; roma_topology_refresh() may put a
+ *  newer one in its place. Every one that was returned stays valid until the program ends; it is
+ *  not to be freed.
  *  NULL when it cannot be read.  Threads: any.  Signals: no.  Since: 0.1 */
 ROMA_API const roma_topology *roma_topology_get(void);
+
+/** Read this machine anew for roma_topology_get(), after nodes, memory or CPUs have come or gone, a
+ *  cpuset, a limit or a setting was changed.
+ *
+ *  A snapshot that differs from the current one replaces it. Figures that move all the time do not
+ *  count as a difference, and are then not renewed: free and available memory, the pages in pools,
+ *  what a limit has in use (roma_topology_read() reads them). Replaced snapshots are kept, some
+ *  pages of memory for each change, so that whoever holds one may go on using it.
+ *  Returns 1 when roma_topology_get() gives another snapshot than before the call, by this call or
+ *  another thread's; 0 when it is the same, or when none had been read before; or -errno of
+ *  reading, -ENOMEM: the current one then stays.
+ *  Threads: any, also after fork in the child.  Signals: no.  Cost: reads some dozen small files.
+ *  Since: 0.1 */
+ROMA_API int roma_topology_refresh(void);
 
 typedef struct roma_node_info {
     int node;
@@ -38,6 +55,14 @@ typedef struct roma_node_info {
     uint64_t total_bytes;  /**< as in the node's meminfo, at the snapshot         */
     uint64_t free_bytes;
     char cpus[256];        /**< CPU list, "0-3,8"; cut when longer                */
+
+    /* What the firmware (the HMAT of ACPI, or a CXL device) says of its memory, as the initiators
+     * that reach it best see it: those with CPUs, where the kernel tells them apart (Linux 5.10).
+     * Passed on as the kernel has it (nodeN/access1/initiators), not measured. 0: nothing said. */
+    uint32_t read_latency_ns, write_latency_ns;
+    uint32_t read_bandwidth_mb_per_s, write_bandwidth_mb_per_s; /**< the kernel's "MB/s"  */
+    roma_nodes initiators; /**< the nodes that these figures are for              */
+    int memory_tier;       /**< the kernel's number (Linux 6.1), lower is faster; -1: not known */
 } roma_node_info;
 
 /** The nodes that are online; those with memory; with CPUs; allowed to this process (cpuset). */

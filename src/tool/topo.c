@@ -56,11 +56,34 @@ static void add_distances(table *t, const roma_topology *topology, const roma_no
     table_add(t, "%s", list);
 }
 
+/* A figure for reading and for writing, once where they are the same. A cell without one is empty,
+ * and a column of such cells is left out. */
+static void add_figures(table *t, uint32_t reading, uint32_t writing, const char *unit)
+{
+    if (reading == 0 && writing == 0)
+        table_add(t, "%s", "");
+    else if (reading == writing || writing == 0)
+        table_add(t, "%u %s", reading, unit);
+    else if (reading == 0)
+        table_add(t, "-/%u %s", writing, unit);
+    else
+        table_add(t, "%u/%u %s", reading, writing, unit);
+}
+
+static void add_tier(table *t, int tier)
+{
+    if (tier < 0)
+        table_add(t, "%s", "");
+    else
+        table_add(t, "%d", tier);
+}
+
 static void print_nodes(const roma_topology *topology, FILE *stream)
 {
-    static const char *const titles[] = {">node", "CPUs",    ">memory",
-                                         ">free", "allowed", "distance to node"};
-    table t = table_of(titles, 6);
+    static const char *const titles[] = {">node",      "CPUs",    ">memory",
+                                         ">free",      "allowed", ">latency",
+                                         ">bandwidth", ">tier",   "distance to node"};
+    table t = table_of(titles, 9);
     roma_nodes nodes = roma_topology_nodes(topology);
     for (int node = roma_nodes_next(&nodes, 0); node >= 0;
          node = roma_nodes_next(&nodes, (unsigned)node + 1)) {
@@ -72,6 +95,9 @@ static void print_nodes(const roma_topology *topology, FILE *stream)
         add_size(&t, info.total_bytes);
         add_size(&t, info.free_bytes);
         table_add(&t, "%s", yes_no(info.allowed));
+        add_figures(&t, info.read_latency_ns, info.write_latency_ns, "ns");
+        add_figures(&t, info.read_bandwidth_mb_per_s, info.write_bandwidth_mb_per_s, "MB/s");
+        add_tier(&t, info.memory_tier);
         add_distances(&t, topology, &nodes, (unsigned)node);
     }
     fputs("\nNodes\n", stream);

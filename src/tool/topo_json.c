@@ -35,6 +35,27 @@ static json *system_json(const roma_system_info *system)
     return map;
 }
 
+/* A figure of the firmware's; 0 is none. */
+static void put_figure(json *map, const char *key, uint32_t figure)
+{
+    if (figure == 0)
+        json_put(map, key, NULL);
+    else
+        json_put_count(map, key, figure);
+}
+
+static void put_hmat(json *map, const roma_node_info *info)
+{
+    char initiators[256];
+    roma_nodes_text(&info->initiators, initiators, sizeof initiators);
+    put_figure(map, "read_latency_ns", info->read_latency_ns);
+    put_figure(map, "write_latency_ns", info->write_latency_ns);
+    put_figure(map, "read_bandwidth_mb_per_s", info->read_bandwidth_mb_per_s);
+    put_figure(map, "write_bandwidth_mb_per_s", info->write_bandwidth_mb_per_s);
+    json_put_text(map, "initiators", known_text(initiators));
+    put_known(map, "memory_tier", info->memory_tier);
+}
+
 static json *nodes_json(const roma_topology *topology)
 {
     json *list = json_list();
@@ -52,6 +73,7 @@ static json *nodes_json(const roma_topology *topology)
         json_put_flag(map, "allowed", info.allowed);
         json_put_count(map, "total_bytes", info.total_bytes);
         json_put_count(map, "free_bytes", info.free_bytes);
+        put_hmat(map, &info);
         json *distances = json_map();
         for (int to = roma_nodes_next(&nodes, 0); to >= 0;
              to = roma_nodes_next(&nodes, (unsigned)to + 1)) {

@@ -22,7 +22,9 @@ public:
     /* A copy of a captured tree, to change one thing in it. */
     explicit tree(const std::string &fixture) : tree()
     {
-        std::filesystem::copy(fixture, root_, std::filesystem::copy_options::recursive);
+        using std::filesystem::copy_options; /* links stay links: the kernel's lead in circles */
+        std::filesystem::copy(fixture, root_,
+                              copy_options::recursive | copy_options::copy_symlinks);
     }
     tree(const tree &) = delete;
     tree &operator=(const tree &) = delete;

@@ -1,13 +1,10 @@
 /* machine.cpp - pre-flight checks and node questions over captured trees, and the memory policy. */
-#include "catch.hpp"
 #include "faulty.hpp"
+#include "topology.hpp"
 #include "tree.hpp"
 
 #include "numa/facts.h"
-#include "numa/machine.h"
 #include "sys/kernel.h"
-
-#include <roma/topology.h>
 
 #include <cstdint>
 #include <string>
@@ -15,6 +12,8 @@
 
 using roma_tests::faulty;
 using roma_tests::fixture;
+using roma_tests::machine;
+using roma_tests::node_set;
 using roma_tests::tree;
 
 namespace {
@@ -22,36 +21,21 @@ namespace {
 constexpr uint64_t mib = 1 << 20;
 constexpr size_t two_mib = 2 << 20;
 
-/* The library sees another machine until the test ends. */
-struct machine {
-    explicit machine(const std::string &root) { roma__machine_root(root.c_str()); }
-    machine(const machine &) = delete;
-    machine &operator=(const machine &) = delete;
-    ~machine() { roma__machine_root(nullptr); }
-};
-
-roma_nodes set(const char *text)
-{
-    roma_nodes nodes = roma_nodes_none();
-    REQUIRE(roma_nodes_parse(text, &nodes) == 0);
-    return nodes;
-}
-
 int hugetlb_ready(size_t page_bytes, uint64_t pages, const char *nodes, roma_error *error)
 {
-    const roma_nodes wanted = set(nodes);
+    const roma_nodes wanted = node_set(nodes);
     return roma__machine_hugetlb_ready(page_bytes, pages, &wanted, error);
 }
 
 int memory_ready(uint64_t bytes, const char *nodes, roma_error *error)
 {
-    const roma_nodes wanted = set(nodes);
+    const roma_nodes wanted = node_set(nodes);
     return roma__machine_memory_ready(bytes, &wanted, error);
 }
 
 int usable(const char *nodes, bool strict, roma_error *error)
 {
-    const roma_nodes wanted = set(nodes);
+    const roma_nodes wanted = node_set(nodes);
     return roma__machine_nodes_usable(&wanted, strict, error);
 }
 
@@ -391,7 +375,7 @@ TEST_CASE("bind asks for the right policy and falls back where preferred-many is
     faulty table;
     table.calls.mbind = asked::mbind;
     roma_error error = {};
-    const roma_nodes wanted = set("2,5");
+    const roma_nodes wanted = node_set("2,5");
     asked::calls = asked::cause = 0;
     CHECK(roma__machine_bind(nullptr, 4096, &wanted, false, &error) == 0);
     CHECK(asked::mode == MPOL_BIND);
@@ -417,13 +401,14 @@ TEST_CASE("a bind that fails says whether the node, the cpuset or a filter is wh
     table.calls.mbind = asked::mbind;
     roma_error error = {};
     asked::cause = EINVAL;
-    roma_nodes wanted = set("2");
+    roma_nodes wanted = node_set("2");
     CHECK(roma__machine_bind(nullptr, 4096, &wanted, false, &error) == -EXDEV);
     CHECK(error.why == ROMA_WHY_NODE_FORBIDDEN);
-    wanted = set("7");
+    wanted = node_set("7");
     CHECK(roma__machine_bind(nullptr, 4096, &wanted, false, &error) == -EINVAL);
     CHECK(error.why == ROMA_WHY_NODE_ABSENT);
-    wanted = set("0"); /* a node that is fine: then it is the kernel that does not know the call */
+    wanted = node_set(
+        "0"); /* a node that is fine: then it is the kernel that does not know the call */
     CHECK(roma__machine_bind(nullptr, 4096, &wanted, false, &error) == -EOPNOTSUPP);
     CHECK(error.why == ROMA_WHY_CALL);
     CHECK(error.cause == EINVAL);
@@ -442,8 +427,8 @@ TEST_CASE("without NUMA in the kernel, binding to exactly node 0 is nothing to d
     table.calls.mbind = asked::mbind;
     asked::cause = ENOSYS;
     roma_error error = {};
-    roma_nodes wanted = set("0");
+    roma_nodes wanted = node_set("0");
     CHECK(roma__machine_bind(nullptr, 4096, &wanted, false, &error) == 0);
-    wanted = set("0-1");
+    wanted = node_set("0-1");
     CHECK(roma__machine_bind(nullptr, 4096, &wanted, false, &error) == -ENOSYS);
 }

@@ -1,44 +1,23 @@
 /* topology.cpp - what is read out of each captured tree, out of damaged ones, and of this machine,
  * where libnuma is an independent witness. */
-#include "catch.hpp"
 #include "faulty.hpp"
 #include "skip.hpp"
+#include "topology.hpp"
 #include "tree.hpp"
-
-#include <roma/topology.h>
 
 #ifdef ROMA_TEST_HAS_LIBNUMA
 #include <numa.h>
 #endif
-#include <memory>
 #include <string>
 #include <unistd.h>
 
 using roma_tests::fixture;
+using roma_tests::node_of;
+using roma_tests::read_topology;
+using roma_tests::text_of;
 using roma_tests::tree;
 
 namespace {
-
-struct topology_free {
-    void operator()(roma_topology *topology) const { roma_topology_free(topology); }
-};
-using topology_ptr = std::unique_ptr<roma_topology, topology_free>;
-
-topology_ptr read(const std::string &root)
-{
-    roma_topology *topology = nullptr;
-    roma_error error;
-    const int code = roma_topology_read(root.c_str(), &topology, &error);
-    INFO(root);
-    REQUIRE(code == 0);
-    return topology_ptr(topology);
-}
-
-std::string text_of(const roma_nodes &set)
-{
-    char text[256];
-    return roma_nodes_text(&set, text, sizeof text);
-}
 
 std::string kinds_of(const roma_topology *topology)
 {
@@ -52,13 +31,6 @@ std::string kinds_of(const roma_topology *topology)
     return all;
 }
 
-roma_node_info node_of(const roma_topology *topology, unsigned node)
-{
-    roma_node_info info = {};
-    CHECK(roma_topology_node(topology, node, &info) == 0);
-    return info;
-}
-
 const std::string base_kind = [] {
     char text[64];
     const auto page_bytes = static_cast<size_t>(sysconf(_SC_PAGESIZE));
@@ -69,7 +41,7 @@ const std::string base_kind = [] {
 
 TEST_CASE("topology of one node")
 {
-    const auto topology = read(fixture("one-node"));
+    const auto topology = read_topology(fixture("one-node"));
     CHECK(text_of(roma_topology_nodes(topology.get())) == "0");
     CHECK(text_of(roma_topology_memory_nodes(topology.get())) == "0");
     CHECK(text_of(roma_topology_cpu_nodes(topology.get())) == "0");
@@ -106,7 +78,7 @@ TEST_CASE("topology of one node")
 
 TEST_CASE("topology of two nodes on a kernel with one transparent size")
 {
-    const auto topology = read(fixture("two-nodes"));
+    const auto topology = read_topology(fixture("two-nodes"));
     CHECK(text_of(roma_topology_nodes(topology.get())) == "0-1");
     CHECK(roma_topology_distance(topology.get(), 0, 1) == 21);
     CHECK(roma_topology_distance(topology.get(), 1, 1) == 10);
@@ -135,7 +107,7 @@ TEST_CASE("topology of two nodes on a kernel with one transparent size")
 
 TEST_CASE("topology of sparse node numbers maps distances to them; the cpuset leaves one out")
 {
-    const auto topology = read(fixture("sparse-ids"));
+    const auto topology = read_topology(fixture("sparse-ids"));
     CHECK(text_of(roma_topology_nodes(topology.get())) == "0,2,5");
     CHECK(text_of(roma_topology_allowed_nodes(topology.get())) == "0,5");
     CHECK_FALSE(node_of(topology.get(), 2).allowed);
@@ -151,7 +123,7 @@ TEST_CASE("topology of sparse node numbers maps distances to them; the cpuset le
 
 TEST_CASE("topology tells nodes without memory and nodes without CPUs")
 {
-    const auto topology = read(fixture("memory-only"));
+    const auto topology = read_topology(fixture("memory-only"));
     CHECK(text_of(roma_topology_nodes(topology.get())) == "0-2");
     CHECK(text_of(roma_topology_memory_nodes(topology.get())) == "0,2");
     CHECK(text_of(roma_topology_cpu_nodes(topology.get())) == "0-1");
@@ -166,12 +138,12 @@ TEST_CASE("topology tells nodes without memory and nodes without CPUs")
 
     tree older(fixture("memory-only")); /* a kernel that has no has_memory */
     older.remove("/sys/devices/system/node/has_memory");
-    CHECK(text_of(roma_topology_memory_nodes(read(older.root()).get())) == "0,2");
+    CHECK(text_of(roma_topology_memory_nodes(read_topology(older.root()).get())) == "0,2");
 }
 
 TEST_CASE("topology without huge pages has base pages alone")
 {
-    const auto topology = read(fixture("no-huge-pages"));
+    const auto topology = read_topology(fixture("no-huge-pages"));
     CHECK(kinds_of(topology.get()) == base_kind);
     CHECK(roma_topology_resolve(topology.get(), ROMA_PAGES_THP) == 0);
     CHECK(roma_topology_resolve(topology.get(), ROMA_PAGES_HUGETLB) == 0);
@@ -187,7 +159,7 @@ TEST_CASE("topology without huge pages has base pages alone")
 
 TEST_CASE("topology with two page pools; transparent sizes follow or override the setting for all")
 {
-    const auto topology = read(fixture("pools-2m-1g"));
+    const auto topology = read_topology(fixture("pools-2m-1g"));
     CHECK(kinds_of(topology.get()) == "1 GiB hugetlb; 2 MiB hugetlb; 2 MiB transparent huge (off); "
                                       "64 KiB transparent huge; " +
                                           base_kind);
@@ -206,14 +178,16 @@ TEST_CASE("topology with two page pools; transparent sizes follow or override th
 
     tree other(fixture("pools-2m-1g")); /* default_hugepagesz=1G */
     other.put("/proc/meminfo", "Hugepagesize:    1048576 kB\n");
-    CHECK(roma_topology_resolve(read(other.root()).get(), ROMA_PAGES_HUGETLB) == ROMA_PAGES_1G);
+    CHECK(roma_topology_resolve(read_topology(other.root()).get(), ROMA_PAGES_HUGETLB) ==
+          ROMA_PAGES_1G);
     other.put("/proc/meminfo", "");
-    CHECK(roma_topology_resolve(read(other.root()).get(), ROMA_PAGES_HUGETLB) == ROMA_PAGES_2M);
+    CHECK(roma_topology_resolve(read_topology(other.root()).get(), ROMA_PAGES_HUGETLB) ==
+          ROMA_PAGES_2M);
 }
 
 TEST_CASE("topology of a kernel without NUMA is one node 0 with all CPUs and memory")
 {
-    const auto topology = read(fixture("no-numa"));
+    const auto topology = read_topology(fixture("no-numa"));
     CHECK(text_of(roma_topology_nodes(topology.get())) == "0");
     CHECK(text_of(roma_topology_memory_nodes(topology.get())) == "0");
     CHECK(text_of(roma_topology_allowed_nodes(topology.get())) == "0");
@@ -232,7 +206,7 @@ TEST_CASE("topology of a kernel without NUMA is one node 0 with all CPUs and mem
 
 TEST_CASE("topology lists the cgroup limits")
 {
-    const auto topology = read(fixture("cgroup-v2"));
+    const auto topology = read_topology(fixture("cgroup-v2"));
     REQUIRE(roma_topology_limits_count(topology.get()) == 3);
     roma_limit_info limit;
     CHECK(roma_topology_limit(topology.get(), 1, &limit) == 0);
@@ -248,7 +222,7 @@ TEST_CASE("topology lists the cgroup limits")
 TEST_CASE("an empty tree is a machine of which nothing is known but its one node")
 {
     tree at;
-    const auto topology = read(at.root());
+    const auto topology = read_topology(at.root());
     CHECK(text_of(roma_topology_nodes(topology.get())) == "0");
     CHECK(kinds_of(topology.get()) == base_kind);
     CHECK(node_of(topology.get(), 0).total_bytes == 0);
@@ -271,7 +245,7 @@ TEST_CASE("damaged files leave their part unknown, a damaged node list is an err
         tree at(fixture("two-nodes"));
         at.put("/sys/devices/system/node/node0/distance", row);
         INFO(row);
-        const auto made = read(at.root());
+        const auto made = read_topology(at.root());
         CHECK(roma_topology_distance(made.get(), 0, 0) == 0);
         CHECK(roma_topology_distance(made.get(), 0, 1) == 0);
         CHECK(roma_topology_distance(made.get(), 1, 0) == 21);
@@ -282,7 +256,7 @@ TEST_CASE("damaged files leave their part unknown, a damaged node list is an err
     at.put("/sys/devices/system/node/node0/meminfo", "Node 0 MemTotal: many kB\nMemFree\n:\n");
     at.put("/proc/self/status", "Mems_allowed_list:\tsome\n");
     at.put("/proc/sys/vm/overcommit_memory", "99999999999\n");
-    const auto made = read(at.root());
+    const auto made = read_topology(at.root());
     roma_pool_info pool;
     CHECK(roma_topology_pool(made.get(), 2u << 20, -1, &pool) == -EINVAL);
     CHECK(kinds_of(made.get()) == "2 MiB hugetlb; 2 MiB transparent huge (off); " + base_kind);
@@ -300,7 +274,7 @@ TEST_CASE("a CPU list longer than its field is cut at a comma")
     for (int cpu = 100; cpu < 400; cpu += 2)
         list += std::to_string(cpu) + ",";
     at.put("/sys/devices/system/node/node0/cpulist", list + "400\n");
-    const std::string cpus = node_of(read(at.root()).get(), 0).cpus;
+    const std::string cpus = node_of(read_topology(at.root()).get(), 0).cpus;
     CHECK(cpus.size() == 255);
     CHECK(list.compare(0, cpus.size() + 1, cpus + ",") == 0);
 }
@@ -329,7 +303,7 @@ TEST_CASE("nothing is asked of a topology that is not there")
     roma_error error;
     CHECK(roma_topology_read("", nullptr, &error) == -EINVAL);
     CHECK(error.why == ROMA_WHY_INVALID);
-    const auto topology = read(fixture("one-node"));
+    const auto topology = read_topology(fixture("one-node"));
     CHECK(roma_topology_node(topology.get(), 0, nullptr) == -EINVAL);
     CHECK(roma_topology_kind(topology.get(), 0, nullptr) == -EINVAL);
     CHECK(roma_topology_pool(topology.get(), 2u << 20, -1, nullptr) == -EINVAL);
@@ -396,7 +370,7 @@ TEST_CASE("libnuma agrees on nodes, memory, distances and the cpuset of this mac
 {
     if (numa_available() < 0)
         SKIP_TEST("libnuma says that this kernel has no NUMA");
-    const auto topology = read("");
+    const auto topology = read_topology("");
     const roma_nodes nodes = roma_topology_nodes(topology.get());
     const roma_nodes memory = roma_topology_memory_nodes(topology.get());
     const roma_nodes allowed = roma_topology_allowed_nodes(topology.get());
