@@ -10,6 +10,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
 #include <memory>
 #include <string>
 #include <vector>
@@ -429,6 +430,34 @@ TEST_CASE("a mistake reads as a sentence", "[policy]")
     error.need = error.have = UINT64_MAX; /* the longest still fits */
     std::memset(error.subject, 'x', sizeof error.subject - 1);
     CHECK(std::strlen(roma_error_text(&error, sentence, sizeof sentence)) < sizeof sentence - 1);
+}
+
+TEST_CASE("the manual's examples are policies, and its mistakes are told as it says", "[policy]")
+{
+    std::ifstream manual(std::string(ROMA_SOURCE_DIR) + "/docs/policy.md");
+    REQUIRE(manual);
+    const std::string row_mark = " | line 1, column ";
+    std::string line, example;
+    unsigned examples = 0, mistakes = 0;
+    bool inside = false, described = false;
+    while (std::getline(manual, line)) {
+        described = described || line == "## Rules"; /* what comes later in ``` is no policy */
+        const size_t row = line.find(row_mark);
+        if (line == "```" && inside && !described) {
+            CHECK(print(parse(example)) != "");
+            examples++;
+        } else if (row != std::string::npos) { /* | `text` | line 1, column N: expected ... | */
+            const std::string said = line.substr(row + row_mark.size());
+            const size_t expected = said.find(": expected ") + 11;
+            const std::string subject = said.substr(expected, said.size() - expected - 2);
+            check_mistake({line.substr(3, row - 4), 1, std::stoul(said), subject.c_str()});
+            mistakes++;
+        }
+        inside = line == "```" ? !inside : inside;
+        example = line == "```" ? "" : example + line + "\n";
+    }
+    CHECK(examples >= 6);
+    CHECK(mistakes >= 6);
 }
 
 TEST_CASE("NULL is a mistake that is named", "[policy]")
