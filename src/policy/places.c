@@ -80,7 +80,7 @@ static int parse_list(roma__parser *parser, roma_nodes *nodes)
 {
     int code = 0;
     do {
-        struct range range;
+        struct range range = {0, 0};
         code = parse_range(parser, list_expected, &range);
         if (code == 0)
             add_range(nodes, &range);
@@ -120,7 +120,7 @@ static int parse_weight(roma__parser *parser, unsigned *weight)
 /* A range, and its weight when all have one. */
 static int parse_share(roma__parser *parser, struct shares *shares)
 {
-    struct range range;
+    struct range range = {0, 0};
     unsigned weight = 0;
     const char *at = parser->lexer.token.at;
     bool is_first = roma_nodes_is_empty(&shares->nodes);

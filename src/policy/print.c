@@ -5,7 +5,6 @@
  * left out; one that says nothing is `anywhere`. */
 #include "policy/policy.h"
 
-#include "base/text.h"
 #include "policy/placement.h"
 #include "policy/words.h"
 
@@ -13,7 +12,7 @@
 #include <inttypes.h>
 #include <stdarg.h>
 
-/* A stream, and the first thing that went wrong with it: what follows is then not written. */
+/* A stream, and the first thing that went wrong with it. */
 struct out {
     FILE *stream;
     int code;
@@ -21,14 +20,13 @@ struct out {
 
 __attribute__((format(printf, 2, 3))) static void put(struct out *out, const char *format, ...)
 {
-    if (out->code < 0)
-        return;
     va_list arguments;
-    va_start(arguments, format);
     errno = 0;
-    if (vfprintf(out->stream, format, arguments) < 0)
-        out->code = errno != 0 ? -errno : -EIO;
+    va_start(arguments, format);
+    int length = vfprintf(out->stream, format, arguments);
     va_end(arguments);
+    if (length < 0 && out->code == 0)
+        out->code = errno != 0 ? -errno : -EIO;
 }
 
 static void put_size(struct out *out, uint64_t size)
