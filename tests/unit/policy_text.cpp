@@ -22,13 +22,18 @@ struct destroy {
 };
 using owned_policy = std::unique_ptr<roma_policy, destroy>;
 
+std::string sentence_of(const roma_error &error)
+{
+    char text[256];
+    return roma_error_text(&error, text, sizeof text);
+}
+
 owned_policy parse(const std::string &text)
 {
     roma_policy *policy = nullptr;
     roma_error error;
     int code = roma_policy_parse(text.c_str(), &policy, &error);
-    char sentence[256];
-    INFO(text << ": " << roma_error_text(&error, sentence, sizeof sentence));
+    INFO(text << ": " << sentence_of(error));
     REQUIRE(code == 0);
     CHECK(error.code == 0);
     CHECK(roma__policy_is_valid(policy));
@@ -421,15 +426,14 @@ TEST_CASE("a mistake reads as a sentence", "[policy]")
 {
     roma_policy *policy;
     roma_error error;
-    char sentence[256];
     CHECK(roma_policy_parse("any -> local\nlimit 8X\n", &policy, &error) == -EINVAL);
     CHECK(policy == nullptr);
-    CHECK(std::string(roma_error_text(&error, sentence, sizeof sentence)) ==
+    CHECK(sentence_of(error) ==
           "the policy is wrong at line 2, column 7: expected a size, such as 64M; docs/policy.md "
           "has the grammar");
     error.need = error.have = UINT64_MAX; /* the longest still fits */
     std::memset(error.subject, 'x', sizeof error.subject - 1);
-    CHECK(std::strlen(roma_error_text(&error, sentence, sizeof sentence)) < sizeof sentence - 1);
+    CHECK(sentence_of(error).size() < 255);
 }
 
 TEST_CASE("the manual's examples are policies, and its mistakes are told as it says", "[policy]")
@@ -523,6 +527,8 @@ TEST_CASE("a file is read up to 64 KiB, and what keeps it from being read is tol
     CHECK(error.cause == ENOENT);
     CHECK(std::string(error.call) == "open");
     CHECK(std::string(error.subject) == path("/none").substr(0, 63));
+    CHECK(sentence_of(error).find("(No such file or directory); check its name") !=
+          std::string::npos);
     CHECK(roma_policy_read(path("/none").c_str(), &policy, nullptr) == -ENOENT);
 
     CHECK(roma_policy_read(tree.root(), &policy, &error) == -EISDIR);
@@ -542,4 +548,32 @@ TEST_CASE("a file is read up to 64 KiB, and what keeps it from being read is tol
     CHECK(error.why == ROMA_WHY_OUT_OF_MEMORY);
     CHECK(roma_policy_read(path("/sample").c_str(), &policy, &error) == -ENOMEM);
     CHECK(error.why == ROMA_WHY_OUT_OF_MEMORY);
+}
+
+TEST_CASE("reading a file fails with every system call that fails, and leaves nothing behind",
+          "[policy]")
+{
+    const roma_tests::tree tree;
+    const std::string path = std::string(tree.root()) + "/sample";
+    tree.put("/sample", sample);
+    for (bool for_good : {false, true}) {
+        bool reached = true;
+        for (long nth = 1; reached; nth++) {
+            INFO("call " << nth << (for_good ? " and all later ones" : ""));
+            roma_policy *policy = nullptr;
+            roma_error error;
+            int code;
+            {
+                const roma_tests::fail_nth failing(nth, EIO, for_good);
+                code = roma_policy_read(path.c_str(), &policy, &error);
+            }
+            reached = roma_tests::fail_nth::reached;
+            CHECK((code == 0) == (policy != nullptr));
+            CHECK((code == 0 || code == -EIO || code == -ENOMEM));
+            CHECK(error.code == code);
+            CHECK((reached == (code != 0)));
+            roma_policy_destroy(policy);
+            REQUIRE(nth < 20);
+        }
+    }
 }
