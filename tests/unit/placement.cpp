@@ -82,7 +82,6 @@ TEST_CASE("each placement takes as many nodes as it can use, and weights only wh
         {ROMA_CAPACITY, 1, true, {}, "request.nodes without ROMA_NODES"},
         {ROMA_CAPACITY, 0, false, {1}, "request.weights without ROMA_WEIGHTED"},
         {ROMA_PLACEMENTS_COUNT, 0, false, {}, "request.placement"},
-        {static_cast<roma_placement>(-1), 0, false, {}, "request.placement"},
     };
     for (const row &r : rows) {
         INFO("placement " << static_cast<int>(r.placement) << ", " << r.nodes_count << " nodes"
