@@ -126,7 +126,8 @@ ROMA_API char *roma_size_text(uint64_t size, char *text, size_t bytes);
 ROMA_API int roma_size_parse(const char *text, uint64_t *size);
 
 /** Read a list of page kinds, separated by commas: "base", "thp", "hugetlb", a size for hugetlb
- *  pages of that size ("2M", "1G"), or "thp:64K" for transparent huge pages of that size.
+ *  pages of that size ("2M", "1G"), "thp:64K" for transparent huge pages of that size, or
+ *  "base:4K" for base pages of the size that the machine's have.
  *
  *  Returns 0, or -EINVAL (an unknown word, a size that is no power of two, more than eight kinds);
  *  *pages is then untouched.

@@ -33,7 +33,7 @@ typedef enum roma_tristate { ROMA_EITHER = 0, ROMA_YES, ROMA_NO } roma_tristate;
 
 /** What a request must be for a rule to decide on it; what is zero is no condition. */
 typedef struct roma_conditions {
-    size_t least_bytes;                    /**< its length is at least this                       */
+    size_t least_bytes;                    /**< its length (0 counts as 1) is at least this       */
     size_t most_bytes;                     /**< and at most this; 0: no upper end                 */
     char label[ROMA_LABEL_PATTERN_BYTES];  /**< pattern of its label: `*` is any text, `?` any one
                                                 byte; "": any label, or none                      */
@@ -83,8 +83,10 @@ ROMA_API void roma_policy_destroy(roma_policy *policy);
 /** Add a rule behind those that are there.
  *
  *  error  may be NULL; `subject` names the member that is wrong
- *  Returns 0, -EINVAL (a placement, nodes or weights that do not go together, an unfit pattern,
- *  most_bytes below least_bytes), -E2BIG (a newer struct), -ENOSPC (ROMA_RULES_MAX are there). */
+ *  Returns 0, -EINVAL (a placement, nodes or weights that do not go together; most_bytes below
+ *  least_bytes; a pattern that does not end or has control bytes or quotes; page kinds or providers
+ *  twice; a rule behind one without conditions, which nothing would meet), -E2BIG (a newer struct),
+ *  -ENOSPC (ROMA_RULES_MAX are there). */
 ROMA_API int roma_policy_add_rule(roma_policy *policy, const roma_rule *rule, roma_error *error);
 
 /** How many rules it has, and a copy of each.  roma_policy_rule() returns 0 or -EINVAL. */

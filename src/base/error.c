@@ -108,6 +108,9 @@ static const char *remedy_for_cause(int cause)
     case EMFILE:
     case ENFILE: return "close files or raise the limit of open files (ulimit -n)";
     case EACCES: return "check who may read it";
+    case ENOENT:
+    case ENOTDIR:
+    case EISDIR: return "check its name";
     case EAGAIN: return "try again, or raise the limit that it ran into (ulimit -a)";
     case ENOSPC: return "free some space";
     default: return "its manual page tells what this means";

@@ -122,16 +122,21 @@ static roma_pages parse_sized(unsigned page_class, const char *text, size_t leng
 
 static roma_pages parse_kind(const char *text, size_t length)
 {
-    static const char thp_of[] = "thp:";
-    const size_t thp_of_length = sizeof thp_of - 1;
+    static const struct {
+        const char *word;
+        unsigned page_class;
+    } sized[] = {{"base:", ROMA_PAGE_CLASS_BASE}, {"thp:", ROMA_PAGE_CLASS_THP}};
     if (is_word(text, length, "base"))
         return ROMA_PAGES_BASE;
     if (is_word(text, length, "thp"))
         return ROMA_PAGES_THP;
     if (is_word(text, length, "hugetlb"))
         return ROMA_PAGES_HUGETLB;
-    if (length > thp_of_length && memcmp(text, thp_of, thp_of_length) == 0)
-        return parse_sized(ROMA_PAGE_CLASS_THP, text + thp_of_length, length - thp_of_length);
+    for (size_t i = 0; i < sizeof sized / sizeof sized[0]; i++) {
+        size_t used = strlen(sized[i].word);
+        if (length > used && memcmp(text, sized[i].word, used) == 0)
+            return parse_sized(sized[i].page_class, text + used, length - used);
+    }
     return parse_sized(ROMA_PAGE_CLASS_HUGETLB, text, length);
 }
 

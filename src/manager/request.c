@@ -1,29 +1,31 @@
 /* request.c - a request is checked, and becomes a wish: what decides on its ladder.
  *
- * Mistakes are refused, not repaired: nodes without ROMA_NODES, or strict ROMA_NODES without any,
- * would otherwise silently mean something else than was written. */
+ * Mistakes are refused, not repaired: they would otherwise silently mean something else than was
+ * written. What placements, nodes and weights go together is decided in policy/placement.c. */
 #include "manager/manager.h"
 
 #include "base/bits.h"
 #include "base/error.h"
 #include "base/structs.h"
 #include "numa/machine.h"
+#include "policy/placement.h"
 
 #include <errno.h>
 
 static int check(const roma_request *request, roma_error *error)
 {
-    bool names_nodes = !roma_nodes_is_empty(&request->nodes);
     unsigned kinds = roma_pages_count(request->pages);
     if (request->align != 0 &&
         (!roma__is_power_of_two(request->align) || request->align > ROMA__ALIGN_MAX))
         return roma__error_invalid(error, "request.align");
-    if ((unsigned)request->placement > ROMA_NODES)
-        return roma__error_invalid(error, "request.placement");
-    if (request->placement != ROMA_NODES && names_nodes)
-        return roma__error_invalid(error, "request.nodes without ROMA_NODES");
-    if (request->placement == ROMA_NODES && request->strict && !names_nodes)
-        return roma__error_invalid(error, "request.nodes");
+    int code = roma__placement_check(request->placement, &request->nodes, request->weights,
+                                     request->strict, error, "request.");
+    if (code < 0)
+        return code;
+    if ((unsigned)request->lifetime > ROMA_LIFETIME_LONG)
+        return roma__error_invalid(error, "request.lifetime");
+    if ((unsigned)request->access > ROMA_ACCESS_RARE)
+        return roma__error_invalid(error, "request.access");
     if (kinds < ROMA_PAGE_KINDS_MAX && request->pages >> (8 * kinds) != 0)
         return roma__error_invalid(error, "request.pages");
     for (size_t i = 0; i < sizeof request->reserved / sizeof request->reserved[0]; i++)

@@ -23,13 +23,16 @@ TEST_CASE("requests with unknown values and tails are refused by name", "[badinp
     const row rows[] = {
         {"placement", -EINVAL,
          [](roma_request &r) { r.placement = static_cast<roma_placement>(17); }},
+        {"weights", -EINVAL, [](roma_request &r) { r.weights[0] = 1; }},
+        {"lifetime", -EINVAL, [](roma_request &r) { r.lifetime = static_cast<roma_lifetime>(-1); }},
+        {"access", -EINVAL, [](roma_request &r) { r.access = static_cast<roma_access>(4); }},
         {"pages", -EINVAL, [](roma_request &r) { r.pages = 0x15; }},
         {"pages", -EINVAL, [](roma_request &r) { r.pages = ROMA_PAGES_2M << 8; }},
         {"pages", -EINVAL,
          [](roma_request &r) { r.pages = ROMA_PAGES_BASE | ROMA_PAGES_2M << 16; }},
         {"size", -EINVAL, [](roma_request &r) { r.size = 0; }},
         {"size", -EINVAL, [](roma_request &r) { r.size = 3; }},
-        {"reserved", -EINVAL, [](roma_request &r) { r.reserved[1] = true; }},
+        {"reserved", -EINVAL, [](roma_request &r) { r.reserved[0] = true; }},
     };
     for (const row &row : rows) {
         INFO(row.subject);

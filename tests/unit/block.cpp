@@ -202,11 +202,19 @@ TEST_CASE_METHOD(fixture, "wrong requests are refused with the field named in th
     CHECK(std::string(refused(manager, request, -EINVAL).error.subject) == "request.placement");
 
     request = roma_request_default();
+    request.lifetime = static_cast<roma_lifetime>(3);
+    CHECK(std::string(refused(manager, request, -EINVAL).error.subject) == "request.lifetime");
+
+    request = roma_request_default();
+    request.access = static_cast<roma_access>(4);
+    CHECK(std::string(refused(manager, request, -EINVAL).error.subject) == "request.access");
+
+    request = roma_request_default();
     request.pages = ROMA_PAGES_BASE << 16; /* a list with a hole at its start */
     CHECK(std::string(refused(manager, request, -EINVAL).error.subject) == "request.pages");
 
     request = roma_request_default();
-    request.reserved[1] = true;
+    request.reserved[0] = true;
     CHECK(std::string(refused(manager, request, -EINVAL).error.subject) == "request.reserved");
 
     request = roma_request_default();

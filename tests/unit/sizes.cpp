@@ -157,6 +157,8 @@ TEST_CASE("lists of page kinds are read in order, each kind once")
     CHECK(roma_pages_parse("hugetlb,thp:64K", &pages) == 0);
     CHECK(roma_pages_at(pages, 0) == ROMA_PAGES_HUGETLB);
     CHECK(roma_pages_at(pages, 1) == ROMA_PAGES_OF(ROMA_PAGE_CLASS_THP, 16));
+    CHECK(roma_pages_parse("base:4K", &pages) == 0);
+    CHECK(pages == ROMA_PAGES_OF(ROMA_PAGE_CLASS_BASE, 12));
     CHECK(roma_pages_parse("2M,2048K,2M", &pages) == 0);
     CHECK(pages == ROMA_PAGES_2M);
     CHECK(roma_pages_parse("2,4,8,16,32,64,128,256", &pages) == 0);
@@ -165,29 +167,12 @@ TEST_CASE("lists of page kinds are read in order, each kind once")
 
 TEST_CASE("text that is no list of page kinds is refused and leaves the result alone")
 {
-    const char *cases[] = {"",
-                           ",",
-                           "base,",
-                           ",base",
-                           "base,,thp",
-                           "Base",
-                           "bases",
-                           "thp:",
-                           "thp:0",
-                           "thp:3K",
-                           "3M",
-                           "0",
-                           "1",
-                           "thp:1",
-                           "-2M",
-                           "2M ",
-                           " 2M",
-                           "2M;1G",
-                           "hugetlb:",
-                           "thp:thp",
-                           "1G 2M",
-                           "16777216T",
-                           "2,4,8,16,32,64,128,256,512"};
+    const char *cases[] = {
+        "",         ",",       "base,", ",base",     "base,,thp",
+        "Base",     "bases",   "thp:",  "base:",     "base:3K",
+        "thp:0",    "thp:3K",  "3M",    "0",         "1",
+        "thp:1",    "-2M",     "2M ",   " 2M",       "2M;1G",
+        "hugetlb:", "thp:thp", "1G 2M", "16777216T", "2,4,8,16,32,64,128,256,512"};
     for (const char *text : cases) {
         roma_pages pages = 77;
         INFO(text);
