@@ -236,6 +236,19 @@ ROMA_API uint32_t roma_provider_capabilities(const roma_provider *provider);
  *  Threads: any.  Signals: no.  Cost: reads the topology at its first use.  Since: 0.1 */
 ROMA_API roma_provider *roma_provider_anonymous(void);
 
+/** The built-in provider of one node's memory, of all page kinds: its arena, named "node0" or
+ *  "node12". It is made at its first use, kept until the program ends, and cannot be unregistered.
+ *
+ *  Every extent of it lies on its node: a request that names no nodes, or names this one among
+ *  others, is placed there; one that names only others is -EXDEV, and so is a migration to others.
+ *  It is as strict as the request: without `strict`, ordinary pages lie on other nodes where this
+ *  one has no memory left. Figures are its own, with the keys of the anonymous provider's.
+ *
+ *  Returns NULL with errno EINVAL (no such node is online with memory), ENOMEM.
+ *  Threads: any.  Signals: no.  Cost: a load; at the first use of a node some small files are read.
+ *  Fork: a child has those of its parent.  Since: 0.1 */
+ROMA_API roma_provider *roma_provider_node(unsigned node);
+
 /** Memory that the caller brings, handed out by first fit in whole pages. */
 typedef struct roma_region_config {
     size_t size;          /**< of this struct */

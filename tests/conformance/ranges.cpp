@@ -353,10 +353,11 @@ PROVIDERS_CONFORM("a migration counts every page once, keeps the contents and th
     CHECK(wrong_marks(got.bytes(), got.extent.bytes, 10) == 0);
 
     const roma_nodes absent = roma_nodes_one(ROMA_NODES_MAX - 1);
-    CHECK(roma_provider_migrate(subject.provider, &all, &absent, &migration, &error) == -EINVAL);
-    CHECK(error.why == ROMA_WHY_NODE_ABSENT);
+    const int code = roma_provider_migrate(subject.provider, &all, &absent, &migration, &error);
+    CHECK((code == -EINVAL || code == -EXDEV)); /* no such node; not one of the provider's */
+    CHECK(error.why != ROMA_WHY_NONE);
     CHECK(error.node == ROMA_NODES_MAX - 1);
-    CHECK(migration.error.why == ROMA_WHY_NODE_ABSENT);
+    CHECK(migration.error.why == error.why);
     CHECK(migration.page_bytes == 0);
     roma_range nothing = {&got.extent, page, 0};
     CHECK(roma_provider_migrate(subject.provider, &nothing, &nodes, &migration, &error) == 0);
