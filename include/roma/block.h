@@ -158,9 +158,9 @@ ROMA_API int roma_where(const void *block, roma_report *report);
  *  start, no nodes, a node that is not there or has no memory), -ESTALE, -EBUSY (registered),
  *  -EOPNOTSUPP (it shares its pages; or its provider cannot), -EPERM (a filter refuses the call).
  *  migration->error says why in all of them.
- *  The memory goes to no other block when this one is freed, but back to the kernel. Of hugetlb
- *  pages that the pool of the new node has no more of, the kernel makes some out of that node's free
- *  memory: its pool is larger then, and that of the old node smaller.
+ *  The memory goes to no other block when this one is freed, but back to the kernel. hugetlb pages
+ *  that the pool of the new node lacks, the kernel makes out of that node's free memory, where it
+ *  can: its pool is larger then, and that of the old node smaller.
  *  Threads: any, but nobody may migrate or resize the same block meanwhile. No lock is held while
  *  pages move.  Signals: no.  Cost: a copy of the pages that move.  Since: 0.1 */
 ROMA_API int roma_migrate(void *block, const roma_nodes *nodes, roma_migration *migration);
