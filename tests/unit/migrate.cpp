@@ -30,6 +30,7 @@
 
 using roma_tests::faulty;
 using roma_tests::owned;
+using roma_tests::under_tool;
 
 namespace {
 
@@ -575,7 +576,8 @@ TEST_CASE("a block that lies on its node already stays as it was, with what is a
     REQUIRE(roma_migrate(block, &here, &migration) == 0);
     CHECK(migration.page_bytes == base_bytes);
     CHECK(migration.already == pages / 4);
-    CHECK(migration.absent == pages - pages / 4);
+    /* Under a memory tool a page behind it, too. */
+    CHECK(migration.absent == (under_tool() ? 1 : 0) + pages - pages / 4);
     CHECK(migration.moved + migration.failed == 0);
     CHECK(roma_migrate(block, &here, nullptr) == 0);
     CHECK(roma_block_get(handle) == block);
@@ -684,7 +686,7 @@ TEST_CASE("a child made by fork may ask for a migration of its copy", "[migrate]
     if (child == 0) {
         roma_migration migration;
         const int code = roma_migrate(block, &here, &migration);
-        _exit(code == 0 && migration.absent == 0 ? 0 : 1);
+        _exit(code == 0 && migration.failed == 0 ? 0 : 1);
     }
     int status;
     REQUIRE(waitpid(child, &status, 0) == child);
