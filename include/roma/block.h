@@ -139,6 +139,32 @@ ROMA_API const char *roma_label_of(const void *block);
  *  Cost: system calls in proportion to its pages.  Since: 0.1 */
 ROMA_API int roma_where(const void *block, roma_report *report);
 
+/** Move the block's pages to other nodes: to several of them in contiguous shares of nearly the
+ *  same length, the lowest node first. Address, contents, references and handles stay. Pages that
+ *  are not present come to the new nodes when they are touched, and so does what a resize adds; but
+ *  a resize that copies makes a new block where the old one was asked to be.
+ *
+ *  For blocks that have pages of their own: those of at least one page of the first kind that their
+ *  request names (a huge page without one), and at least 1 MiB; and those aligned to more than
+ *  64 KiB. All others share pages with their neighbours: allocate one where it should be, and copy.
+ *
+ *  block      the caller holds a reference; other holders may read and write meanwhile, and wait a
+ *             moment where they touch a page that just moves
+ *  nodes      not empty
+ *  migration  how it went, page by page, filled on success and on failure; may be NULL. It counts
+ *             whole pages, to the end of what roma_usable() says
+ *  Returns 0 when all pages that are present lie there now; -EXDEV when some do not (migration says
+ *  how many, and why; the others have moved) or a node is outside the cpuset; -EINVAL (no block's
+ *  start, no nodes, a node that is not there or has no memory), -ESTALE, -EBUSY (registered),
+ *  -EOPNOTSUPP (it shares its pages; or its provider cannot), -EPERM (a filter refuses the call).
+ *  migration->error says why in all of them.
+ *  The memory goes to no other block when this one is freed, but back to the kernel. hugetlb pages
+ *  that the pool of the new node lacks, the kernel makes out of that node's free memory, where it
+ *  can: its pool is larger then, and that of the old node smaller.
+ *  Threads: any, but nobody may migrate or resize the same block meanwhile. No lock is held while
+ *  pages move.  Signals: no.  Cost: a copy of the pages that move.  Since: 0.1 */
+ROMA_API int roma_migrate(void *block, const roma_nodes *nodes, roma_migration *migration);
+
 /* ---- by handle ------------------------------------------------------------------------------ */
 
 /** One life of a block. 16 bytes, passed by value; {NULL, 0} is the cleared handle. */

@@ -56,7 +56,8 @@ typedef struct roma_extent {
     bool populated;       /**< its pages are present                                         */
     bool pinned;          /**< its pages cannot be swapped out                               */
     bool inherited;       /**< a child made by fork() has it too (as a copy), unless advised */
-    roma_nodes nodes;     /**< asked for; empty: the kernel's choice                         */
+    roma_nodes nodes;     /**< asked for; empty: the kernel's choice. Pages that a resize adds go
+                               there, too: who has migrated all of it writes the new ones here */
     roma_spread spread;   /**< how they are laid on the nodes                                */
     void *tag;            /**< the provider's own                                            */
 } roma_extent;
@@ -115,6 +116,29 @@ typedef struct roma_report {
     } nodes[ROMA_REPORT_NODES];
 } roma_report;
 
+enum { ROMA_MIGRATION_REASONS = 8 };
+
+/** How a migration went, page by page. Counts are in pages of `page_bytes`: hugetlb pages count as
+ *  what they are, all others in base pages, so a transparent huge page is as many as it has. Every
+ *  page of the range is in one of the four counts. */
+typedef struct roma_migration {
+    size_t page_bytes;      /**< the unit; 0: no page was looked at                               */
+    size_t moved;           /**< lie on their node now and did not before                         */
+    size_t already;         /**< were there                                                       */
+    size_t absent;          /**< not in memory (never touched, swapped out, or the kernel's shared
+                                 page of zeros): nothing to move; a later fault prefers the nodes */
+    size_t failed;          /**< lie elsewhere still                                              */
+    unsigned reasons_count;
+    struct roma_migration_reason {
+        int cause;          /**< errno: ENOMEM (no free memory or huge page on the node), EBUSY or
+                                 EAGAIN (pinned, or in use at that moment, after some tries), EACCES
+                                 (shared with another process, as after fork), ...; in the last of
+                                 all, 0 may stand for several others                              */
+        size_t pages;
+    } reasons[ROMA_MIGRATION_REASONS];
+    roma_error error;       /**< what the call returned as a code, and why; its code 0: nothing   */
+} roma_migration;
+
 #define ROMA_PROVIDER_VERSION 1
 
 /** Optional groups: a bit set means that the whole group is there, clear that none of it is. */
@@ -165,9 +189,12 @@ typedef struct roma_provider_ops {
     int (*stats)(void *self, roma_visit visit, void *context);
 
     /* group MIGRATE */
-    /** Move the pages of a range to `nodes`; counts in pages. */
-    int (*migrate)(void *self, const roma_range *range, const roma_nodes *nodes, size_t *moved,
-                   size_t *failed, roma_error *error);
+    /** Move the pages of a range to `nodes` (never empty), and have those that are absent come
+     *  there later. The extent stays as it was, its `nodes` too. *migration is cleared before the
+     *  call and filled as far as the call came. 0: every page that is present lies there now.
+     *  -EXDEV with a count of failed pages: some lie elsewhere still. */
+    int (*migrate)(void *self, const roma_range *range, const roma_nodes *nodes,
+                   roma_migration *migration, roma_error *error);
     /* group SYNC */
     /** Make the contents durable. */
     int (*sync)(void *self, const roma_range *range, roma_error *error);
@@ -208,6 +235,19 @@ ROMA_API uint32_t roma_provider_capabilities(const roma_provider *provider);
  *  transparent huge pages, base pages. Never NULL; cannot be unregistered.
  *  Threads: any.  Signals: no.  Cost: reads the topology at its first use.  Since: 0.1 */
 ROMA_API roma_provider *roma_provider_anonymous(void);
+
+/** The built-in provider of one node's memory, of all page kinds: its arena, named "node0" or
+ *  "node12". It is made at its first use, kept until the program ends, and cannot be unregistered.
+ *
+ *  Every extent of it lies on its node: a request that names no nodes, or names this one among
+ *  others, is placed there; one that names only others is -EXDEV, and so is a migration to others.
+ *  It is as strict as the request: without `strict`, ordinary pages lie on other nodes where this
+ *  one has no memory left. Figures are its own, with the keys of the anonymous provider's.
+ *
+ *  Returns NULL with errno EINVAL (no such node is online with memory), ENOMEM.
+ *  Threads: any.  Signals: no.  Cost: a load; at the first use of a node some small files are read.
+ *  Fork: a child has those of its parent.  Since: 0.1 */
+ROMA_API roma_provider *roma_provider_node(unsigned node);
 
 /** Memory that the caller brings, handed out by first fit in whole pages. */
 typedef struct roma_region_config {
@@ -259,9 +299,19 @@ ROMA_API int roma_provider_query(roma_provider *provider, const roma_range *rang
                                  roma_report *report, roma_error *error);
 /** Also visits "dispatch.extents", the count that the dispatch keeps of live extents. */
 ROMA_API int roma_provider_stats(roma_provider *provider, roma_visit visit, void *context);
-/** -EOPNOTSUPP when the group is not announced; so for the three below. */
+/** Move the pages of a range to `nodes`: to several of them in contiguous shares of nearly the same
+ *  length, the lowest node first. A page lies where it should when it is on the node of its share.
+ *
+ *  migration  filled on success and on failure; may be NULL
+ *  Returns 0 when all pages that are present lie there now; -EXDEV when some do not (migration says
+ *  how many and why), or a node is outside the cpuset; -EINVAL (no nodes, or one that is not there
+ *  or has no memory), -EOPNOTSUPP (the group is not announced; so for the three below), -EPERM (a
+ *  filter refuses the call), -ESTALE (an extent of the parent, in a child made by fork()).
+ *  Contents stay. Others may read and write the pages meanwhile: who touches a page just when it
+ *  moves waits for it. After a failure half way the pages moved so far stay where they are.
+ *  Cost: about a copy of the pages that move; for the others two system calls a 512 of them. */
 ROMA_API int roma_provider_migrate(roma_provider *provider, const roma_range *range,
-                                   const roma_nodes *nodes, size_t *moved, size_t *failed,
+                                   const roma_nodes *nodes, roma_migration *migration,
                                    roma_error *error);
 ROMA_API int roma_provider_sync(roma_provider *provider, const roma_range *range,
                                 roma_error *error);

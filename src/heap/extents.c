@@ -270,7 +270,7 @@ void roma__extents_release_own(struct roma__extents *extents, struct roma__exten
                                uint64_t now_ns)
 {
     pthread_mutex_lock(&extents->lock);
-    if (extents->return_delay_ns == 0)
+    if (extents->return_delay_ns == 0 || record->is_migrated)
         roma__extents_release_locked(extents, record);
     else
         cache_locked(extents, record, now_ns);

@@ -87,7 +87,8 @@ int roma__extents_take_own(struct roma__extents *extents, size_t bytes, size_t a
                            unsigned populate_threads, struct roma__extent_record **record,
                            roma_grant *grant, roma_error *error);
 
-/* Its cell gives an own extent up: into the cache; without a delay, to its provider. */
+/* Its cell gives an own extent up: into the cache; to its provider without a delay, or where it was
+ * migrated. */
 void roma__extents_release_own(struct roma__extents *extents, struct roma__extent_record *record,
                                uint64_t now_ns);
 
@@ -98,6 +99,13 @@ void roma__extents_release(struct roma__extents *extents, struct roma__extent_re
  * lock: the extent is the caller's alone. */
 int roma__extents_resize(struct roma__extents *extents, struct roma__extent_record *record,
                          size_t bytes, bool may_move);
+
+/* Move the pages of an own extent to other nodes. From then on they lie elsewhere than the step
+ * says that obtained it, so it is nobody's but its cell's; what a resize adds follows them. Returns
+ * and fills *migration as roma_provider_migrate(). The pages move without the lock: the extent is
+ * the caller's. */
+int roma__extents_migrate(struct roma__extents *extents, struct roma__extent_record *record,
+                          const roma_nodes *nodes, roma_migration *migration, roma_error *error);
 
 /* Would roma__extents_return() find something to do? One load, no lock. */
 static inline bool roma__extents_is_due(const struct roma__extents *extents, uint64_t now_ns)

@@ -233,6 +233,13 @@ int roma__cell_move(roma__cell *cell, size_t bytes);
 /* Where its pages are. Returns 0 or -errno. */
 int roma__cell_where(const roma__cell *cell, roma_report *report, roma_error *error);
 
+/* Move its pages to other nodes, where it has an extent of its own. Address, contents, references
+ * and generation stay. Returns and fills *migration as roma_provider_migrate(), and -EOPNOTSUPP for
+ * a cell that shares its pages with others. For a holder of a reference, who is not resizing it.
+ * Takes a lock for a moment only. */
+int roma__cell_migrate(const roma__cell *cell, const roma_nodes *nodes, roma_migration *migration,
+                       roma_error *error);
+
 /* The step that obtained the extent under a cell, and the extent's properties, as a grant. */
 void roma__cell_grant(const roma__cell *cell, roma_grant *grant);
 

@@ -60,6 +60,7 @@ struct roma__extent_record *roma__extent_record_new(uint32_t granules)
     }
     record->next = record->previous = record->next_empty = record->previous_empty = NULL;
     record->marked = record->is_cached = record->keeps_pages = record->is_queued = false;
+    record->is_migrated = false;
     record->slab = NULL;
     return record;
 }

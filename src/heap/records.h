@@ -38,6 +38,7 @@ struct roma__extent_record {
     bool own;
     bool marked;      /* an own extent that has its cell: only kept up to date after fork   */
     bool is_cached;   /* own: no cell has it, it waits for the next who asks                */
+    bool is_migrated; /* own: its pages lie elsewhere than its step says; no other cell gets it */
     bool keeps_pages; /* shared: its pages go back with all of it or not at all             */
     bool is_queued;   /* shared: empty, and in the list of those that wait for their delay  */
     uint32_t granules, free_granules, spans_count;

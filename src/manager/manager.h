@@ -8,6 +8,7 @@
  *   misuse.c   telling of misuse, leaks.c of leaks   handle.c  blocks by handle
  *   fork.c     all managers over fork()              resize.c  another length
  *   background.c  the thread that gives memory back
+ *   migrate.c  other nodes for a block
  *   sites.c notes.c tools.c debug.c  what debug options need
  *
  * Locks, outermost first: the background thread's, the list of managers (fork.c), routes of a

@@ -155,12 +155,12 @@ static int query(void *self, const roma_range *range, roma_report *report, roma_
     return count(counting, CALL_query, roma_provider_query(counting->other, range, report, error));
 }
 
-static int migrate(void *self, const roma_range *range, const roma_nodes *nodes, size_t *moved,
-                   size_t *failed, roma_error *error)
+static int migrate(void *self, const roma_range *range, const roma_nodes *nodes,
+                   roma_migration *migration, roma_error *error)
 {
     struct counting *counting = self;
     return count(counting, CALL_migrate,
-                 roma_provider_migrate(counting->other, range, nodes, moved, failed, error));
+                 roma_provider_migrate(counting->other, range, nodes, migration, error));
 }
 
 static int sync_range(void *self, const roma_range *range, roma_error *error)

@@ -272,10 +272,12 @@ int roma_provider_stats(roma_provider *provider, roma_visit visit, void *context
 /* ---- optional groups ------------------------------------------------------------------------ */
 
 int roma_provider_migrate(roma_provider *provider, const roma_range *range, const roma_nodes *nodes,
-                          size_t *moved, size_t *failed, roma_error *error)
+                          roma_migration *migration, roma_error *error)
 {
     roma_error ignored;
-    size_t own_moved = 0, own_failed = 0;
+    roma_migration unseen;
+    migration = migration != NULL ? migration : &unseen;
+    memset(migration, 0, sizeof *migration);
     int code = begin(provider, &error, &ignored);
     if (code == 0)
         code = check_range(range, error);
@@ -284,14 +286,9 @@ int roma_provider_migrate(roma_provider *provider, const roma_range *range, cons
     if (code == 0 && (provider->ops.capabilities & ROMA_CAN_MIGRATE) == 0)
         code = refuse_group(error, "migrate");
     if (code == 0 && range->bytes > 0)
-        code = settle(
-            provider,
-            provider->ops.migrate(provider->self, range, nodes, &own_moved, &own_failed, error),
-            error);
-    if (moved != NULL)
-        *moved = own_moved;
-    if (failed != NULL)
-        *failed = own_failed;
+        code = settle(provider,
+                      provider->ops.migrate(provider->self, range, nodes, migration, error), error);
+    migration->error = *error;
     return code;
 }
 

@@ -33,6 +33,8 @@ int roma__mapping_populate(const roma_range *range, const roma_populate_options 
                            roma_error *error);
 int roma__mapping_advise(const roma_range *range, roma_advice advice, roma_error *error);
 int roma__mapping_query(const roma_range *range, roma_report *report, roma_error *error);
+int roma__mapping_migrate(const roma_range *range, const roma_nodes *nodes,
+                          roma_migration *migration, roma_error *error);
 
 /* ---- between the core's own files ----------------------------------------------------------- */
 

@@ -289,8 +289,7 @@ PROVIDERS_CONFORM("an optional group works when it is announced and is refused w
         CHECK(roma_provider_sync(subject.provider, &all, &error) == -EOPNOTSUPP);
     if ((can & ROMA_CAN_MIGRATE) == 0) {
         roma_nodes zero = roma_nodes_one(0);
-        CHECK(roma_provider_migrate(subject.provider, &all, &zero, nullptr, nullptr, &error) ==
-              -EOPNOTSUPP);
+        CHECK(roma_provider_migrate(subject.provider, &all, &zero, nullptr, &error) == -EOPNOTSUPP);
         CHECK(std::string(error.subject) == "migrate");
     }
     if ((can & ROMA_CAN_SHARE) == 0) {
@@ -307,4 +306,60 @@ PROVIDERS_CONFORM("an optional group works when it is announced and is refused w
     CHECK(shared.extent.address != got.extent.address);
     got.bytes()[7] = 42;
     CHECK(shared.bytes()[7] == 42);
+}
+
+PROVIDERS_CONFORM("a migration counts every page once, keeps the contents and the extent")
+{
+    SUBJECT(subject);
+    if ((roma_provider_capabilities(subject.provider) & ROMA_CAN_MIGRATE) == 0)
+        return; /* refused by name: tested above */
+    SKIP_WHERE_EMULATED();
+    held got(subject);
+    const size_t page = subject.page_bytes;
+    auto wish = subject.request(5 * page);
+    REQUIRE(roma_provider_acquire(subject.provider, &wish, &got.extent, nullptr) == 0);
+    write_marks(got.bytes() + page, 2 * page, 9);
+    roma_range all = {&got.extent, 0, got.extent.bytes};
+    roma_report report;
+    REQUIRE(roma_provider_query(subject.provider, &all, &report, nullptr) == 0);
+    if (!report.nodes_known)
+        SKIP_TEST("this kernel does not tell where pages are");
+    REQUIRE(report.nodes_count > 0);
+    const size_t resident = report.resident_bytes;
+    const roma_nodes nodes = roma_nodes_one((unsigned)report.nodes[0].node);
+    const roma_extent before = got.extent;
+    roma_migration migration;
+    roma_error error;
+    for (const size_t first : {(size_t)0, page}) { /* all of it, and a part */
+        roma_range range = {&got.extent, first, got.extent.bytes - 2 * first};
+        INFO("from " << first);
+        REQUIRE(roma_provider_migrate(subject.provider, &range, &nodes, &migration, &error) == 0);
+        CHECK(error.why == ROMA_WHY_NONE);
+        CHECK(migration.error.code == 0);
+        CHECK(migration.page_bytes > 0);
+        const size_t counted = migration.moved + migration.already + migration.absent;
+        CHECK(counted * migration.page_bytes == range.bytes);
+        CHECK(migration.failed == 0);
+        CHECK(migration.reasons_count == 0);
+        if (first == 0)
+            CHECK((migration.moved + migration.already) * migration.page_bytes == resident);
+        CHECK(std::memcmp(&before, &got.extent, sizeof before) == 0);
+        CHECK(wrong_marks(got.bytes() + page, 2 * page, 9) == 0);
+    }
+    /* What was absent comes, and where the rest is. */
+    write_marks(got.bytes(), got.extent.bytes, 10);
+    REQUIRE(roma_provider_migrate(subject.provider, &all, &nodes, &migration, nullptr) == 0);
+    CHECK(migration.absent == 0);
+    CHECK(wrong_marks(got.bytes(), got.extent.bytes, 10) == 0);
+
+    const roma_nodes absent = roma_nodes_one(ROMA_NODES_MAX - 1);
+    const int code = roma_provider_migrate(subject.provider, &all, &absent, &migration, &error);
+    CHECK((code == -EINVAL || code == -EXDEV)); /* no such node; not one of the provider's */
+    CHECK(error.why != ROMA_WHY_NONE);
+    CHECK(error.node == ROMA_NODES_MAX - 1);
+    CHECK(migration.error.why == error.why);
+    CHECK(migration.page_bytes == 0);
+    roma_range nothing = {&got.extent, page, 0};
+    CHECK(roma_provider_migrate(subject.provider, &nothing, &nodes, &migration, &error) == 0);
+    CHECK(wrong_marks(got.bytes(), got.extent.bytes, 10) == 0);
 }

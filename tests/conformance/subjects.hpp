@@ -80,6 +80,35 @@ struct anonymous_hugetlb : subject {
     huge_pages reserved;
 };
 
+/* The arena of the first node with memory that is allowed. */
+inline roma_provider *an_arena()
+{
+    const roma_topology *topology = roma_topology_get();
+    const roma_nodes memory = roma_topology_memory_nodes(topology);
+    const roma_nodes allowed = roma_topology_allowed_nodes(topology);
+    const roma_nodes usable = roma_nodes_both(&memory, &allowed);
+    const int node = roma_nodes_next(&usable, 0);
+    return node < 0 ? nullptr : roma_provider_node((unsigned)node);
+}
+
+/* A subject of the anonymous provider, of an arena instead. */
+template <typename Other> struct arena : Other {
+    arena()
+    {
+        roma_error error;
+        char text[256];
+        this->provider = an_arena();
+        REQUIRE(this->provider != nullptr);
+        roma_extent_request wish = this->request(1);
+        if (this->lacks.empty() && roma_provider_probe(this->provider, &wish, &error) != 0)
+            this->lacks = roma_error_text(&error, text, sizeof text);
+    }
+};
+
+using arena_base = arena<anonymous_base>;
+using arena_transparent = arena<anonymous_transparent>;
+using arena_hugetlb = arena<anonymous_hugetlb>;
+
 /* Room for the largest alignment; what is never touched costs address space alone. */
 struct region : subject {
     region()
@@ -217,7 +246,9 @@ inline size_t resident_by_mincore(const void *address, size_t bytes)
 #define PROVIDERS_CONFORM(name)                                                                    \
     TEMPLATE_TEST_CASE(name, "[conformance]", roma_tests::anonymous_base,                          \
                        roma_tests::anonymous_transparent, roma_tests::anonymous_hugetlb,           \
-                       roma_tests::region, roma_tests::counting_anonymous,                         \
+                       roma_tests::arena_base, roma_tests::arena_transparent,                      \
+                       roma_tests::arena_hugetlb, roma_tests::region,                              \
+                       roma_tests::counting_anonymous,                                             \
                        roma_tests::counting_region, roma_tests::user_written)
 
 #define SUBJECT(variable)                                                                          \

@@ -212,6 +212,45 @@ TEST_CASE("strict placement that cannot be proved is refused by name", "[seccomp
     CHECK(acquire_under({{SYS_move_pages, -1, EPERM}}, {base, true, false, 1}).code == 0);
 }
 
+TEST_CASE("a migration that is refused is named, and the block is as it was", "[seccomp]")
+{
+    /* What the child found, as a status: 0 all well, 77 no filter, else which check failed. */
+    const auto migrate_under = [](unsigned call, const char *name) {
+        const pid_t child = fork();
+        if (child == 0) {
+            const size_t bytes = (size_t)4 << 20;
+            auto *block = static_cast<unsigned char *>(roma_alloc(roma_default(), bytes));
+            if (block == nullptr)
+                _exit(1);
+            std::memset(block, 0x5A, bytes);
+            if (!refuse({{call, -1, EPERM}}))
+                _exit(77);
+            const roma_nodes zero = roma_nodes_one(0);
+            roma_migration migration;
+            if (roma_migrate(block, &zero, &migration) != -EPERM)
+                _exit(2);
+            if (migration.error.why != ROMA_WHY_CALL_REFUSED ||
+                std::strcmp(migration.error.call, name) != 0)
+                _exit(3);
+            if (migration.moved + migration.failed != 0)
+                _exit(4);
+            _exit(block[bytes - 1] == 0x5A ? 0 : 5);
+        }
+        int status = 0;
+        REQUIRE(waitpid(child, &status, 0) == child);
+        REQUIRE(WIFEXITED(status));
+        return WEXITSTATUS(status);
+    };
+    const roma_nodes memory = roma_topology_memory_nodes(roma_topology_get());
+    if (access("/sys/devices/system/node/online", F_OK) != 0 || !roma_nodes_has(&memory, 0))
+        SKIP_TEST("no node 0 with memory, or a kernel without NUMA");
+    const int code = migrate_under(SYS_move_pages, "move_pages");
+    if (code == 77)
+        SKIP_TEST("this kernel installs no seccomp filter");
+    CHECK(code == 0);
+    CHECK(migrate_under(SYS_mbind, "mbind") == 0);
+}
+
 TEST_CASE("where no thread can be started the caller populates alone", "[seccomp]")
 {
     outcome seen = acquire_under({{SYS_clone, -1, EPERM}, {SYS_clone3, -1, ENOSYS}},

@@ -94,6 +94,18 @@ void use_extent(roma_provider *provider, roma_page_kind pages, size_t page_bytes
         add(now->notes, sizeof now->notes, "query: kinds %d nodes %d\n", report.kinds_known,
             report.nodes_known);
     }
+    if ((roma_provider_capabilities(provider) & ROMA_CAN_MIGRATE) != 0) {
+        const roma_extent before = extent;
+        const roma_nodes zero = roma_nodes_one(0);
+        roma_migration migration = {};
+        error = {};
+        judged("migrate", roma_provider_migrate(provider, &range, &zero, &migration, &error),
+               error);
+        require(migration.error.code == error.code, "migrate", "the report has another error");
+        require(std::memcmp(&before, &extent, sizeof extent) == 0, "migrate",
+                "the extent was changed");
+        check_filled("migrate", extent.address, extent.bytes, 7);
+    }
     for (size_t bytes : {2 * page_bytes, page_bytes}) {
         const roma_extent before = extent;
         error = {};
@@ -296,6 +308,26 @@ void trim_behind_a_thread(roma_manager *manager)
     idle.join();
 }
 
+/* A block that has its pages for itself. */
+void migrate_block(roma_manager *manager)
+{
+    roma_request request = roma_request_default();
+    request.bytes = size_t(2) << 20;
+    void *block = alloc_with(manager, "alloc for migration", request);
+    if (block == nullptr)
+        return;
+    fill(block, request.bytes, 11);
+    const roma_nodes zero = roma_nodes_one(0);
+    roma_migration migration = {};
+    const int code = roma_migrate(block, &zero, &migration);
+    counted("migrate", code);
+    require(migration.error.code == code, "migrate", "the report has another error");
+    if (code != 0)
+        judge_error("migrate", code, migration.error);
+    check_filled("migrate", block, request.bytes, 11);
+    require(roma_release(block) == 0, "release", "not the last reference");
+}
+
 /* The same for managers that differ only in the memory they ask for. */
 void use_manager_briefly(roma_manager *manager, size_t large, unsigned threads)
 {
@@ -313,6 +345,7 @@ void use_manager_briefly(roma_manager *manager, size_t large, unsigned threads)
         look_where(block);
         require(roma_release(block) == 0, "release", "not the last reference");
     }
+    migrate_block(manager);
     request = roma_request_default();
     request.bytes = 100;
     alloc_with(manager, "alloc", request); /* for clear or destroy to find */

@@ -360,12 +360,18 @@ TEST_CASE("ranges outside an extent, unaligned ones and unknown advice are refus
     CHECK(roma_provider_stats(provider, nullptr, nullptr) == -EINVAL);
     CHECK(roma_provider_stats(nullptr, skip_figure, nullptr) == -EINVAL);
 
-    size_t moved = 0, failed = 0;
+    roma_migration migration = {};
     roma_extent other = {};
     const roma_nodes nodes = roma_nodes_one(0);
     if ((roma_provider_capabilities(provider) & ROMA_CAN_MIGRATE) == 0)
-        CHECK(roma_provider_migrate(provider, &whole, &nodes, &moved, &failed, nullptr) ==
-              -EOPNOTSUPP);
+        CHECK(roma_provider_migrate(provider, &whole, &nodes, &migration, nullptr) == -EOPNOTSUPP);
+    const roma_nodes no_nodes = roma_nodes_none();
+    CHECK(roma_provider_migrate(provider, &whole, nullptr, &migration, nullptr) == -EINVAL);
+    CHECK(roma_provider_migrate(provider, &whole, &no_nodes, nullptr, nullptr) == -EINVAL);
+    CHECK(roma_provider_migrate(provider, nullptr, &nodes, &migration, nullptr) == -EINVAL);
+    CHECK(roma_provider_migrate(nullptr, &whole, &nodes, &migration, nullptr) == -EINVAL);
+    CHECK(migration.error.code == -EINVAL);
+    CHECK(migration.page_bytes == 0);
     if ((roma_provider_capabilities(provider) & ROMA_CAN_SYNC) == 0)
         CHECK(roma_provider_sync(provider, &whole, nullptr) == -EOPNOTSUPP);
     if ((roma_provider_capabilities(provider) & ROMA_CAN_SHARE) == 0) {
