@@ -4,7 +4,9 @@
  * cgroup leave room. Managers want to know; a malloc wants to start in microseconds and to grow
  * without reading files. So this one maps, advises, and takes what comes: where transparent huge
  * pages are switched off the same extents are of base pages, and no step of the ladder failed.
- * What it does not do itself is the mapping core's.
+ * What it does not do itself is the mapping core's. Unless ROMA_HUGE=thp wants huge pages at any
+ * price, extents of them are also of base pages while huge ones come slowly (pace.h): in all other
+ * ways they are what they would be.
  *
  * The size of a huge page is that of one entry of the middle page table: as many base pages as
  * entries of 8 bytes fit a base page. That is 2 MiB where base pages have 4 KiB and 32 MiB at
@@ -12,6 +14,8 @@
  *
  * Extents are one mapping each, and stay one, so that growing and moving are a single mremap(),
  * which brings the pages' tables along and needs no second mapping behind the first. */
+#include "malloc/pace.h"
+#include "malloc/settings.h"
 #include "malloc/shim.h"
 
 #include "base/bits.h"
@@ -23,6 +27,7 @@
 #include "sys/sys.h"
 
 #include <errno.h>
+#include <time.h>
 
 enum { THP_MAX_LOG2 = 25, PAGE_TABLE_ENTRY_LOG2 = 3 };
 
@@ -47,6 +52,18 @@ roma_page_kind roma__shim_thp_kind(void)
     return (roma_page_kind)ROMA_PAGES_OF(ROMA_PAGE_CLASS_THP, thp_log2);
 }
 
+/* ---- what they cost -------------------------------------------------------------------------- */
+
+static struct roma__pace pace = ROMA__PACE_AT_START;
+
+/* The CPU time of this thread: what others do in between does not count. */
+static uint64_t thread_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
 /* ---- extents --------------------------------------------------------------------------------- */
 
 static void count(uint64_t extents, uint64_t bytes) /* also backwards */
@@ -69,6 +86,36 @@ static int probe(void *self, const roma_extent_request *request, roma_error *err
     return 0;
 }
 
+/* Time the first huge page. Memory that is locked is there already, and a kernel that does not
+ * populate says nothing: both are quick. */
+static bool first_is_quick(const roma__mapping_plan *plan, char *address)
+{
+    uint64_t before_ns = thread_ns();
+    int code = roma__sys->madvise(address, plan->kind.page_bytes, MADV_POPULATE_WRITE);
+    return code < 0 || roma__pace_is_quick(&pace, plan->kind.page_bytes, thread_ns() - before_ns);
+}
+
+/* The whole extent gets the same advice, because it is to stay one mapping. */
+static int furnish_with_base(const roma__mapping_plan *plan, char *address, roma_error *error)
+{
+    roma__mapping_plan base = *plan;
+    base.kind.pages = roma__shim_base_kind();
+    return roma__mapping_furnish(&base, address, plan->bytes, NULL, error);
+}
+
+static int furnish(const roma__mapping_plan *plan, char *address, roma_error *error)
+{
+    bool is_paced = roma__settings.huge != ROMA__HUGE_THP &&
+                    roma_page_class(plan->kind.pages) == ROMA_PAGE_CLASS_THP;
+    if (is_paced && roma__pace_rests(&pace, plan->bytes))
+        return furnish_with_base(plan, address, error);
+    /* A kernel without transparent huge pages refuses the advice, and there the step fails. */
+    int code = roma__mapping_furnish(plan, address, plan->bytes, NULL, error);
+    if (code == 0 && is_paced && !first_is_quick(plan, address))
+        code = furnish_with_base(plan, address, error);
+    return code;
+}
+
 static int acquire(void *self, const roma_extent_request *request, roma_extent *extent,
                    roma_error *error)
 {
@@ -86,8 +133,7 @@ static int acquire(void *self, const roma_extent_request *request, roma_extent *
     code = roma__space_map(&plan.kind, plan.bytes, &address, error);
     if (code < 0)
         return code;
-    /* A kernel without transparent huge pages refuses the advice, and there the step fails. */
-    code = roma__mapping_furnish(&plan, address, plan.bytes, NULL, error);
+    code = furnish(&plan, address, error);
     if (code < 0) {
         (void)roma__space_unmap(address, plan.bytes, NULL);
         return code;

@@ -1,9 +1,11 @@
 /* settings.c - the environment variables of libroma_malloc.so:
  *
  *   variable           values           default  what it does
- *   ROMA_HUGE          thp              thp      transparent huge pages, then base pages
+ *   ROMA_HUGE          auto             auto     transparent huge pages while the kernel has them
+ *                                                quickly (pace.h), else base pages
+ *                      thp                       transparent huge pages, then base pages
  *                      off                       base pages alone
- *                      hugetlb                   hugetlb pages while the pool has some, then thp
+ *                      hugetlb                   hugetlb pages while the pool has some, then auto
  *   ROMA_HARDENED      0, 1             0        1: a state word for every block; a double free is
  *                                                told at once
  *   ROMA_RETURN_DELAY  milliseconds,    1000     how long free memory keeps its pages; 0: not at
@@ -42,6 +44,11 @@ struct roma__settings roma__settings = {
     .limit_bytes = UINT64_MAX,
 };
 
+static const char *const huge_words[] = {[ROMA__HUGE_AUTO] = "auto",
+                                         [ROMA__HUGE_THP] = "thp",
+                                         [ROMA__HUGE_OFF] = "off",
+                                         [ROMA__HUGE_HUGETLB] = "hugetlb"};
+
 /* ---- values ---------------------------------------------------------------------------------- */
 
 static bool read_switch(const char *value, bool *is_on)
@@ -54,10 +61,8 @@ static bool read_switch(const char *value, bool *is_on)
 
 static bool read_huge(const char *value)
 {
-    static const char *const words[] = {
-        [ROMA__HUGE_THP] = "thp", [ROMA__HUGE_OFF] = "off", [ROMA__HUGE_HUGETLB] = "hugetlb"};
-    for (unsigned i = 0; i < sizeof words / sizeof words[0]; i++)
-        if (strcmp(value, words[i]) == 0) {
+    for (unsigned i = 0; i < sizeof huge_words / sizeof huge_words[0]; i++)
+        if (strcmp(value, huge_words[i]) == 0) {
             roma__settings.huge = (enum roma__setting_huge)i;
             return true;
         }
@@ -125,7 +130,7 @@ static const struct variable {
     bool (*read)(const char *value);
     const char *expected;
 } variables[] = {
-    {"HUGE", read_huge, "thp, off or hugetlb"},
+    {"HUGE", read_huge, "auto, thp, off or hugetlb"},
     {"HARDENED", read_hardened, "0 or 1"},
     {"RETURN_DELAY", read_delay, "milliseconds, or -1 for never"},
     {"BACKGROUND", read_background, "0 or 1"},
@@ -175,11 +180,10 @@ void roma__settings_read(void)
 
 void roma__settings_tell(void)
 {
-    static const char *const huge[] = {"thp", "off", "hugetlb"};
     char line[LINE_BYTES];
     const struct roma__settings *set = &roma__settings;
     roma__text text = roma__shim_line_in(line, sizeof line);
-    roma__text_add(&text, "huge=%s hardened=%d bounded=%d background=%d", huge[set->huge],
+    roma__text_add(&text, "huge=%s hardened=%d bounded=%d background=%d", huge_words[set->huge],
                    set->is_hardened, set->is_bounded, set->has_background);
     if (set->return_delay_ns == UINT64_MAX)
         roma__text_put(&text, " return_delay=never");

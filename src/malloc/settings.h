@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum roma__setting_huge { ROMA__HUGE_THP, ROMA__HUGE_OFF, ROMA__HUGE_HUGETLB };
+enum roma__setting_huge { ROMA__HUGE_AUTO, ROMA__HUGE_THP, ROMA__HUGE_OFF, ROMA__HUGE_HUGETLB };
 
 enum { ROMA__REPORT_PATH_BYTES = 1024 };
 

@@ -5,7 +5,7 @@
  *   new.c         operator new and delete, in C
  *   slow.c        what the hot paths leave: binding a thread to its cache, large, aligned, foreign
  *   start.c       the one heap and its ladder, fork, the program's start and end
- *   pages.c       the provider of ordinary pages
+ *   pages.c       the provider of ordinary pages;  pace.h  whether huge ones come quickly
  *   settings.c    environment variables
  *   misuse.c      free of what is not a block
  *   figures.c     mallinfo and its like;  report.c  the line that is written at the end

@@ -45,13 +45,13 @@ static void need_variable(const char *name, const char *value)
 
 static bool set_huge(const char *command, const char *text)
 {
-    static const char *const words[] = {"thp", "off", "hugetlb"};
+    static const char *const words[] = {"auto", "thp", "off", "hugetlb"};
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
         if (strcmp(text, words[i]) == 0) {
             need_variable("ROMA_HUGE", text);
             return true;
         }
-    complain_misuse(command, "--huge: '%s' is not one of thp, off, hugetlb", text);
+    complain_misuse(command, "--huge: '%s' is not one of auto, thp, off, hugetlb", text);
     return false;
 }
 
