@@ -129,14 +129,6 @@ roma_pages roma__machine_smaller_hugetlb(roma_page_kind kind)
 
 /* ---- nodes ---------------------------------------------------------------------------------- */
 
-int roma__machine_local_node(unsigned *node, roma_error *error)
-{
-    unsigned cpu;
-    if (roma__sys->getcpu(&cpu, node) != 0)
-        return roma__error_call(error, "getcpu", errno);
-    return 0;
-}
-
 static int node_error(roma_error *error, int code, roma_why why, int node)
 {
     (void)roma__error(error, code, why);
@@ -209,13 +201,22 @@ static bool is_node_zero_without_numa(const roma_nodes *nodes)
     return topology != NULL && !topology->has_numa && roma_nodes_equal(nodes, &zero);
 }
 
-int roma__machine_bind(void *address, size_t bytes, const roma_nodes *nodes, bool prefer,
+static int mode_of(roma__manner manner)
+{
+    switch (manner) {
+    case ROMA__BIND: return MPOL_BIND;
+    case ROMA__INTERLEAVE: return MPOL_INTERLEAVE;
+    default: return MPOL_PREFERRED_MANY;
+    }
+}
+
+int roma__machine_bind(void *address, size_t bytes, const roma_nodes *nodes, roma__manner manner,
                        roma_error *error)
 {
     if (roma_nodes_is_empty(nodes))
         return 0;
-    int result = set_policy(address, bytes, prefer ? MPOL_PREFERRED_MANY : MPOL_BIND, nodes);
-    if (result != 0 && errno == EINVAL && prefer) {
+    int result = set_policy(address, bytes, mode_of(manner), nodes);
+    if (result != 0 && errno == EINVAL && manner == ROMA__PREFER) {
         roma_nodes lowest = roma_nodes_one((unsigned)roma_nodes_next(nodes, 0));
         result = set_policy(address, bytes, MPOL_PREFERRED, &lowest); /* before Linux 5.15 */
     }

@@ -30,8 +30,12 @@ roma_page_kind roma__machine_resolve(roma_page_kind kind);
 /* The hugetlb kinds that the machine has and that are smaller than `kind`, from large to small. */
 roma_pages roma__machine_smaller_hugetlb(roma_page_kind kind);
 
-/* The node of the CPU that this thread runs on. Returns 0 or -errno (a refused call). */
+/* The node that this thread said it runs on, else that of the CPU that it runs on. error may be
+ * NULL. Returns 0 or -errno (a refused call). */
 int roma__machine_local_node(unsigned *node, roma_error *error);
+
+/* The calling thread runs on that node from now on; -1: ask again. Returns 0 or -EINVAL. */
+int roma__thread_say_node(int node);
 
 /* Are these nodes there, with memory, and allowed to this process? Empty: yes.
  * Returns 0, -EINVAL (no such node: NODE_ABSENT), -EXDEV (NODE_FORBIDDEN), with *error filled.
@@ -58,12 +62,25 @@ int roma__machine_memory_ready(uint64_t bytes, const roma_nodes *nodes, roma_err
  * NO_PAGE_KIND) with *error filled. */
 int roma__machine_thp_ready(roma_page_kind kind, roma_error *error);
 
-/* Set the memory policy of a range: bind (only these nodes) or prefer (these first). An empty set
- * changes nothing. `prefer` falls back from preferred-many (Linux 5.15) to the set's lowest node.
- * Where the kernel has no NUMA and the set is exactly node 0, nothing is to be done.
+typedef enum roma__manner {
+    ROMA__BIND,       /* only on these nodes                       */
+    ROMA__PREFER,     /* on these first, then on those nearest     */
+    ROMA__INTERLEAVE  /* a page on each in turn, by its address    */
+} roma__manner;
+
+/* Set the memory policy of a range. An empty set changes nothing. PREFER falls back from
+ * preferred-many (Linux 5.15) to the set's lowest node. Where the kernel has no NUMA and the set is
+ * exactly node 0, nothing is to be done.
  * Returns 0, or -EPERM (CALL_REFUSED), -EXDEV (NODE_FORBIDDEN), -EINVAL, -errno; *error filled. */
-int roma__machine_bind(void *address, size_t bytes, const roma_nodes *nodes, bool prefer,
+int roma__machine_bind(void *address, size_t bytes, const roma_nodes *nodes, roma__manner manner,
                        roma_error *error);
+
+/* Has any of these nodes CPUs, as far as the topology knows? */
+bool roma__machine_has_cpus(const roma_nodes *nodes);
+
+/* Have the calling thread run on CPUs of these nodes. Returns whether it may run nowhere else now:
+ * false where they have no CPU for this process, or the kernel refuses. */
+bool roma__machine_run_on(const roma_nodes *nodes);
 
 /* Where the pages of a range are: nodes by move_pages, kinds by PAGEMAP_SCAN (Linux 6.7), else from
  * smaps where the range is exactly what the mappings say, else unknown. `kind` is what the range is

@@ -333,7 +333,8 @@ int roma__machine_migrate(void *address, size_t bytes, roma_page_kind kind, size
     }
     code = try_call(&move, address);
     if (code == 0)
-        code = roma__machine_bind(address, bytes, nodes, !is_hugetlb, error);
+        code = roma__machine_bind(address, bytes, nodes, is_hugetlb ? ROMA__BIND : ROMA__PREFER,
+                                  error);
     if (code == -ENOSYS)
         code = error->code = -EPERM;
     if (code < 0)

@@ -139,6 +139,17 @@ static inline roma_options roma_options_default(void)
  *  Threads: any.  Signals: no.  Cost: one load after the first call.  Since: 0.1 */
 ROMA_API roma_manager *roma_default(void);
 
+/** Say once that the calling thread runs on the CPUs of this node from now on, as a thread does
+ * that
+ *  is pinned; -1: it may run anywhere, and is asked where when its cache is empty, as before.
+ *
+ *  It decides what ROMA_LOCAL, and the placements that begin at the caller, mean on this thread.
+ *  The thread is not pinned by it.
+ *  Returns 0, or -EINVAL: no such node.
+ *  Threads: of the caller alone.  Signals: no.  Cost: no system call after the first.  Since: 0.1
+  */
+ROMA_API int roma_thread_bind(int node);
+
 /** Make a manager.
  *
  *  manager  receives it

@@ -93,6 +93,15 @@ static inline roma_nodes roma_nodes_both(const roma_nodes *a, const roma_nodes *
     return set;
 }
 
+/** The nodes that are in either set. */
+static inline roma_nodes roma_nodes_either(const roma_nodes *a, const roma_nodes *b)
+{
+    roma_nodes set;
+    for (unsigned i = 0; i < ROMA_NODES_MAX / 64; i++)
+        set.words[i] = a->words[i] | b->words[i];
+    return set;
+}
+
 /** The nodes of `a` that are not in `b`. */
 static inline roma_nodes roma_nodes_without(const roma_nodes *a, const roma_nodes *b)
 {

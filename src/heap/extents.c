@@ -29,7 +29,7 @@ void roma__extents_fork_free(void)
 
 static bool pages_come_by_touch(const struct roma__extents *extents)
 {
-    return !extents->ladder.strict &&
+    return !extents->ladder.steps[0].strict &&
            roma_page_class(extents->ladder.steps[0].pages) != ROMA_PAGE_CLASS_HUGETLB;
 }
 

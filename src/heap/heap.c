@@ -59,6 +59,7 @@ int roma__heap_open(const roma__heap_options *options, roma__heap **opened, roma
     }
     heap->owner = options->owner;
     heap->own_bytes = roma__max(OWN_LEAST_BYTES, roma_page_bytes(options->ladder.steps[0].pages));
+    heap->lengths_below = options->lengths_below == 0 ? SIZE_MAX : options->lengths_below;
     heap->words = options->words;
     heap->bounded = options->bounded;
     heap->is_closed = options->closed;
@@ -72,9 +73,37 @@ int roma__heap_open(const roma__heap_options *options, roma__heap **opened, roma
     return 0;
 }
 
+int roma__heap_open_stand_in(void *owner, roma__heap *(*here)(void *owner), roma__heap **opened,
+                             roma_error *error)
+{
+    roma__heap *heap = roma__record_new(sizeof *heap);
+    if (heap == NULL)
+        return roma__error(error, -ENOMEM, ROMA_WHY_OUT_OF_MEMORY);
+    heap->slot = roma__slot_take(&heap->serial);
+    if (heap->slot == UINT32_MAX) {
+        roma__record_free(heap, sizeof *heap);
+        return roma__error(error, -ENOMEM, ROMA_WHY_OUT_OF_MEMORY);
+    }
+    heap->owner = owner;
+    heap->here = here;
+    *opened = heap;
+    return 0;
+}
+
+void roma__heap_close_stand_in(roma__heap *heap)
+{
+    roma__slot_give(heap->slot);
+    roma__record_free(heap, sizeof *heap);
+}
+
 const roma__ladder *roma__heap_ladder(const roma__heap *heap)
 {
     return &heap->extents.ladder;
+}
+
+bool roma__heap_takes(const roma__heap *heap, size_t bytes)
+{
+    return bytes < heap->lengths_below || heap->lengths_below == SIZE_MAX;
 }
 
 void *roma__heap_owner(const roma__heap *heap)

@@ -42,6 +42,8 @@ typedef struct roma__heap_options {
     bool inherit;        /* extents are there in a child made by fork()          */
     uint32_t words;      /* ROMA__WORDS_*                                         */
     bool bounded;        /* caches keep an eighth of what they keep else         */
+    size_t lengths_below; /* > 0: only shorter cells are to be had by its caches: kept for callers,
+                             who see to it (roma__heap_takes)                    */
     bool closed;         /* somebody looks at each cell: no call may stay inline */
     uint64_t return_delay_ns; /* how long free memory keeps its pages; UINT64_MAX: for ever */
     const char *label;   /* for the kernel's names of the extents; copied         */
@@ -101,6 +103,9 @@ uint64_t roma__heap_close(roma__heap *heap);
 uint64_t roma__heap_clear(roma__heap *heap);
 
 const roma__ladder *roma__heap_ladder(const roma__heap *heap);
+
+/* Is a cell of this length one of those that the heap's caches are for? */
+bool roma__heap_takes(const roma__heap *heap, size_t bytes);
 
 /* The owner that its options named. */
 void *roma__heap_owner(const roma__heap *heap);
@@ -182,6 +187,24 @@ int roma__heap_each(roma__heap *heap, int (*visit)(void *context, const roma__ce
  * `report` (may be NULL) as a sentence. Threads: no other call on this heap. */
 uint64_t roma__heap_check(roma__heap *heap, void (*report)(void *context, const char *sentence),
                           void *context);
+
+/* ---- heaps by where a thread runs ------------------------------------------------------------ */
+
+/* Open a stand-in for several heaps, one for each node: it has no cells. For each thread its cache
+ * is that of the heap that `here` names, asked at the thread's first call and at each
+ * roma__heap_here(); so the inline paths take no step more than with one heap. `here` may return
+ * NULL (no memory for the heap). Takes roma__heap_cache(), _here() and _close_stand_in(), no other
+ * call. Returns 0 or -ENOMEM. */
+int roma__heap_open_stand_in(void *owner, roma__heap *(*here)(void *owner), roma__heap **heap,
+                             roma_error *error);
+void roma__heap_close_stand_in(roma__heap *heap);
+
+/* The heap that the calling thread is to use: itself, of a stand-in the one for where the thread
+ * runs now; then its cache is the stand-in's from now on. NULL: no memory. */
+roma__heap *roma__heap_here(roma__heap *heap);
+
+/* The calling thread runs elsewhere now, of its own accord: all stand-ins ask again. */
+void roma__caches_look_around(void);
 
 /* ---- cells by address ----------------------------------------------------------------------- */
 

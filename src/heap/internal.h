@@ -10,12 +10,14 @@
 struct roma__heap {
     /* fixed when it was opened */
     void *owner;
+    size_t lengths_below; /* of the options; SIZE_MAX: any                                      */
     size_t own_bytes; /* blocks of this length and more get an extent of their own              */
     uint32_t words;
     bool bounded, is_closed;
     uint64_t serial;  /* of all heaps that there ever were                                       */
     uint32_t slot;    /* in the tables of threads (threads.c)                                    */
     void (*late_misuse)(void *owner, void *address);
+    roma__heap *(*here)(void *owner); /* of a stand-in (threads.c), which uses no field below    */
 
     struct roma__extents extents;
 

@@ -19,6 +19,12 @@
  * the only one. A thread that still reads the old owner sends its cell to the orphan, from where it
  * is passed on.
  *
+ * Stand-ins. A manager that serves each thread from the node where it runs has a heap a node, and a
+ * stand-in whose entry in a thread's table leads to the thread's cache of one of them. The inline
+ * paths find it as they find any other; the slow ones ask where the thread runs, and turn the entry
+ * to another cache when it has moved. Such an entry is told by the serial, which is the stand-in's
+ * and not its cache's: nobody leaves a cache by it, since the entry of the heap itself does that.
+ *
  * A heap that is closed while a thread is leaving: both meet in the registry. Leaving is announced
  * there (leaving_count) after a look whether the cache is still the heap's; closing says so, waits
  * until nobody is announced, and ends with taking the caches away. The
@@ -263,11 +269,52 @@ static struct roma__cache *attached(roma__heap *heap)
     return cache;
 }
 
+/* Let the entry of a stand-in lead to the cache of a heap. */
+static struct roma__cache *attached_here(roma__heap *stand_in, roma__heap *heap)
+{
+    roma_cache *handle = roma__heap_cache(heap);
+    struct roma__cache *cache = (struct roma__cache *)handle;
+    if (cache == NULL || !reserve_entry(stand_in->slot))
+        return NULL;
+    mine.entries[stand_in->slot].serial = stand_in->serial;
+    mine.entries[stand_in->slot].cache = cache;
+    return cache;
+}
+
+roma__heap *roma__heap_here(roma__heap *heap)
+{
+    if (heap->here == NULL)
+        return heap;
+    roma__heap *now = heap->here(heap->owner);
+    const struct roma__cache *cache = cache_of(heap);
+    if (now != NULL && (cache == NULL || cache->heap != now))
+        (void)attached_here(heap, now);
+    return now;
+}
+
+void roma__caches_look_around(void)
+{
+    for (uint32_t i = 0; i < mine.capacity; i++) {
+        struct entry *entry = &mine.entries[i];
+        if (entry->serial != 0 && roma__load_acquire(&entry->cache->serial) != entry->serial)
+            entry->serial = 0; /* a stand-in's, or of a heap that is gone */
+    }
+}
+
+/* A function of its own, so that the way to a cache that is there needs no stack. */
+static __attribute__((noinline)) struct roma__cache *attached_anywhere(roma__heap *heap)
+{
+    if (heap->here == NULL)
+        return attached(heap);
+    roma__heap *now = heap->here(heap->owner);
+    return now == NULL ? NULL : attached_here(heap, now);
+}
+
 roma_cache *roma__heap_cache(roma__heap *heap)
 {
     struct roma__cache *cache = cache_of(heap);
     if (__builtin_expect(cache == NULL, 0))
-        cache = attached(heap);
+        cache = attached_anywhere(heap);
     return cache == NULL ? NULL : &cache->handle;
 }
 

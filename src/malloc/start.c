@@ -92,7 +92,8 @@ static bool add_hugetlb(roma__ladder *ladder)
         .pages = ROMA_PAGES_HUGETLB, .strict = true, .providers = &provider, .providers_count = 1};
     roma_error error;
     bool is_built = roma__ladder_build(&wish, &machine, ladder, &error) == 0;
-    ladder->strict = false;
+    for (unsigned i = 0; i < ladder->count; i++)
+        ladder->steps[i].strict = false;
     return is_built;
 }
 

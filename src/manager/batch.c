@@ -4,6 +4,7 @@
  * way alone, which knows every case, and the copying goes on behind it. */
 #include "manager/manager.h"
 
+#include "base/bits.h"
 #include "manager/fast.h"
 
 #include <errno.h>
@@ -32,7 +33,8 @@ static void end_all(roma_cache *cache, size_t bytes, void *const *blocks, size_t
 static int begin_all(roma_manager *manager, roma__heap *heap, roma_cache *cache, size_t bytes,
                      void **blocks, size_t count, const roma__site *site)
 {
-    bool by_cache = cache != NULL && is_cell_length(bytes) && !manager->is_closed;
+    bool by_cache = cache != NULL && is_cell_length(bytes) && !manager->is_closed &&
+                    roma__heap_takes(heap, roma__max(bytes, 1));
     size_t done = 0;
     while (done < count) {
         if (by_cache)
@@ -40,7 +42,7 @@ static int begin_all(roma_manager *manager, roma__heap *heap, roma_cache *cache,
         if (done == count)
             break;
         /* Also what the cache had no memory for: here the limit gives back and tries again. */
-        blocks[done] = roma__block_begin_in(manager, heap, bytes, 0, false, site);
+        blocks[done] = roma__block_begin_in(manager, heap, bytes, site);
         if (blocks[done] == NULL) {
             int code = -errno;
             end_all(cache, bytes, blocks, done, site);
@@ -57,11 +59,12 @@ int roma_alloc_batch(roma_manager *manager, size_t bytes, void **blocks, size_t 
     const roma__site site = ROMA__SITE_HERE();
     roma__heap *heap;
     roma_error error;
+    unsigned threads;
     if (manager == NULL || (blocks == NULL && count > 0))
         return -EINVAL;
     if (count == 0)
         return 0;
-    int code = roma__heap_plain(manager, &heap, &error);
+    int code = roma__heap_plain(manager, bytes, &heap, &threads, &error);
     if (code < 0)
         return code;
     return begin_all(manager, heap, roma__heap_cache(heap), bytes, blocks, count, &site);

@@ -21,23 +21,28 @@ static void *fail(int code)
 
 /* ---- allocate -------------------------------------------------------------------------------- */
 
-void *roma__block_begin_in(roma_manager *manager, roma__heap *heap, size_t bytes, size_t align,
-                           bool zero, const roma__site *site)
+/* A request that wishes nothing else, in that heap. */
+static void *begin_in(roma_manager *manager, roma__heap *heap, unsigned populate_threads,
+                      size_t bytes, size_t align, bool zero, const roma__site *site)
 {
     roma__cell cell;
     roma_error error;
-    if (bytes > ROMA__BYTES_MAX) {
-        atomic_fetch_add_explicit(&manager->failures, 1, memory_order_relaxed);
-        return fail(-EOVERFLOW);
-    }
     roma__wanted wanted = {
         .bytes = bytes,
         .align = roma__max(align, roma__natural_align(manager, bytes)),
         .zero = zero,
-        .populate_threads = manager->defaults.populate_threads,
+        .populate_threads = populate_threads,
     };
     int code = roma__life_begin(manager, heap, &wanted, site, &cell, NULL, &error);
+    if (code < 0)
+        roma__policy_failed(manager, &error);
     return code < 0 ? fail(code) : cell.address;
+}
+
+static void *too_long(roma_manager *manager)
+{
+    atomic_fetch_add_explicit(&manager->failures, 1, memory_order_relaxed);
+    return fail(-EOVERFLOW);
 }
 
 void *roma__block_begin(roma_manager *manager, size_t bytes, size_t align, bool zero,
@@ -45,10 +50,24 @@ void *roma__block_begin(roma_manager *manager, size_t bytes, size_t align, bool 
 {
     roma__heap *heap;
     roma_error error;
-    int code = roma__heap_plain(manager, &heap, &error);
+    unsigned threads = 0;
+    if (bytes > ROMA__BYTES_MAX)
+        return too_long(manager);
+    int code = roma__heap_plain(manager, bytes, &heap, &threads, &error);
     if (code < 0)
         return fail(code);
-    return roma__block_begin_in(manager, heap, bytes, align, zero, site);
+    return begin_in(manager, heap, threads, bytes, align, zero, site);
+}
+
+void *roma__block_begin_in(roma_manager *manager, roma__heap *heap, size_t bytes,
+                           const roma__site *site)
+{
+    if (!roma__heap_takes(heap, roma__max(bytes, 1)))
+        return roma__block_begin(manager, bytes, 0, false, site);
+    if (bytes > ROMA__BYTES_MAX)
+        return too_long(manager);
+    unsigned threads = atomic_load_explicit(&manager->plain_populate_threads, memory_order_relaxed);
+    return begin_in(manager, heap, threads, bytes, 0, false, site);
 }
 
 /* A request that wishes nothing but a length, where the fast way was none. */
@@ -109,12 +128,23 @@ static int check_counts(const roma_manager *manager, const roma_request *request
                                request->weak ? "request.weak" : "request.registered");
 }
 
+static int route(roma_manager *manager, const roma_request *request, roma__routing *routing,
+                 roma_error *error)
+{
+    bool is_held;
+    const roma_policy *policy = roma__policy_hold(manager, &is_held);
+    roma__wisher wisher = roma__wisher_of(manager); /* when the policy is held, it knows them all */
+    int code = roma__wish_of(&wisher, policy, request, routing, error);
+    roma__policy_let_go(manager, is_held);
+    return code;
+}
+
 static int allocate(roma_manager *manager, const roma_request *given, const roma__site *site,
                     roma__cell *cell, roma_grant *grant)
 {
     roma_error error;
     roma_request request;
-    roma__wish wish;
+    roma__routing routing;
     roma__heap *heap;
     if (manager == NULL || given == NULL) {
         roma__error_subject(&error, -EINVAL, ROMA_WHY_INVALID,
@@ -126,25 +156,27 @@ static int allocate(roma_manager *manager, const roma_request *given, const roma
     if (code == 0)
         code = check_counts(manager, &request, &error);
     if (code == 0)
-        code = roma__wish_of(manager, &request, &wish, &error);
+        code = route(manager, &request, &routing, &error);
     if (code == 0)
-        code = roma__heap_for(manager, &wish, &heap, &error);
+        code = roma__heap_for(manager, &routing.wish, &heap, &error);
     if (code != 0) {
         atomic_fetch_add_explicit(&manager->failures, 1, memory_order_relaxed);
         refuse(grant, &error);
         return code;
     }
-    unsigned threads = request.populate_threads;
     roma__wanted wanted = {
         .bytes = request.bytes,
         .align = roma__max(request.align, roma__natural_align(manager, request.bytes)),
         .zero = request.zero,
         .flags = (request.weak ? ROMA__CELL_WEAK : 0u) |
                  (request.registered ? ROMA__CELL_REGISTERED : 0u),
-        .populate_threads = threads != 0 ? threads : manager->defaults.populate_threads,
+        .populate_threads = routing.populate_threads,
         .label = request.label,
     };
-    return roma__life_begin(manager, heap, &wanted, site, cell, grant, &error);
+    code = roma__life_begin(manager, heap, &wanted, site, cell, grant, &error);
+    if (code < 0)
+        roma__policy_failed(manager, &error);
+    return code;
 }
 
 void *roma_alloc_with(roma_manager *manager, const roma_request *request, roma_grant *grant)

@@ -11,7 +11,7 @@ roma_cache *roma_cache_of(roma_manager *manager)
 {
     roma__heap *heap;
     roma_error error;
-    int code = manager == NULL ? -EINVAL : roma__heap_plain(manager, &heap, &error);
+    int code = manager == NULL ? -EINVAL : roma__heap_of_caches(manager, &heap, &error);
     roma_cache *cache = code == 0 ? roma__heap_cache(heap) : NULL;
     if (cache == NULL)
         errno = code < 0 ? -code : ENOMEM;
@@ -22,7 +22,7 @@ void *roma__cache_alloc_slow(roma_cache *cache, size_t bytes)
 {
     const roma__site site = ROMA__SITE_HERE();
     roma_manager *manager = roma__heap_owner(cache->heap);
-    return roma__block_begin_in(manager, cache->heap, bytes, 0, false, &site);
+    return roma__block_begin_in(manager, cache->heap, bytes, &site);
 }
 
 /* Not the fast way's, which so needs no stack. */

@@ -8,25 +8,28 @@
 #include <errno.h>
 #include <string.h>
 
-int roma_explain(roma_manager *manager, const roma_request *given, roma_grant *grant)
+static int explain(roma_manager *manager, const roma_request *given, roma_grant *grant, int *rule)
 {
     roma_error error;
     roma_request request;
-    roma__wish wish;
+    roma__routing routing;
     roma__ladder ladder;
-    if (grant == NULL)
-        return -EINVAL;
+    roma__wisher wisher;
+    bool is_held;
     memset(grant, 0, sizeof *grant);
     int code = 0;
-    if (manager == NULL || given == NULL)
-        code = roma__error_subject(&error, -EINVAL, ROMA_WHY_INVALID,
-                                   manager == NULL ? "manager" : "request");
+    if (given == NULL)
+        code = roma__error_invalid(&error, "request");
     if (code == 0)
         code = roma__request_read(&request, given, &error);
+    if (code == 0) {
+        const roma_policy *policy = roma__policy_hold(manager, &is_held);
+        wisher = roma__wisher_of(manager);
+        code = roma__wish_of(&wisher, policy, &request, &routing, &error);
+        roma__policy_let_go(manager, is_held);
+    }
     if (code == 0)
-        code = roma__wish_of(manager, &request, &wish, &error);
-    if (code == 0)
-        code = roma__ladder_for(manager, &wish, &ladder, &error);
+        code = roma__wish_ladder(&wisher, &routing.wish, &ladder, &error);
     if (code != 0) {
         grant->code = code;
         grant->error = error;
@@ -37,9 +40,43 @@ int roma_explain(roma_manager *manager, const roma_request *given, roma_grant *g
     ask.bytes = roma__align_up(roma__max(request.bytes, 1), ROMA__GRANULE_BYTES);
     ask.align = roma__max(request.align, ROMA__GRANULE_BYTES);
     ask.label = manager->name;
-    ask.inherit = wish.inherit;
-    ask.populate_threads = request.populate_threads != 0 ? request.populate_threads
-                                                         : manager->defaults.populate_threads;
+    ask.inherit = routing.wish.inherit;
+    ask.populate_threads = routing.populate_threads;
     roma__ladder_explain(&ladder, &ask, grant);
+    *rule = routing.rule;
     return 0;
+}
+
+static int refuse(roma_grant *grant, const char *subject)
+{
+    memset(grant, 0, sizeof *grant);
+    grant->code = roma__error_invalid(&grant->error, subject);
+    return grant->code;
+}
+
+int roma_explain(roma_manager *manager, const roma_request *request, roma_grant *grant)
+{
+    int rule;
+    if (grant == NULL)
+        return -EINVAL;
+    return manager == NULL ? refuse(grant, "manager") : explain(manager, request, grant, &rule);
+}
+
+int roma_policy_explain(const roma_policy *policy, const roma_request *request, roma_grant *grant,
+                        int *rule)
+{
+    roma_manager *manager;
+    int ignored;
+    if (grant == NULL)
+        return -EINVAL;
+    memset(grant, 0, sizeof *grant);
+    int code = roma_manager_create(&manager, NULL, &grant->error);
+    if (code == 0) {
+        code = roma_manager_policy(manager, policy, &grant->error);
+        if (code == 0)
+            code = explain(manager, request, grant, rule == NULL ? &ignored : rule);
+        (void)roma_manager_destroy(manager);
+    }
+    grant->code = code < 0 ? code : grant->code;
+    return code;
 }

@@ -2,8 +2,8 @@
  *
  * A child has one thread, the one that forked, but the locks as all threads left them. So before
  * the fork every lock is taken, from the outermost inwards and always in the same order: the
- * background thread's, the list of managers, then of each manager its routes, its heaps and its
- * notes, then those of the process.
+ * background thread's, the list of managers, then of each manager its policy, its routes, its heaps
+ * and its notes, then those of the process.
  * A thread that holds one of them meanwhile needs only locks further in, which we take later, so it
  * gets out of our way. Afterwards parent and child let go of all in reverse.
  *
@@ -21,6 +21,7 @@ static struct {
 
 static void hold_manager(roma_manager *manager)
 {
+    pthread_rwlock_wrlock(&manager->policy_lock);
     pthread_mutex_lock(&manager->routes_lock);
     ROMA__EACH_HEAP (manager, route) {
         roma__heap_fork_hold(route->heap);
@@ -46,6 +47,7 @@ static void free_manager(roma_manager *manager)
         roma__heap_fork_free(route->heap);
     }
     pthread_mutex_unlock(&manager->routes_lock);
+    pthread_rwlock_unlock(&manager->policy_lock);
 }
 
 static void free_all(void)

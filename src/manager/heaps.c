@@ -5,7 +5,7 @@
  * changed or removed while the manager lives. Programs have few different wishes, so a list does. A
  * new wish builds its ladder; where another wish has led to the same ladder, both share its heap.
  *
- * Requests without a wish, the common ones, do not even look into the list. */
+ * Requests without a wish, the common ones, do not even look into the list: see plain.c. */
 #include "manager/manager.h"
 
 #include "base/error.h"
@@ -13,11 +13,11 @@
 #include "sys/records.h"
 
 #include <errno.h>
+#include <string.h>
 
 static bool wishes_are_equal(const roma__wish *a, const roma__wish *b)
 {
-    return a->pages == b->pages && a->strict == b->strict && a->inherit == b->inherit &&
-           roma_nodes_equal(&a->nodes, &b->nodes);
+    return memcmp(a, b, sizeof *a) == 0;
 }
 
 static const roma__route *find_route(roma_manager *manager, const roma__wish *wish)
@@ -35,29 +35,28 @@ const roma__route *roma__route_heap(const roma__route *route)
     return route;
 }
 
-static roma__heap *heap_with(roma_manager *manager, const roma__ladder *ladder, bool inherit)
+static roma__heap *heap_with(roma_manager *manager, const roma__wish *wish,
+                             const roma__ladder *ladder)
 {
+    if (wish->apart_below > 0)
+        return NULL;
     ROMA__EACH_HEAP (manager, route) {
-        const roma__ladder *other = roma__heap_ladder(route->heap);
-        if (route->wish.inherit == inherit && other->strict == ladder->strict &&
-            roma__ladder_equal(other, ladder))
+        if (route->wish.inherit == wish->inherit && route->wish.populates == wish->populates &&
+            route->wish.apart_below == 0 &&
+            roma__ladder_equal(roma__heap_ladder(route->heap), ladder))
             return route->heap;
     }
     return NULL;
 }
 
-int roma__ladder_for(const roma_manager *manager, const roma__wish *wish, roma__ladder *ladder,
-                     roma_error *error)
+roma__wisher roma__wisher_of(const roma_manager *manager)
 {
-    roma__ladder_machine machine = roma__ladder_machine_now();
-    roma__ladder_wish asked = {
-        .pages = wish->pages,
-        .nodes = wish->nodes,
-        .strict = wish->strict,
+    return (roma__wisher){
+        .defaults = &manager->defaults,
         .providers = manager->providers,
+        .providers_known = manager->providers_known,
         .providers_count = manager->providers_count,
     };
-    return roma__ladder_build(&asked, &machine, ladder, error);
 }
 
 /* Addresses go back: what tools and notes remember of them ends. Under the heap's locks. */
@@ -68,17 +67,18 @@ static void addresses_released(void *owner, void *address, size_t bytes)
     roma__notes_forget_range(&manager->notes, address, bytes);
 }
 
-static int open_heap(roma_manager *manager, const roma__ladder *ladder, bool inherit,
+static int open_heap(roma_manager *manager, const roma__ladder *ladder, const roma__wish *wish,
                      roma__heap **heap, roma_error *error)
 {
     roma__heap_options options = {
         .owner = manager,
         .ladder = *ladder,
         .growth_bytes = manager->growth_bytes,
-        .inherit = inherit,
+        .inherit = wish->inherit,
         .words = manager->words,
         .bounded = manager->bounded,
-        .closed = manager->is_closed,
+        .lengths_below = wish->apart_below,
+        .closed = manager->is_closed || wish->populates,
         .return_delay_ns = manager->return_delay_ns,
         .label = manager->name,
         .charge = roma__limit_charge,
@@ -94,16 +94,17 @@ static int add_route(roma_manager *manager, const roma__wish *wish, roma__heap *
                      roma_error *error)
 {
     roma__ladder ladder;
-    int code = roma__ladder_for(manager, wish, &ladder, error);
+    roma__wisher wisher = roma__wisher_of(manager);
+    int code = roma__wish_ladder(&wisher, wish, &ladder, error);
     if (code < 0)
         return code;
     roma__route *route = roma__record_new(sizeof *route);
     if (route == NULL)
         return roma__error(error, -ENOMEM, ROMA_WHY_OUT_OF_MEMORY);
     route->wish = *wish;
-    route->heap = heap_with(manager, &ladder, wish->inherit);
+    route->heap = heap_with(manager, wish, &ladder);
     if (route->heap == NULL) {
-        code = open_heap(manager, &ladder, wish->inherit, &route->heap, error);
+        code = open_heap(manager, &ladder, wish, &route->heap, error);
         route->opened_heap = true;
     }
     if (code < 0) {
@@ -133,28 +134,11 @@ int roma__heap_for(roma_manager *manager, const roma__wish *wish, roma__heap **h
     return code;
 }
 
-int roma__heap_plain(roma_manager *manager, roma__heap **heap, roma_error *error)
-{
-    *heap = atomic_load_explicit(&manager->plain_heap, memory_order_acquire);
-    if (*heap != NULL)
-        return 0;
-    roma_request nothing = roma_request_default();
-    roma__wish wish;
-    int code = roma__wish_of(manager, &nothing, &wish, error);
-    if (code == 0)
-        code = roma__heap_for(manager, &wish, heap, error);
-    /* Where memory is to be local, the heap depends on where the caller runs. */
-    if (code == 0 && manager->defaults.placement != ROMA_LOCAL)
-        atomic_store_explicit(&manager->plain_heap, *heap, memory_order_release);
-    return code;
-}
-
 uint64_t roma__heaps_close(roma_manager *manager)
 {
     uint64_t live = 0;
     roma__route *route = atomic_load_explicit(&manager->routes, memory_order_acquire);
     atomic_store_explicit(&manager->routes, NULL, memory_order_relaxed);
-    atomic_store_explicit(&manager->plain_heap, NULL, memory_order_relaxed);
     while (route != NULL) {
         roma__route *next = route->next;
         if (route->opened_heap)

@@ -18,6 +18,7 @@ static int open_in(roma_manager *manager, const roma_options *options, roma_erro
     if (code < 0)
         return code;
     pthread_mutex_init(&manager->routes_lock, NULL);
+    roma__policy_open(manager);
     roma__notes_open(&manager->notes);
     for (size_t i = 0; i < manager->providers_count; i++)
         roma__provider_hold(manager->providers[i]);
@@ -28,9 +29,10 @@ static int open_in(roma_manager *manager, const roma_options *options, roma_erro
 /* The reverse; its heaps are gone by now. */
 static void close_in(roma_manager *manager)
 {
-    for (size_t i = 0; i < manager->providers_count; i++)
+    for (size_t i = 0; i < manager->providers_known; i++)
         roma__provider_drop(manager->providers[i]);
     roma__notes_close(&manager->notes);
+    roma__policy_close(manager);
     pthread_mutex_destroy(&manager->routes_lock);
 }
 
@@ -148,6 +150,7 @@ static void unmake(roma_manager *manager)
     roma__managers_remove(manager); /* fork() holds and frees the locks of those listed */
     forget_blocks(manager);
     (void)roma__heaps_close(manager);
+    roma__plain_close(manager);
     close_in(manager);
     roma__record_free(manager, sizeof *manager);
 }

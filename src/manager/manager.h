@@ -1,9 +1,11 @@
 /* manager.h - a manager's inside, and what the files of this folder do for each other.
  *
  *   options.c  a manager's options                   fast.h    the fast way in and out
- *   request.c  a request becomes a wish              life.c    a block's life, the slow way
- *   heaps.c    a wish becomes a heap                 block.c   blocks by pointer
- *   limits.c   the limit and the threshold           batch.c   many at once
+ *   request.c  a request is read and checked         life.c    a block's life, the slow way
+ *   policy.c   the rules of its wish (policy/wish.h) block.c   blocks by pointer
+ *   heaps.c    a wish becomes a heap                 batch.c   many at once
+ *   plain.c    the heap of plain requests
+ *   limits.c   the limit and the threshold
  *   figures.c  sums over the heaps                   cache.c   blocks by a thread's cache
  *   misuse.c   telling of misuse, leaks.c of leaks   handle.c  blocks by handle
  *   fork.c     all managers over fork()              resize.c  another length
@@ -11,18 +13,20 @@
  *   migrate.c  other nodes for a block
  *   sites.c notes.c tools.c debug.c  what debug options need
  *
- * Locks, outermost first: the background thread's, the list of managers (fork.c), routes of a
- * manager, locks of its heaps, its notes, the process-wide ones of the heap floor. The caller's
- * functions (on_threshold, on_misuse) are called with none held, but for what roma_manager_check()
- * finds and for a release that the heap finds wrong after its call. */
+ * Locks, outermost first: the background thread's, the list of managers (fork.c), the policy of a
+ * manager, its routes, locks of its heaps, its notes, the process-wide ones of the heap floor. The
+ * caller's functions (on_threshold, on_misuse) are called with none held, but for what
+ * roma_manager_check() finds and for a release that the heap finds wrong after its call. */
 #ifndef ROMA_MANAGER_MANAGER_H
 #define ROMA_MANAGER_MANAGER_H
 
 #include <roma/block.h>
+#include <roma/policy.h>
 
 #include "heap/heap.h"
 #include "manager/notes.h"
 #include "manager/sites.h"
+#include "policy/wish.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -31,13 +35,6 @@ enum { ROMA__NAME_BYTES = 32, ROMA__GUARD_BYTES = 16 };
 #define ROMA__ALIGN_MAX ((size_t)1 << 30)
 /* Longer blocks are -EOVERFLOW: no sum of length, guard, alignment and page overflows below it. */
 #define ROMA__BYTES_MAX ((size_t)PTRDIFF_MAX - 4 * ROMA__ALIGN_MAX)
-
-/* What decides on the ladder, and so on the heap, that a request goes to. */
-typedef struct roma__wish {
-    roma_nodes nodes;
-    roma_pages pages;
-    bool strict, inherit;
-} roma__wish;
 
 /* Where a wish goes. Several wishes may have the same ladder; the first one opened the heap. Routes
  * are only ever added: written before they are published, not changed afterwards. */
@@ -52,10 +49,11 @@ struct roma_manager {
     /* fixed when it was made */
     char name[ROMA__NAME_BYTES];
     roma_request defaults; /* placement, nodes, pages, strict, inherit, populate_threads */
-    roma_provider *providers[ROMA_STEPS_MAX];
-    size_t providers_count;
+    roma_provider *providers[ROMA_STEPS_MAX]; /* those of its options, then what policies named */
+    size_t providers_count;                   /* of the former                                  */
     size_t page_bytes; /* the machine's base page */
-    size_t limit_bytes, threshold_bytes, growth_bytes;
+    size_t growth_bytes;
+    size_t options_limit_bytes, options_threshold_bytes;
     roma_on_threshold on_threshold;
     void *threshold_context;
     unsigned debug;
@@ -71,8 +69,24 @@ struct roma_manager {
 
     /* heaps.c: head of the routes; release when one is added, paired with the acquire of readers */
     _Atomic(roma__route *) routes;
-    _Atomic(roma__heap *) plain_heap; /* for requests without a wish; NULL before the first */
-    pthread_mutex_t routes_lock;      /* who adds one */
+    pthread_mutex_t routes_lock; /* who adds one */
+
+    /* plain.c: for requests that wish nothing; NULL before the first, and when the policy changed.
+     * Set under policy_lock, to be read, where the policy that it follows from is the one in
+     * place. */
+    _Atomic(roma__heap *) plain_heap;
+    _Atomic(unsigned) plain_populate_threads;
+    struct roma__stand_in *stand_ins; /* that there ever were; under routes_lock */
+
+    /* policy.c: a copy of our own; NULL: none. Held to read by who routes, to write by who
+     * replaces it. */
+    pthread_rwlock_t policy_lock;
+    roma_policy *policy;
+    _Atomic(bool) has_policy;        /* without it nobody needs the lock                   */
+    _Atomic(size_t) providers_known; /* those of the options, and what policies named besides */
+    _Atomic(bool) aborts;            /* when all steps fail                                */
+    /* Of the policy in place, else of the options. */
+    _Atomic(size_t) limit_bytes, threshold_bytes;
 
     roma__notes notes;
 
@@ -98,11 +112,6 @@ int roma__options_take(roma_manager *manager, const roma_options *given, roma_er
 /* Read and check a request. Returns 0, -EINVAL, -E2BIG, -EOVERFLOW with *error filled. */
 int roma__request_read(roma_request *own, const roma_request *given, roma_error *error);
 
-/* What a request wishes, with the manager's defaults where it leaves something unset. LOCAL becomes
- * the node of the caller. Returns 0 or -errno with *error filled. */
-int roma__wish_of(const roma_manager *manager, const roma_request *request, roma__wish *wish,
-                  roma_error *error);
-
 /* Alignment that a block of this length has without being asked: the largest power of two that
  * divides it, at least 16, at most a base page. */
 size_t roma__natural_align(const roma_manager *manager, size_t bytes);
@@ -113,11 +122,8 @@ size_t roma__natural_align(const roma_manager *manager, size_t bytes);
 int roma__heap_for(roma_manager *manager, const roma__wish *wish, roma__heap **heap,
                    roma_error *error);
 
-/* The heap of requests that wish nothing. The same. */
-int roma__heap_plain(roma_manager *manager, roma__heap **heap, roma_error *error);
-
-int roma__ladder_for(const roma_manager *manager, const roma__wish *wish, roma__ladder *ladder,
-                     roma_error *error);
+/* The manager as one who wishes, with the providers known by now. */
+roma__wisher roma__wisher_of(const roma_manager *manager);
 
 /* Walk over the heaps: the first route that opened one from `route` on; NULL: no more. */
 const roma__route *roma__route_heap(const roma__route *route);
@@ -129,6 +135,36 @@ const roma__route *roma__route_heap(const roma__route *route);
 
 /* Close all heaps and forget the routes. Returns how many blocks were live. */
 uint64_t roma__heaps_close(roma_manager *manager);
+
+/* ---- plain.c -------------------------------------------------------------------------------- */
+
+/* The heap of requests that wish nothing but this length, and on how many threads their pages are
+ * to be populated. Returns as roma__heap_for(). */
+int roma__heap_plain(roma_manager *manager, size_t bytes, roma__heap **heap,
+                     unsigned *populate_threads, roma_error *error);
+
+/* The heap that plain requests share, whose caches the fast way and roma_cache_of() use: for where
+ * the caller runs. */
+int roma__heap_of_caches(roma_manager *manager, roma__heap **heap, roma_error *error);
+
+/* The policy has changed, or there was none before: plain requests are routed anew. Under
+ * policy_lock, held to write. */
+void roma__plain_forget(roma_manager *manager);
+
+/* The manager ends: after its heaps. */
+void roma__plain_close(roma_manager *manager);
+
+/* ---- policy.c ------------------------------------------------------------------------------- */
+
+void roma__policy_open(roma_manager *manager);
+void roma__policy_close(roma_manager *manager);
+
+/* Hold the policy in place. NULL: there is none. To be let go in either case. */
+const roma_policy *roma__policy_hold(roma_manager *manager, bool *is_held);
+void roma__policy_let_go(roma_manager *manager, bool is_held);
+
+/* All steps of a request failed: what the policy says of that is done. */
+void roma__policy_failed(const roma_manager *manager, const roma_error *error);
 
 /* ---- limits.c -------------------------------------------------------------------------------- */
 
@@ -199,11 +235,12 @@ bool roma__guard_check(const roma__cell *cell, const roma__site *site);
 
 /* ---- block.c --------------------------------------------------------------------------------- */
 
-/* A block of the manager's plain heap, and of a given one. The address, or NULL with errno. */
+/* A block of a plain request; and one of a given heap, where the policy has it share one. The
+ * address, or NULL with errno. */
 void *roma__block_begin(roma_manager *manager, size_t bytes, size_t align, bool zero,
                         const roma__site *site);
-void *roma__block_begin_in(roma_manager *manager, roma__heap *heap, size_t bytes, size_t align,
-                           bool zero, const roma__site *site);
+void *roma__block_begin_in(roma_manager *manager, roma__heap *heap, size_t bytes,
+                           const roma__site *site);
 
 /* Give up one reference; what is wrong goes to on_misuse. NULL is no mistake here. */
 void roma__block_end(void *block, const roma__site *site);

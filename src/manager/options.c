@@ -84,8 +84,10 @@ int roma__options_take(roma_manager *manager, const roma_options *given, roma_er
         manager->providers_count = options.providers_count;
     }
     manager->page_bytes = roma__machine_base_bytes();
-    manager->limit_bytes = options.limit_bytes;
-    manager->threshold_bytes = options.threshold_bytes;
+    manager->options_limit_bytes = options.limit_bytes;
+    manager->options_threshold_bytes = options.threshold_bytes;
+    atomic_store_explicit(&manager->limit_bytes, options.limit_bytes, memory_order_relaxed);
+    atomic_store_explicit(&manager->threshold_bytes, options.threshold_bytes, memory_order_relaxed);
     manager->on_threshold = options.on_threshold;
     manager->threshold_context = options.threshold_context;
     manager->growth_bytes = options.growth_bytes;

@@ -1,4 +1,4 @@
-/* request.c - a request is checked, and becomes a wish: what decides on its ladder.
+/* request.c - a request is read and checked.
  *
  * Mistakes are refused, not repaired: they would otherwise silently mean something else than was
  * written. What placements, nodes and weights go together is decided in policy/placement.c. */
@@ -7,7 +7,6 @@
 #include "base/bits.h"
 #include "base/error.h"
 #include "base/structs.h"
-#include "numa/machine.h"
 #include "policy/placement.h"
 
 #include <errno.h>
@@ -41,27 +40,6 @@ int roma__request_read(roma_request *own, const roma_request *given, roma_error 
     int code = roma__struct_read(own, sizeof *own, given, offsetof(roma_request, align),
                                  "request.size", error);
     return code < 0 ? code : check(own, error);
-}
-
-int roma__wish_of(const roma_manager *manager, const roma_request *request, roma__wish *wish,
-                  roma_error *error)
-{
-    const roma_request *defaults = &manager->defaults;
-    const roma_request *placed = request->placement != ROMA_ANYWHERE ? request : defaults;
-    wish->nodes = placed->placement == ROMA_NODES ? placed->nodes : roma_nodes_none();
-    wish->pages = request->pages != 0 ? request->pages : defaults->pages;
-    wish->strict = request->strict || defaults->strict;
-    wish->inherit = request->inherit || defaults->inherit;
-    if (placed->placement == ROMA_LOCAL) {
-        unsigned node;
-        int code = roma__machine_local_node(&node, error);
-        if (code == 0)
-            roma_nodes_add(&wish->nodes, node);
-        else if (wish->strict)
-            return code;
-        /* else: a kernel that does not say where we are still has memory; first touch is local */
-    }
-    return 0;
 }
 
 size_t roma__natural_align(const roma_manager *manager, size_t bytes)

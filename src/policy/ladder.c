@@ -98,10 +98,64 @@ static int add_steps(const roma__ladder_wish *wish, const struct kinds *kinds,
             roma__ladder_step *step = &ladder->steps[ladder->count++];
             step->provider = wish->providers[p];
             step->nodes = *nodes;
+            step->spread = roma_nodes_is_empty(nodes) ? ROMA_SPREAD_NONE : wish->spread;
             step->pages = kinds->list[k];
+            step->strict = wish->strict;
         }
     }
     return 0;
+}
+
+/* How many sets of nodes a ladder has steps for; at least one, which may prove too many. */
+static unsigned groups_that_fit(const roma__ladder_wish *wish, const struct kinds *kinds)
+{
+    size_t steps_each = kinds->count * wish->providers_count;
+    size_t turns = ROMA_STEPS_MAX / steps_each;
+    size_t most = wish->strict || turns == 0 ? turns : turns - 1; /* the last: any node */
+    return (unsigned)(most == 0 ? 1 : most < wish->groups_count ? most : wish->groups_count);
+}
+
+static int add_groups(const roma__ladder_wish *wish, const struct kinds *kinds,
+                      roma__ladder *ladder, roma_error *error)
+{
+    unsigned count = groups_that_fit(wish, kinds);
+    int code = 0;
+    for (unsigned g = 0; code == 0 && g < count; g++) {
+        roma_nodes nodes = wish->groups[g];
+        for (unsigned rest = g + 1; g + 1 == count && rest < wish->groups_count; rest++)
+            nodes = roma_nodes_either(&nodes, &wish->groups[rest]);
+        code = add_steps(wish, kinds, &nodes, ladder, error);
+    }
+    return code;
+}
+
+static bool has_step(const roma__ladder *ladder, const roma__ladder_step *like)
+{
+    for (unsigned i = 0; i < ladder->count; i++) {
+        const roma__ladder_step *step = &ladder->steps[i];
+        if (step->provider == like->provider && step->pages == like->pages && !step->strict &&
+            roma_nodes_is_empty(&step->nodes))
+            return true;
+    }
+    return false;
+}
+
+/* Those that are there already are not tried twice. */
+static int add_plain_steps(const roma__ladder_wish *wish, const roma__ladder_machine *machine,
+                           roma__ladder *ladder, roma_error *error)
+{
+    roma__ladder plain = {.count = 0};
+    roma__ladder_wish nothing = {.providers = wish->providers,
+                                 .providers_count = wish->providers_count};
+    int code = roma__ladder_build(&nothing, machine, &plain, error);
+    for (unsigned i = 0; code == 0 && i < plain.count; i++) {
+        if (has_step(ladder, &plain.steps[i]))
+            continue;
+        if (ladder->count == ROMA_STEPS_MAX)
+            return roma__error_subject(error, -EINVAL, ROMA_WHY_INVALID, "pages or providers");
+        ladder->steps[ladder->count++] = plain.steps[i];
+    }
+    return code;
 }
 
 int roma__ladder_build(const roma__ladder_wish *wish, const roma__ladder_machine *machine,
@@ -114,13 +168,14 @@ int roma__ladder_build(const roma__ladder_wish *wish, const roma__ladder_machine
     if (code < 0)
         return code;
     ladder->count = 0;
-    ladder->strict = wish->strict;
-    code = add_steps(wish, &kinds, &wish->nodes, ladder, error);
-    if (code == 0 && !wish->strict && !roma_nodes_is_empty(&wish->nodes)) {
+    memcpy(ladder->weights, wish->weights, sizeof ladder->weights);
+    if (wish->groups_count > 0)
+        code = add_groups(wish, &kinds, ladder, error);
+    if (code == 0 && (!wish->strict || wish->groups_count == 0)) {
         roma_nodes any = roma_nodes_none();
         code = add_steps(wish, &kinds, &any, ladder, error);
     }
-    return code;
+    return code == 0 && wish->plain_at_last ? add_plain_steps(wish, machine, ladder, error) : code;
 }
 
 roma__ladder_machine roma__ladder_machine_now(void)
@@ -137,11 +192,12 @@ roma__ladder_machine roma__ladder_machine_now(void)
 
 bool roma__ladder_equal(const roma__ladder *a, const roma__ladder *b)
 {
-    if (a->count != b->count || a->strict != b->strict)
+    if (a->count != b->count || memcmp(a->weights, b->weights, sizeof a->weights) != 0)
         return false;
     for (unsigned i = 0; i < a->count; i++)
         if (a->steps[i].provider != b->steps[i].provider ||
-            a->steps[i].pages != b->steps[i].pages ||
+            a->steps[i].pages != b->steps[i].pages || a->steps[i].spread != b->steps[i].spread ||
+            a->steps[i].strict != b->steps[i].strict ||
             !roma_nodes_equal(&a->steps[i].nodes, &b->steps[i].nodes))
             return false;
     return true;
@@ -156,8 +212,9 @@ void roma__ladder_step_note(const roma__ladder *ladder, unsigned index, const ro
     memset(note, 0, sizeof *note);
     roma__text_copy(note->provider, sizeof note->provider, roma_provider_name(step->provider));
     note->nodes = step->nodes;
+    note->spread = step->spread;
     note->pages = step->pages;
-    note->strict = ladder->strict;
+    note->strict = step->strict;
     note->error = *error;
 }
 
@@ -168,7 +225,9 @@ static roma_extent_request request_of(const roma__ladder *ladder, unsigned index
     roma_extent_request request = *ask;
     request.pages = ladder->steps[index].pages;
     request.nodes = ladder->steps[index].nodes;
-    request.strict = ladder->strict;
+    request.spread = ladder->steps[index].spread;
+    memcpy(request.weights, ladder->weights, sizeof request.weights);
+    request.strict = ladder->steps[index].strict;
     return request;
 }
 

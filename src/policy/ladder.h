@@ -1,7 +1,7 @@
 /* ladder.h - request -> ladder, a pure function; and the walk down it.
  *
- * A step's identity is (provider, nodes, page kind). This is the only place that orders fallbacks:
- * providers try what one step says, once. */
+ * A step's identity is (provider, nodes and how pages are laid on them, page kind). This is the
+ * only place that orders fallbacks: providers try what one step says, once. */
 #ifndef ROMA_POLICY_LADDER_H
 #define ROMA_POLICY_LADDER_H
 
@@ -15,12 +15,14 @@ extern "C" {
 typedef struct roma__ladder_step {
     roma_provider *provider;
     roma_nodes nodes;     /* empty: the kernel's choice  */
+    roma_spread spread;   /* NONE where nodes is empty   */
     roma_page_kind pages; /* with its size               */
+    bool strict;          /* placement and kind are to be proved */
 } roma__ladder_step;
 
 typedef struct roma__ladder {
     unsigned count;
-    bool strict;
+    uint8_t weights[ROMA_WEIGHTS_MAX]; /* of the steps that spread by weight */
     roma__ladder_step steps[ROMA_STEPS_MAX];
 } roma__ladder;
 
@@ -32,10 +34,19 @@ typedef struct roma__ladder_machine {
     roma_pages pools;       /* hugetlb kinds that there are pools for, large first */
 } roma__ladder_machine;
 
+enum { ROMA__GROUPS_MAX = 16 };
+
 typedef struct roma__ladder_wish {
-    roma_pages pages;  /* 0: the default, transparent huge then base */
-    roma_nodes nodes;  /* empty: the kernel's choice                 */
+    roma_pages pages; /* 0: the default, transparent huge then base                */
+    /* Sets of nodes in the order in which they are to be tried, none of them empty; no set: the
+     * kernel's choice. Where there are more than a ladder has steps for, the last one takes in
+     * the rest. */
+    unsigned groups_count;
+    roma_nodes groups[ROMA__GROUPS_MAX];
+    roma_spread spread; /* how pages are laid on the nodes of a set                */
+    uint8_t weights[ROMA_WEIGHTS_MAX];
     bool strict;
+    bool plain_at_last; /* when all that failed: as without any wish, not strict   */
     roma_provider *const *providers;
     size_t providers_count;
 } roma__ladder_wish;
@@ -45,7 +56,8 @@ typedef struct roma__ladder_wish {
  *   kinds  the wish's in order, or by default transparent huge then base. Not strict: after the
  *          smallest hugetlb kind named, the machine's smaller page pools, then transparent huge
  *          where it is not larger than what was named, then base.
- *   nodes  the wish's; not strict: then all kinds again without a wish for nodes.
+ *   nodes  the wish's sets in order; not strict: then all kinds again without a wish for nodes.
+ *   last   asked for at last: the default kinds on any node, not strict, by all providers named.
  *   order  nodes before kinds before providers: memory of the right kind on the right node first,
  *          then weaker pages on the right node, then other nodes.
  *

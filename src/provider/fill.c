@@ -66,6 +66,7 @@ int roma__mapping_populate_part(const roma__mapping_plan *plan, char *address, s
         .threads = plan->threads,
         .executor = executor,
         .may_touch = !is_hugetlb,
+        .nodes = plan->spread == ROMA_SPREAD_NONE ? plan->nodes : roma_nodes_none(),
     };
     int code = roma__populate_now(&wish, error);
     if (code == -EFAULT || code == -ENOMEM)
@@ -78,8 +79,9 @@ int roma__mapping_populate_part(const roma__mapping_plan *plan, char *address, s
 
 /* ---- proofs --------------------------------------------------------------------------------- */
 
-/* How far a proof has come, in bytes. */
+/* How far a proof has come, in bytes; the report adds up what was looked at. */
 struct proof {
+    roma_report report;
     size_t seen, on_nodes, of_kind;
 };
 
@@ -109,30 +111,63 @@ static int thp_scarce(const roma__mapping_plan *plan, const struct proof *proof,
     return -ENOMEM;
 }
 
+static size_t bytes_on(const roma_report *report, const roma_nodes *nodes)
+{
+    size_t bytes = 0;
+    for (unsigned i = 0; i < report->nodes_count; i++)
+        if (roma_nodes_has(nodes, (unsigned)report->nodes[i].node))
+            bytes += report->nodes[i].bytes;
+    return bytes;
+}
+
+static size_t bytes_of(const roma_report *report, roma_page_kind pages)
+{
+    size_t bytes = 0;
+    for (unsigned i = 0; i < report->kinds_count; i++)
+        if (report->kinds[i].pages == pages)
+            bytes += report->kinds[i].bytes;
+    return bytes;
+}
+
 static int prove(const roma__mapping_plan *plan, char *address, size_t bytes, struct proof *proof,
                  roma_error *error)
 {
-    roma_report report;
-    memset(&report, 0, sizeof report);
-    int code = roma__machine_where(address, bytes, plan->kind.pages, &report, error);
+    roma_report *report = &proof->report;
+    int code = roma__machine_where(address, bytes, plan->kind.pages, report, error);
     if (code < 0)
         return code;
     proof->seen += bytes;
-    for (unsigned i = 0; i < report.nodes_count; i++)
-        if (roma_nodes_has(&plan->nodes, (unsigned)report.nodes[i].node))
-            proof->on_nodes += report.nodes[i].bytes;
-    for (unsigned i = 0; i < report.kinds_count; i++)
-        if (report.kinds[i].pages == plan->kind.pages)
-            proof->of_kind += report.kinds[i].bytes;
-    if (plan->prove_nodes && !report.nodes_known)
+    proof->on_nodes = bytes_on(report, &plan->nodes);
+    proof->of_kind = bytes_of(report, plan->kind.pages);
+    if (plan->prove_nodes && !report->nodes_known)
         return nodes_refused(error);
-    if (plan->prove_kind && !report.kinds_known)
+    if (plan->prove_kind && !report->kinds_known)
         return roma__error_subject(error, -EOPNOTSUPP, ROMA_WHY_UNSUPPORTED,
                                    "proof of page kinds (PAGEMAP_SCAN, Linux 6.7)");
     if (plan->prove_nodes && proof->on_nodes < proof->seen)
         return landed_elsewhere(plan, proof, error);
     if (plan->prove_kind && proof->of_kind < proof->seen)
         return thp_scarce(plan, proof, error);
+    return 0;
+}
+
+/* Interleaved pages that were short on one node are on the others: has each node its share, to
+ * within a page or 2 %? */
+static int prove_shares(const roma__mapping_plan *plan, struct proof *proof, roma_error *error)
+{
+    size_t share = proof->seen / roma_nodes_count(&plan->nodes);
+    size_t slack = roma__max(proof->seen / 50, plan->kind.page_bytes);
+    for (int node = roma_nodes_next(&plan->nodes, 0); node >= 0;
+         node = roma_nodes_next(&plan->nodes, (unsigned)node + 1)) {
+        roma_nodes one = roma_nodes_one((unsigned)node);
+        size_t bytes = bytes_on(&proof->report, &one);
+        if (bytes + slack >= share && bytes <= share + slack)
+            continue;
+        proof->on_nodes = proof->seen - (bytes > share ? bytes - share : share - bytes);
+        (void)landed_elsewhere(plan, proof, error);
+        error->node = node;
+        return -EXDEV;
+    }
     return 0;
 }
 
@@ -144,7 +179,8 @@ int roma__mapping_fill(const roma__mapping_plan *plan, char *address, size_t byt
     if (!plan->prove_nodes && !plan->prove_kind)
         return roma__mapping_populate_part(plan, address, bytes, NULL, error);
     size_t slice_bytes = roma__align_up(PROOF_BYTES, plan->kind.page_bytes);
-    struct proof proof = {0, 0, 0};
+    struct proof proof;
+    memset(&proof, 0, sizeof proof);
     for (size_t done = 0; done < bytes;) {
         size_t step = roma__min(slice_bytes, bytes - done);
         int code = roma__mapping_populate_part(plan, address + done, step, NULL, error);
@@ -154,7 +190,8 @@ int roma__mapping_fill(const roma__mapping_plan *plan, char *address, size_t byt
             return code;
         done += step;
     }
-    return 0;
+    bool in_turn = plan->prove_nodes && plan->spread == ROMA_SPREAD_INTERLEAVE;
+    return in_turn ? prove_shares(plan, &proof, error) : 0;
 }
 
 int roma__mapping_populate(const roma_range *range, const roma_populate_options *options,

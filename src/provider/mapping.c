@@ -12,7 +12,8 @@
  *   base         huge pages are advised against, so that the extent is just what was asked.
  *
  * Ordinary pages are never bound to nodes: beyond a bound node's memory the kernel ends a process.
- * They prefer their nodes; a strict request looks where they landed.
+ * They prefer their nodes; a strict request looks where they landed. Where they are to be spread,
+ * the kernel interleaves them page by page, and spread.c lays them by weight.
  *
  * Limits. A pre-flight is a forecast: between it and the first touch others may take the memory,
  * and a strict or populated request of ordinary pages may then still meet the kernel's OOM killer,
@@ -67,7 +68,10 @@ int roma__mapping_complete(roma__mapping_plan *plan, roma_error *error)
 {
     bool is_hugetlb = class_of(plan) == ROMA_PAGE_CLASS_HUGETLB;
     bool is_thp = class_of(plan) == ROMA_PAGE_CLASS_THP;
-    plan->prove_nodes = plan->strict && !is_hugetlb && !roma_nodes_is_empty(&plan->nodes);
+    /* Hugetlb pages that are bound to nodes cannot be elsewhere; interleaved ones can. */
+    plan->prove_nodes = plan->strict && !roma_nodes_is_empty(&plan->nodes) &&
+                        plan->spread != ROMA_SPREAD_PREFER &&
+                        (!is_hugetlb || plan->spread == ROMA_SPREAD_INTERLEAVE);
     plan->prove_kind = plan->strict && is_thp;
     if (plan->prove_kind && plan->kind.pages != roma__machine_resolve(ROMA_PAGES_THP)) {
         (void)roma__error_subject(error, -EOPNOTSUPP, ROMA_WHY_UNSUPPORTED,
@@ -93,6 +97,8 @@ static int make_plan(const roma_extent_request *request, roma__mapping_plan *pla
     *plan = (roma__mapping_plan){
         .kind = {pages, page_bytes, roma__max(request->align, page_bytes)},
         .nodes = request->nodes,
+        .spread = request->spread,
+        .weights = request->spread == ROMA_SPREAD_WEIGHTED ? request->weights : NULL,
         .strict = request->strict,
         .inherit = request->inherit,
         .threads = request->populate_threads,
@@ -113,6 +119,7 @@ roma__mapping_plan roma__mapping_plan_of(const roma_extent *extent)
         .kind = {extent->pages, extent->page_bytes, memory.align},
         .bytes = extent->bytes,
         .nodes = extent->nodes,
+        .spread = extent->spread,
         .strict = memory.strict,
         .inherit = extent->inherited,
         .threads = extent->populated ? 1 : 0,
@@ -122,15 +129,43 @@ roma__mapping_plan roma__mapping_plan_of(const roma_extent *extent)
 
 /* ---- pre-flight ----------------------------------------------------------------------------- */
 
+static bool is_spread(const roma__mapping_plan *plan)
+{
+    return plan->spread == ROMA_SPREAD_INTERLEAVE || plan->spread == ROMA_SPREAD_WEIGHTED;
+}
+
+/* Where pages are spread, each node must have its share: of `page_bytes` from a page pool, or, 0,
+ * of ordinary memory. Else the nodes have the whole between them. */
+static int nodes_ready(const roma__mapping_plan *plan, size_t page_bytes, size_t bytes,
+                       const roma_nodes *nodes, roma_error *error)
+{
+    int code = 0;
+    if (!is_spread(plan) || roma_nodes_is_empty(nodes))
+        return page_bytes != 0
+                   ? roma__machine_hugetlb_ready(page_bytes, bytes / page_bytes, nodes, error)
+                   : roma__machine_memory_ready(bytes, nodes, error);
+    for (int node = roma_nodes_next(nodes, 0); code == 0 && node >= 0;
+         node = roma_nodes_next(nodes, (unsigned)node + 1)) {
+        size_t share = roma__mapping_share(plan, (unsigned)node, bytes);
+        roma_nodes one = roma_nodes_one((unsigned)node);
+        if (share > 0)
+            code = page_bytes != 0
+                       ? roma__machine_hugetlb_ready(page_bytes, share / page_bytes, &one, error)
+                       : roma__machine_memory_ready(share, &one, error);
+    }
+    return code;
+}
+
 static int hugetlb_ready(const roma__mapping_plan *plan, size_t bytes, roma_error *error)
 {
+    roma_nodes any = roma_nodes_none();
     int code = roma__populate_ready(error);
     if (code < 0) {
         error->pages = plan->kind.pages;
         return code;
     }
-    return roma__machine_hugetlb_ready(plan->kind.page_bytes, bytes / plan->kind.page_bytes,
-                                       &plan->nodes, error);
+    return nodes_ready(plan, plan->kind.page_bytes, bytes,
+                       plan->spread == ROMA_SPREAD_PREFER ? &any : &plan->nodes, error);
 }
 
 /* Memory that is populated at once must be there at once. Without strictness any node may give
@@ -145,12 +180,15 @@ static int ordinary_ready(const roma__mapping_plan *plan, size_t bytes, roma_err
     }
     if (plan->threads == 0)
         return 0;
-    return roma__machine_memory_ready(bytes, plan->prove_nodes ? &plan->nodes : &any, error);
+    return nodes_ready(plan, 0, bytes, plan->prove_nodes ? &plan->nodes : &any, error);
 }
 
 int roma__mapping_ready(const roma__mapping_plan *plan, size_t bytes, roma_error *error)
 {
-    int code = roma__machine_nodes_usable(&plan->nodes, plan->strict, error);
+    /* By weight each node gets its part, so that each must be usable. */
+    bool all = plan->spread == ROMA_SPREAD_WEIGHTED ||
+               (plan->strict && plan->spread != ROMA_SPREAD_PREFER);
+    int code = roma__machine_nodes_usable(&plan->nodes, all, error);
     if (code < 0)
         return code;
     return class_of(plan) == ROMA_PAGE_CLASS_HUGETLB ? hugetlb_ready(plan, bytes, error)
@@ -214,17 +252,25 @@ static void give_name(char *address, size_t bytes, const char *label)
     (void)roma__sys->name_mapping(address, bytes, name);
 }
 
+static roma__manner manner_of(const roma__mapping_plan *plan)
+{
+    if (plan->spread == ROMA_SPREAD_INTERLEAVE)
+        return ROMA__INTERLEAVE;
+    bool bound = class_of(plan) == ROMA_PAGE_CLASS_HUGETLB && plan->spread != ROMA_SPREAD_PREFER;
+    return bound ? ROMA__BIND : ROMA__PREFER;
+}
+
 int roma__mapping_furnish(const roma__mapping_plan *plan, char *address, size_t bytes,
                           const char *label, roma_error *error)
 {
-    bool prefer = class_of(plan) != ROMA_PAGE_CLASS_HUGETLB;
-    int code = roma__machine_bind(address, bytes, &plan->nodes, prefer, error);
-    if (code == 0)
-        code = give_advices(plan, address, bytes, error);
+    int code = give_advices(plan, address, bytes, error);
     if (code < 0)
         return code;
     give_name(address, bytes, label);
-    return roma__mapping_fill(plan, address, bytes, error);
+    if (plan->spread == ROMA_SPREAD_WEIGHTED)
+        return roma__mapping_furnish_weighted(plan, address, bytes, error);
+    code = roma__machine_bind(address, bytes, &plan->nodes, manner_of(plan), error);
+    return code < 0 ? code : roma__mapping_fill(plan, address, bytes, error);
 }
 
 /* ---- obtaining and returning ---------------------------------------------------------------- */
@@ -243,6 +289,7 @@ static void describe(const roma__mapping_plan *plan, char *address, roma_extent 
         .pinned = is_hugetlb,
         .inherited = !is_hugetlb || plan->inherit,
         .nodes = plan->nodes,
+        .spread = plan->spread,
         .tag = roma__mapping_tag(&memory),
     };
 }

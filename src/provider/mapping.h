@@ -14,6 +14,8 @@ typedef struct roma__mapping_plan {
     roma__space_kind kind;
     size_t bytes;
     roma_nodes nodes;
+    roma_spread spread;      /* how pages are laid on the nodes                     */
+    const uint8_t *weights;  /* of the nodes, from the lowest up; NULL: not WEIGHTED */
     bool prove_nodes; /* look where the pages are, and fail if elsewhere  */
     bool prove_kind;  /* look whether they are huge pages, and fail if not */
     bool strict, inherit;
@@ -50,7 +52,18 @@ int roma__mapping_ready(const roma__mapping_plan *plan, size_t bytes, roma_error
 int roma__mapping_furnish(const roma__mapping_plan *plan, char *address, size_t bytes,
                           const char *label, roma_error *error);
 
-/* furnish's second half, in fill.c. */
+/* ---- spread.c ------------------------------------------------------------------------------- */
+
+/* The same where they are to lie by weight. */
+int roma__mapping_furnish_weighted(const roma__mapping_plan *plan, char *address, size_t bytes,
+                                   roma_error *error);
+
+/* The most bytes of an extent that one of its nodes gets: where pages are spread. */
+size_t roma__mapping_share(const roma__mapping_plan *plan, unsigned node, size_t bytes);
+
+/* ---- fill.c --------------------------------------------------------------------------------- */
+
+/* furnish's second half. */
 int roma__mapping_fill(const roma__mapping_plan *plan, char *address, size_t bytes,
                        roma_error *error);
 

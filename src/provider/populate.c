@@ -12,12 +12,17 @@
  * lives in a record counted by those who may still look at it, because a late part outlives the
  * call.
  *
+ * Pages that are to lie on a node are cleared fastest by a CPU of that node. So threads that are
+ * started for such pages move there, also where the caller is pinned elsewhere and they would
+ * inherit that; and a caller that is not there itself leaves the work to them.
+ *
  * Trust: an emulator may answer 0 to any advice. An advice that no kernel knows tells it apart. */
 #include "provider/populate.h"
 
 #include "base/bits.h"
 #include "base/error.h"
 #include "base/text.h"
+#include "numa/machine.h"
 #include "sys/kernel.h"
 #include "sys/records.h"
 #include "sys/sys.h"
@@ -162,7 +167,10 @@ static void drop(struct job *job)
 
 static void *run_thread(void *argument)
 {
-    work(argument);
+    struct job *job = argument;
+    if (!roma_nodes_is_empty(&job->wish.nodes))
+        (void)roma__machine_run_on(&job->wish.nodes);
+    work(job);
     return NULL;
 }
 
@@ -208,13 +216,24 @@ static void run_on_executor(struct job *job, unsigned others)
     wait_for_parts(job);
 }
 
-static void run_on_threads(struct job *job, unsigned others)
+/* Does the caller run where the pages are to lie, as far as it can be told? */
+static bool is_near(const roma_nodes *nodes)
+{
+    unsigned node;
+    return roma_nodes_is_empty(nodes) || roma__machine_local_node(&node, NULL) != 0 ||
+           roma_nodes_has(nodes, node);
+}
+
+static void run_on_threads(struct job *job, unsigned threads)
 {
     unsigned started = 0;
+    bool takes_part = is_near(&job->wish.nodes) || !roma__machine_has_cpus(&job->wish.nodes);
+    unsigned others = takes_part ? threads - 1 : threads;
     while (started < others &&
            roma__sys->thread_start(&job->threads[started], run_thread, job) == 0)
         started++;
-    work(job);
+    if (takes_part || started == 0)
+        work(job);
     while (started > 0)
         (void)roma__sys->thread_join(job->threads[--started]);
 }
@@ -250,7 +269,7 @@ static int populate_together(const roma__populate *wish, unsigned threads)
     if (wish->executor != NULL)
         run_on_executor(job, threads - 1);
     else
-        run_on_threads(job, threads - 1);
+        run_on_threads(job, threads);
     int cause = atomic_load_explicit(&job->cause, memory_order_relaxed);
     drop(job);
     return cause;

@@ -11,6 +11,8 @@ typedef struct roma__populate {
     size_t page_bytes;
     unsigned threads;              /* in how many parts at once; 0: 1                         */
     const roma_executor *executor; /* who runs them beside the caller; NULL: threads           */
+    roma_nodes nodes;              /* where the pages are to lie: threads that are started run
+                                      there; empty: wherever                                   */
     bool may_touch;                /* where the kernel cannot populate, touch every page. Only for
                                       memory whose touch cannot fail: ordinary anonymous pages */
 } roma__populate;

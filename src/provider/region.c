@@ -126,7 +126,11 @@ static int probe(void *self, const roma_extent_request *request, roma_error *err
 static int populate_pages(const struct region *region, char *address, size_t bytes,
                           unsigned threads, const roma_executor *executor, roma_error *error)
 {
-    roma__populate wish = {address, bytes, region->page_bytes, threads, executor, false};
+    roma__populate wish = {.address = address,
+                           .bytes = bytes,
+                           .page_bytes = region->page_bytes,
+                           .threads = threads,
+                           .executor = executor};
     int code = roma__populate_now(&wish, error);
     if (code == -EFAULT) {
         code = roma__error(error, -ENOMEM, ROMA_WHY_POOL_RAN_DRY);

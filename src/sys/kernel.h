@@ -67,6 +67,9 @@
 #ifndef MPOL_BIND
 #define MPOL_BIND 2
 #endif
+#ifndef MPOL_INTERLEAVE
+#define MPOL_INTERLEAVE 3
+#endif
 #ifndef MPOL_PREFERRED_MANY
 #define MPOL_PREFERRED_MANY 5 /* Linux 5.15 */
 #endif

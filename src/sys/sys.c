@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -31,9 +32,20 @@ static int kernel_move_pages(unsigned long count, void **pages, const int *nodes
     return (int)syscall(SYS_move_pages, 0, count, pages, nodes, status, flags);
 }
 
+/* The C library's needs no system call, where it has one. */
 static int kernel_getcpu(unsigned *cpu, unsigned *node)
 {
+#if defined(__GLIBC__) && (__GLIBC__ > 2 || __GLIBC_MINOR__ >= 29)
+    return getcpu(cpu, node);
+#else
     return (int)syscall(SYS_getcpu, cpu, node, NULL);
+#endif
+}
+
+/* Of the calling thread. */
+static int kernel_set_affinity(size_t bytes, const void *cpus)
+{
+    return (int)syscall(SYS_sched_setaffinity, 0, bytes, cpus);
 }
 
 static int kernel_name_mapping(void *address, size_t bytes, const char *name)
@@ -99,6 +111,7 @@ const struct roma__sys roma__sys_kernel = {
     .mbind = kernel_mbind,
     .move_pages = kernel_move_pages,
     .getcpu = kernel_getcpu,
+    .set_affinity = kernel_set_affinity,
     .name_mapping = kernel_name_mapping,
     .open = kernel_open,
     .read = read,

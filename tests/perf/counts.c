@@ -181,26 +181,49 @@ static uint64_t run_remote_batch_path(void)
 
 roma_manager *subject_manager;
 
+/* Rules that part beyond what the paths allocate: what they cost is what having any costs. */
+static void give_policy(void)
+{
+    roma_policy *policy = NULL;
+    roma_error error;
+    int code = roma_policy_parse(
+        "size >= 1M -> pages thp; label \"x*\" -> pages base; any -> local", &policy, &error);
+    if (code == 0)
+        code = roma_manager_policy(subject_manager, policy, &error);
+    roma_policy_destroy(policy);
+    if (code != 0) {
+        (void)roma_error_print(stderr, &error);
+        die("roma_manager_policy", code);
+    }
+}
+
 /* Returns whether there is such a kind of manager. */
 static bool open_manager(const char *counts)
 {
     roma_options options = roma_options_default();
+    roma_request local = roma_request_default();
     roma_error error;
+    bool has_policy = strcmp(counts, "policy") == 0;
     options.name = "counts";
     options.return_delay_ns = ROMA_RETURN_NEVER;
     if (strcmp(counts, "counted") == 0)
         options.counts = ROMA_COUNTS_COUNTED;
-    else if (strcmp(counts, "none") == 0)
+    else if (strcmp(counts, "none") == 0 || strcmp(counts, "local") == 0 || has_policy)
         options.counts = ROMA_COUNTS_NONE;
     else if (strcmp(counts, "exact") == 0)
         options.counts = ROMA_COUNTS_EXACT;
     else
         return false;
+    local.placement = ROMA_LOCAL;
+    if (strcmp(counts, "local") == 0)
+        options.request = &local;
     int code = roma_manager_create(&subject_manager, &options, &error);
     if (code != 0) {
         (void)roma_error_print(stderr, &error);
         die("roma_manager_create", code);
     }
+    if (has_policy)
+        give_policy();
     return true;
 }
 

@@ -111,9 +111,10 @@ TEST_CASE("page kinds of a ladder follow the wish, then what is weaker", "[ladde
         roma_error error;
         REQUIRE(roma__ladder_build(&wish, r.machine, &ladder, &error) == 0);
         CHECK(kinds_of(ladder) == r.expected);
-        CHECK(ladder.strict == r.strict);
-        for (unsigned i = 0; i < ladder.count; i++)
+        for (unsigned i = 0; i < ladder.count; i++) {
+            CHECK(ladder.steps[i].strict == r.strict);
             CHECK(roma_nodes_is_empty(&ladder.steps[i].nodes));
+        }
     }
 }
 
@@ -122,7 +123,8 @@ TEST_CASE("nodes come before kinds, kinds before providers; other nodes last", "
     roma_provider *const both[] = {first, second};
     roma__ladder_wish wish{};
     wish.pages = ROMA_PAGES_2M;
-    wish.nodes = roma_nodes_one(5);
+    wish.groups_count = 1;
+    wish.groups[0] = roma_nodes_one(5);
     wish.providers = both;
     wish.providers_count = 2;
     roma__ladder ladder;
@@ -188,11 +190,106 @@ TEST_CASE("ladders are equal when their steps are", "[ladder]")
     REQUIRE(roma__ladder_build(&wish, &x86, &b, &error) == 0);
     CHECK_FALSE(roma__ladder_equal(&a, &b));
     wish.strict = false;
-    wish.nodes = roma_nodes_one(0);
+    wish.groups_count = 1;
+    wish.groups[0] = roma_nodes_one(0);
     REQUIRE(roma__ladder_build(&wish, &x86, &b, &error) == 0);
     CHECK_FALSE(roma__ladder_equal(&a, &b));
-    wish.nodes = roma_nodes_none();
+    wish.groups_count = 0;
     wish.pages = ROMA_PAGES_BASE;
     REQUIRE(roma__ladder_build(&wish, &(const roma__ladder_machine &)arm, &b, &error) == 0);
     CHECK_FALSE(roma__ladder_equal(&a, &b));
+}
+
+TEST_CASE("sets of nodes are tried in order, each with all kinds, and any node last", "[ladder]")
+{
+    roma__ladder_wish wish{};
+    wish.providers = &first;
+    wish.providers_count = 1;
+    wish.groups_count = 2;
+    wish.groups[0] = roma_nodes_one(7);
+    wish.groups[1] = roma_nodes_one(1);
+    roma_nodes_add(&wish.groups[1], 3);
+    roma__ladder ladder;
+    roma_error error;
+    REQUIRE(roma__ladder_build(&wish, &x86, &ladder, &error) == 0);
+    REQUIRE(ladder.count == 6); /* (7), (1 and 3), any: transparent huge and base on each */
+    for (unsigned i = 0; i < 6; i++) {
+        CHECK(ladder.steps[i].pages == (i % 2 == 0 ? thp2m : base4k));
+        CHECK(roma_nodes_has(&ladder.steps[i].nodes, 7) == (i < 2));
+        CHECK(roma_nodes_has(&ladder.steps[i].nodes, 3) == (i == 2 || i == 3));
+    }
+    wish.strict = true;
+    REQUIRE(roma__ladder_build(&wish, &x86, &ladder, &error) == 0);
+    CHECK(ladder.count == 4);
+}
+
+TEST_CASE("where there are more sets of nodes than steps, the last one takes in the rest",
+          "[ladder]")
+{
+    roma_provider *const both[] = {first, second};
+    roma__ladder_wish wish{};
+    wish.providers = both;
+    wish.providers_count = 2; /* 4 steps a set: 7 sets and any node fill 32 steps */
+    wish.groups_count = 12;
+    for (unsigned g = 0; g < 12; g++)
+        wish.groups[g] = roma_nodes_one(g);
+    roma__ladder ladder;
+    roma_error error;
+    REQUIRE(roma__ladder_build(&wish, &x86, &ladder, &error) == 0);
+    REQUIRE(ladder.count == ROMA_STEPS_MAX);
+    CHECK(roma_nodes_count(&ladder.steps[20].nodes) == 1);
+    CHECK(roma_nodes_count(&ladder.steps[24].nodes) == 6); /* 6 to 11 */
+    CHECK(roma_nodes_is_empty(&ladder.steps[28].nodes));
+    wish.strict = true;
+    REQUIRE(roma__ladder_build(&wish, &x86, &ladder, &error) == 0);
+    REQUIRE(ladder.count == ROMA_STEPS_MAX);
+    CHECK(roma_nodes_count(&ladder.steps[28].nodes) == 5); /* 7 to 11 */
+}
+
+TEST_CASE("how pages are laid on nodes, and by which weights, is part of a step", "[ladder]")
+{
+    roma__ladder_wish wish{};
+    wish.providers = &first;
+    wish.providers_count = 1;
+    wish.groups_count = 1;
+    wish.groups[0] = roma_nodes_one(0);
+    roma_nodes_add(&wish.groups[0], 1);
+    roma__ladder plain, spread, other;
+    roma_error error;
+    REQUIRE(roma__ladder_build(&wish, &x86, &plain, &error) == 0);
+    wish.spread = ROMA_SPREAD_WEIGHTED;
+    wish.weights[0] = 3;
+    wish.weights[1] = 1;
+    REQUIRE(roma__ladder_build(&wish, &x86, &spread, &error) == 0);
+    CHECK_FALSE(roma__ladder_equal(&plain, &spread));
+    CHECK(spread.steps[0].spread == ROMA_SPREAD_WEIGHTED);
+    CHECK(spread.steps[2].spread == ROMA_SPREAD_NONE); /* any node */
+    CHECK(spread.weights[0] == 3);
+    wish.weights[1] = 2;
+    REQUIRE(roma__ladder_build(&wish, &x86, &other, &error) == 0);
+    CHECK_FALSE(roma__ladder_equal(&spread, &other));
+}
+
+TEST_CASE("a ladder may end as if nothing had been wished", "[ladder]")
+{
+    roma__ladder_wish wish{};
+    wish.providers = &first;
+    wish.providers_count = 1;
+    wish.pages = ROMA_PAGES_1G;
+    wish.groups_count = 1;
+    wish.groups[0] = roma_nodes_one(1);
+    wish.strict = true;
+    wish.plain_at_last = true;
+    roma__ladder ladder;
+    roma_error error;
+    REQUIRE(roma__ladder_build(&wish, &x86, &ladder, &error) == 0);
+    CHECK(kinds_of(ladder) == std::vector<roma_page_kind>{huge1g, thp2m, base4k});
+    CHECK(ladder.steps[0].strict);
+    CHECK_FALSE(ladder.steps[1].strict);
+    CHECK(roma_nodes_is_empty(&ladder.steps[1].nodes));
+
+    wish.strict = false; /* it ends so anyway: no step twice */
+    REQUIRE(roma__ladder_build(&wish, &x86, &ladder, &error) == 0);
+    CHECK(kinds_of(ladder) == std::vector<roma_page_kind>{huge1g, huge2m, thp2m, base4k, huge1g,
+                                                          huge2m, thp2m, base4k});
 }

@@ -377,19 +377,19 @@ TEST_CASE("bind asks for the right policy and falls back where preferred-many is
     roma_error error = {};
     const roma_nodes wanted = node_set("2,5");
     asked::calls = asked::cause = 0;
-    CHECK(roma__machine_bind(nullptr, 4096, &wanted, false, &error) == 0);
+    CHECK(roma__machine_bind(nullptr, 4096, &wanted, ROMA__BIND, &error) == 0);
     CHECK(asked::mode == MPOL_BIND);
     CHECK(asked::first_word == 36);
     CHECK(asked::max_node == ROMA_NODES_MAX + 1);
-    CHECK(roma__machine_bind(nullptr, 4096, &wanted, true, &error) == 0);
+    CHECK(roma__machine_bind(nullptr, 4096, &wanted, ROMA__PREFER, &error) == 0);
     CHECK(asked::mode == MPOL_PREFERRED_MANY);
     CHECK(asked::calls == 2);
     const roma_nodes none = roma_nodes_none();
-    CHECK(roma__machine_bind(nullptr, 4096, &none, false, &error) == 0);
+    CHECK(roma__machine_bind(nullptr, 4096, &none, ROMA__BIND, &error) == 0);
     CHECK(asked::calls == 2);
 
     asked::cause = EINVAL;
-    CHECK(roma__machine_bind(nullptr, 4096, &wanted, true, &error) == 0);
+    CHECK(roma__machine_bind(nullptr, 4096, &wanted, ROMA__PREFER, &error) == 0);
     CHECK(asked::mode == MPOL_PREFERRED);
     CHECK(asked::first_word == 4);
 }
@@ -402,19 +402,19 @@ TEST_CASE("a bind that fails says whether the node, the cpuset or a filter is wh
     roma_error error = {};
     asked::cause = EINVAL;
     roma_nodes wanted = node_set("2");
-    CHECK(roma__machine_bind(nullptr, 4096, &wanted, false, &error) == -EXDEV);
+    CHECK(roma__machine_bind(nullptr, 4096, &wanted, ROMA__BIND, &error) == -EXDEV);
     CHECK(error.why == ROMA_WHY_NODE_FORBIDDEN);
     wanted = node_set("7");
-    CHECK(roma__machine_bind(nullptr, 4096, &wanted, false, &error) == -EINVAL);
+    CHECK(roma__machine_bind(nullptr, 4096, &wanted, ROMA__BIND, &error) == -EINVAL);
     CHECK(error.why == ROMA_WHY_NODE_ABSENT);
     wanted = node_set(
         "0"); /* a node that is fine: then it is the kernel that does not know the call */
-    CHECK(roma__machine_bind(nullptr, 4096, &wanted, false, &error) == -EOPNOTSUPP);
+    CHECK(roma__machine_bind(nullptr, 4096, &wanted, ROMA__BIND, &error) == -EOPNOTSUPP);
     CHECK(error.why == ROMA_WHY_CALL);
     CHECK(error.cause == EINVAL);
     for (int cause : {EPERM, ENOSYS}) {
         asked::cause = cause;
-        CHECK(roma__machine_bind(nullptr, 4096, &wanted, false, &error) == -cause);
+        CHECK(roma__machine_bind(nullptr, 4096, &wanted, ROMA__BIND, &error) == -cause);
         CHECK(error.why == ROMA_WHY_CALL_REFUSED);
         CHECK(std::string(error.call) == "mbind");
     }
@@ -428,7 +428,7 @@ TEST_CASE("without NUMA in the kernel, binding to exactly node 0 is nothing to d
     asked::cause = ENOSYS;
     roma_error error = {};
     roma_nodes wanted = node_set("0");
-    CHECK(roma__machine_bind(nullptr, 4096, &wanted, false, &error) == 0);
+    CHECK(roma__machine_bind(nullptr, 4096, &wanted, ROMA__BIND, &error) == 0);
     wanted = node_set("0-1");
-    CHECK(roma__machine_bind(nullptr, 4096, &wanted, false, &error) == -ENOSYS);
+    CHECK(roma__machine_bind(nullptr, 4096, &wanted, ROMA__BIND, &error) == -ENOSYS);
 }

@@ -6,13 +6,14 @@
 #            80 to 320 ns, 40 to 200 GB/s
 #   tiny     1 node of 1 CPU, 256 MiB
 #   hotplug  2 nodes of 1 CPU, 768 MiB each, and node 2 of 512 MiB, movable: it can go offline
+#   giant    2 nodes of 1 CPU, 4096 MiB each, with 1 and 2 pages of 1 GiB
 #
 # topology_of NAME sets machine, memory_options, qemu (an array), nodes_count, cpus_count, ram_mib
 # and append. mib_per_node, where not empty, replaces the sizes above. topology_names has them all.
 # Variables are the sourcing script's, commas belong to options of QEMU:
 # shellcheck shell=bash disable=SC2034,SC2054
 
-topology_names=(asym2 ring4 hmat tiny hotplug)
+topology_names=(asym2 ring4 hmat tiny hotplug giant)
 
 # node MIB CPUS [initiator=N]: one more node.
 node() {
@@ -77,6 +78,11 @@ topology_of() {
         qemu+=(-numa node,nodeid=2 -object memory-backend-ram,id=dimm,size=512M
             -device pc-dimm,memdev=dimm,node=2)
         distances 0,1,20 0,2,24 1,2,34
+        ;;
+    giant)
+        node 4096 1
+        node 4096 1
+        append=' hugepagesz=1G hugepages=0:1,1:2'
         ;;
     *)
         return 1

@@ -1,0 +1,149 @@
+/* policy.c - a manager's policy: put in place, held there while a request is routed, replaced.
+ *
+ * The policy is a copy of the manager's own. Who routes a request holds it in place to read, who
+ * replaces it waits until nobody does. Without a policy nobody touches the lock, and neither does
+ * the fast way (plain.c tells why that is right). */
+#include "manager/manager.h"
+
+#include "base/error.h"
+#include "policy/policy.h"
+#include "provider/dispatch.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- holding -------------------------------------------------------------------------------- */
+
+const roma_policy *roma__policy_hold(roma_manager *manager, bool *is_held)
+{
+    *is_held = atomic_load_explicit(&manager->has_policy, memory_order_acquire);
+    if (!*is_held)
+        return NULL;
+    pthread_rwlock_rdlock(&manager->policy_lock);
+    return manager->policy;
+}
+
+void roma__policy_let_go(roma_manager *manager, bool is_held)
+{
+    if (is_held)
+        pthread_rwlock_unlock(&manager->policy_lock);
+}
+
+void roma__policy_failed(const roma_manager *manager, const roma_error *error)
+{
+    if (!atomic_load_explicit(&manager->aborts, memory_order_relaxed))
+        return;
+    fprintf(stderr, "roma: manager %s: ", manager->name);
+    (void)roma_error_print(stderr, error);
+    abort();
+}
+
+/* ---- making --------------------------------------------------------------------------------- */
+
+/* Writers first, where the C library knows how: threads that allocate all the time would keep a new
+ * policy waiting for ever. */
+void roma__policy_open(roma_manager *manager)
+{
+    pthread_rwlockattr_t attributes;
+    pthread_rwlockattr_init(&attributes);
+#if defined(__GLIBC__)
+    pthread_rwlockattr_setkind_np(&attributes, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+#endif
+    pthread_rwlock_init(&manager->policy_lock, &attributes);
+    pthread_rwlockattr_destroy(&attributes);
+    manager->providers_known = manager->providers_count;
+    roma__plain_forget(manager);
+}
+
+void roma__policy_close(roma_manager *manager)
+{
+    roma_policy_destroy(manager->policy);
+    pthread_rwlock_destroy(&manager->policy_lock);
+}
+
+/* ---- providers by name ---------------------------------------------------------------------- */
+
+static bool is_known(const roma_manager *manager, const char *name)
+{
+    for (size_t i = 0; i < manager->providers_known; i++)
+        if (strcmp(roma_provider_name(manager->providers[i]), name) == 0)
+            return true;
+    return false;
+}
+
+/* Those that are always there need not be among a manager's. */
+static roma_provider *built_in(const char *name)
+{
+    unsigned node = 0;
+    int end = 0;
+    if (strcmp(name, "anonymous") == 0)
+        return roma_provider_anonymous();
+    if (sscanf(name, "node%4u%n", &node, &end) == 1 && name[end] == '\0')
+        return roma_provider_node(node);
+    return NULL;
+}
+
+/* Under policy_lock, held to write. Those that were added stay: heaps may use them. */
+static int know_provider(roma_manager *manager, const char *name, roma_error *error)
+{
+    if (is_known(manager, name))
+        return 0;
+    roma_provider *provider = built_in(name);
+    if (provider == NULL || manager->providers_known == ROMA_STEPS_MAX)
+        return roma__error_invalid(error, name);
+    roma__provider_hold(provider);
+    manager->providers[manager->providers_known++] = provider;
+    return 0;
+}
+
+static int know_providers(roma_manager *manager, const roma_policy *policy, roma_error *error)
+{
+    int code = 0;
+    for (unsigned r = 0; policy != NULL && r < policy->rules_count; r++) {
+        const roma_rule *rule = &policy->rules[r];
+        for (unsigned i = 0; i < ROMA_RULE_PROVIDERS_MAX && rule->providers[i][0] != '\0'; i++)
+            if (code == 0)
+                code = know_provider(manager, rule->providers[i], error);
+    }
+    return code;
+}
+
+/* ---- replacing ------------------------------------------------------------------------------ */
+
+static void set_limits(roma_manager *manager)
+{
+    const roma_policy *policy = manager->policy;
+    size_t limit = manager->options_limit_bytes, threshold = manager->options_threshold_bytes;
+    if (policy != NULL && policy->limit_bytes > 0)
+        limit = policy->limit_bytes;
+    if (policy != NULL && policy->threshold_bytes > 0 && manager->on_threshold != NULL)
+        threshold = policy->threshold_bytes;
+    atomic_store_explicit(&manager->limit_bytes, limit, memory_order_relaxed);
+    atomic_store_explicit(&manager->threshold_bytes, threshold, memory_order_relaxed);
+}
+
+int roma_manager_policy(roma_manager *manager, const roma_policy *policy, roma_error *error)
+{
+    roma_policy *copy = NULL;
+    if (manager == NULL)
+        return roma__error_invalid(error, "manager");
+    if (roma__policy_copy(policy, &copy) < 0)
+        return roma__error(error, -ENOMEM, ROMA_WHY_OUT_OF_MEMORY);
+    /* Whoever routes from now on takes the lock. Who did not, found no policy: there was none. */
+    atomic_store_explicit(&manager->has_policy, true, memory_order_release);
+    pthread_rwlock_wrlock(&manager->policy_lock);
+    int code = know_providers(manager, copy, error);
+    if (code == 0) {
+        roma_policy *before = manager->policy;
+        manager->policy = copy;
+        copy = before;
+        bool aborts = manager->policy != NULL && manager->policy->otherwise == ROMA_OTHERWISE_ABORT;
+        atomic_store_explicit(&manager->aborts, aborts, memory_order_relaxed);
+        set_limits(manager);
+        roma__plain_forget(manager);
+    }
+    pthread_rwlock_unlock(&manager->policy_lock);
+    roma_policy_destroy(copy);
+    return code;
+}

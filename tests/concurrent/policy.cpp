@@ -1,0 +1,166 @@
+/* policy.cpp - a policy is replaced while threads allocate: each block is where one of the policies
+ * in place at that time puts it, and after the call only where the new one does. */
+#include "catch.hpp"
+
+#include <roma.h>
+
+#include <atomic>
+#include <cstring>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace {
+
+constexpr size_t place_bytes = (size_t)64 << 20;
+
+struct place {
+    std::vector<char> bytes;
+    roma_provider *self = nullptr;
+
+    explicit place(const char *name) : bytes(place_bytes)
+    {
+        roma_region_config config{};
+        config.size = sizeof config;
+        config.name = name;
+        config.address = bytes.data();
+        config.bytes = bytes.size();
+        REQUIRE(roma_provider_region(&config, &self, nullptr) == 0);
+    }
+    place(const place &) = delete;
+    place &operator=(const place &) = delete;
+    ~place() { CHECK(roma_provider_unregister(self) == 0); }
+
+    bool has(const void *block) const
+    {
+        return block >= bytes.data() && block < bytes.data() + bytes.size();
+    }
+};
+
+struct scene {
+    place near{"near"}, far{"far"};
+    roma_provider *both[2] = {near.self, far.self};
+    roma_manager *manager = nullptr;
+    std::atomic<bool> ended{false};
+    std::atomic<uint64_t> wrong{0}, refused{0}, done{0};
+
+    scene()
+    {
+        roma_options options = roma_options_default();
+        options.providers = both;
+        options.providers_count = 2;
+        REQUIRE(roma_manager_create(&manager, &options, nullptr) == 0);
+    }
+    ~scene() { CHECK(roma_manager_destroy(manager) == 0); }
+
+    void put(const std::string &text) const
+    {
+        roma_policy *policy = nullptr;
+        REQUIRE(roma_policy_parse(text.c_str(), &policy, nullptr) == 0);
+        REQUIRE(roma_manager_policy(manager, policy, nullptr) == 0);
+        roma_policy_destroy(policy);
+    }
+};
+
+/* Lengths on both sides of all partings; half of them by other calls than roma_alloc(). */
+void allocate(scene &on, unsigned seed)
+{
+    std::vector<char *> held;
+    for (unsigned i = seed; !on.ended; i++) {
+        const size_t bytes = (size_t)16 << i % 15;
+        void *block;
+        if (i % 4 == 3) {
+            roma_request want = roma_request_default();
+            want.bytes = bytes;
+            want.label = i % 8 == 3 ? "log" : nullptr;
+            block = roma_alloc_with(on.manager, &want, nullptr);
+        } else {
+            block = roma_alloc(on.manager, bytes);
+        }
+        if (block == nullptr) {
+            on.refused++;
+            continue;
+        }
+        if (!on.near.has(block) && !on.far.has(block))
+            on.wrong++;
+        std::memset(block, (int)(seed + bytes) & 0xFF, bytes);
+        held.push_back(static_cast<char *>(block));
+        if (held.size() > 32) {
+            roma_free(held[i % held.size()]);
+            held[i % held.size()] = held.back();
+            held.pop_back();
+        }
+        on.done++;
+    }
+    for (char *block : held)
+        roma_free(block);
+}
+
+} // namespace
+
+TEST_CASE("a policy is replaced while threads allocate", "[policy]")
+{
+    scene on;
+    on.put("any -> providers near, pages base");
+    std::vector<std::thread> threads;
+    for (unsigned i = 0; i < 4; i++)
+        threads.emplace_back([&on, i] { allocate(on, i * 1000); });
+    const std::string texts[] = {
+        "any -> providers far, pages base",
+        "size < 1K -> providers near, pages base; any -> providers far, pages base",
+        "size < 64K -> providers far, pages base; any -> providers near, pages base",
+        "label \"log\" -> providers far, pages base; any -> providers near, pages base",
+    };
+    /* After each call this thread's requests go by the new policy, whatever the others do. */
+    for (int round = 0; round < 200; round++) {
+        on.put(texts[round % 4]);
+        for (const size_t bytes : {(size_t)64, (size_t)4096, (size_t)100000}) {
+            const bool is_near = round % 4 == 0   ? false
+                                 : round % 4 == 1 ? bytes < 1024
+                                 : round % 4 == 2 ? bytes >= 65536
+                                                  : true;
+            void *block = roma_alloc(on.manager, bytes);
+            INFO("round " << round << ", " << bytes << " bytes");
+            if (block == nullptr)
+                continue; /* that place is full for the moment */
+            CHECK(on.near.has(block) == is_near);
+            roma_free(block);
+        }
+        if (round % 50 == 49)
+            REQUIRE(roma_manager_policy(on.manager, nullptr, nullptr) == 0);
+    }
+    on.ended = true;
+    for (std::thread &thread : threads)
+        thread.join();
+    CHECK(on.wrong == 0);
+    CHECK(on.done > 1000);
+    CHECK(on.refused <= on.done / 10);
+    CHECK(roma_manager_check(on.manager) == 0);
+}
+
+TEST_CASE("the first policy of a manager meets its first requests", "[policy]")
+{
+    for (int round = 0; round < 60; round++) {
+        scene on;
+        std::atomic<int> ready{0};
+        std::vector<std::thread> threads;
+        for (int i = 0; i < 3; i++)
+            threads.emplace_back([&] {
+                ready++;
+                while (ready < 4)
+                    std::this_thread::yield();
+                for (int k = 0; k < 20; k++)
+                    roma_free(roma_alloc(on.manager, 64));
+            });
+        ready++;
+        on.put("any -> providers far, pages base");
+        void *block = roma_alloc(on.manager, 64);
+        CHECK(on.far.has(block));
+        for (std::thread &thread : threads)
+            thread.join();
+        roma_free(block);
+        block = roma_alloc(on.manager, 64);
+        CHECK(on.far.has(block));
+        roma_free(block);
+    }
+}
