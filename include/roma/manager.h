@@ -136,6 +136,9 @@ static inline roma_options roma_options_default(void)
 
 /** The process's manager, made at first use, never destroyed. Never NULL.
  *
+ *  It is routed by what the environment variable ROMA_POLICY says then (roma_policy_from()), until
+ *  roma_manager_policy() says otherwise. A mistake in it is told in one line on stderr, and it is
+ *  ignored; so it is, without a word, in a program that gained privileges at its start.
  *  Threads: any.  Signals: no.  Cost: one load after the first call.  Since: 0.1 */
 ROMA_API roma_manager *roma_default(void);
 

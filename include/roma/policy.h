@@ -116,6 +116,12 @@ ROMA_API int roma_policy_parse(const char *text, roma_policy **policy, roma_erro
  *  Cost: reads the file. */
 ROMA_API int roma_policy_read(const char *path, roma_policy **policy, roma_error *error);
 
+/** One or the other, as a setting gives it: the text, or `@` and the path of a file.
+ *
+ *  given  no policy begins with `@`
+ *  Returns as roma_policy_parse() and roma_policy_read().  Cost: with `@` reads the file. */
+ROMA_API int roma_policy_from(const char *given, roma_policy **policy, roma_error *error);
+
 /** Write it in the text form; what is written reads back as an equal policy.
  *
  *  Returns 0 or -errno of the stream, -EINVAL. */

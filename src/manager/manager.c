@@ -8,6 +8,8 @@
 #include "sys/records.h"
 
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
 
 /* ---- make ------------------------------------------------------------------------------------ */
 
@@ -63,9 +65,30 @@ int roma_manager_create(roma_manager **made, const roma_options *options, roma_e
 
 /* ---- the process's manager ------------------------------------------------------------------- */
 
-/* It needs no memory of its own, so it can always be made. */
+/* It needs no memory of its own, so it can always be made; a policy that there is no memory for is
+ * told as one that is wrong. */
 static roma_manager process_manager;
 static _Atomic(bool) process_manager_is_made; /* release when made, acquire by who uses it */
+
+/* Who runs the program says what it is routed by; who runs it with more rights than theirs (setuid)
+ * is not asked. */
+static void take_policy_of_environment(roma_manager *manager)
+{
+    const char *given = secure_getenv("ROMA_POLICY");
+    roma_policy *policy = NULL;
+    roma_error error;
+    if (given == NULL || given[0] == '\0')
+        return;
+    int code = roma_policy_from(given, &policy, &error);
+    if (code == 0)
+        code = roma_manager_policy(manager, policy, &error);
+    roma_policy_destroy(policy);
+    if (code < 0) {
+        char sentence[256];
+        fprintf(stderr, "roma: ROMA_POLICY is ignored: %s\n",
+                roma_error_text(&error, sentence, sizeof sentence));
+    }
+}
 
 static void make_process_manager(void)
 {
@@ -75,6 +98,7 @@ static void make_process_manager(void)
     (void)roma__managers_watch_fork();
     int code = open_in(&process_manager, &options, NULL);
     roma_check(code == 0); /* these options are right, and it needs no memory */
+    take_policy_of_environment(&process_manager);
     atomic_store_explicit(&process_manager_is_made, true, memory_order_release);
 }
 

@@ -1,4 +1,5 @@
-/* read.c - reads a policy from a file: all of it at once, into a record that is then given back. */
+/* read.c - reads a policy from a file: all of it at once, into a record that is then given back. A
+ * setting gives the text, or names the file. */
 #include "policy/policy.h"
 
 #include "base/error.h"
@@ -37,4 +38,10 @@ int roma_policy_read(const char *path, roma_policy **policy, roma_error *error)
                           : roma__policy_parse(text, (size_t)length, policy, error);
     roma__record_free(text, BUFFER_BYTES);
     return code;
+}
+
+int roma_policy_from(const char *given, roma_policy **policy, roma_error *error)
+{
+    return given != NULL && given[0] == '@' ? roma_policy_read(given + 1, policy, error)
+                                            : roma_policy_parse(given, policy, error);
 }

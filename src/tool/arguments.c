@@ -88,6 +88,24 @@ bool read_count(const char *command, const char *name, const char *text, unsigne
     return true;
 }
 
+/* What depends on a manager, the providers' names, is seen when one is put in place. */
+roma_policy *read_policy(const char *command, const char *given)
+{
+    roma_policy *policy = NULL;
+    roma_request any = roma_request_default();
+    roma_grant grant;
+    int code = roma_policy_from(given, &policy, &grant.error);
+    if (code == 0)
+        code = roma_policy_explain(policy, &any, &grant, NULL);
+    if (code == 0)
+        return policy;
+    char sentence[SENTENCE_BYTES];
+    complain_misuse(command, "--policy: %s",
+                    roma_error_text(&grant.error, sentence, sizeof sentence));
+    roma_policy_destroy(policy);
+    return NULL;
+}
+
 /* ---- memory --------------------------------------------------------------------------------- */
 
 void *need_memory(void *memory)

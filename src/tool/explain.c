@@ -6,14 +6,19 @@
 
 typedef struct question {
     roma_request request;
+    roma_policy *policy; /* NULL: as the process's manager does */
     bool as_json;
 } question;
+
+typedef struct answer {
+    roma_grant grant;
+    int rule; /* of the policy; -1: none */
+} answer;
 
 /* ---- arguments ------------------------------------------------------------------------------ */
 
 static bool read_nodes(const char *command, const char *text, roma_request *request)
 {
-    request->placement = ROMA_NODES;
     if (roma_nodes_parse(text, &request->nodes) == 0 && !roma_nodes_is_empty(&request->nodes))
         return true;
     complain_misuse(command, "--node: '%s' is not a list of nodes such as 0 or 0-1,3", text);
@@ -57,29 +62,120 @@ static bool read_bytes(const char *command, const char *text, roma_request *requ
     return true;
 }
 
+/* The index of a word in a list, in which a NULL is none; -1 after complaining. */
+static int read_word(const char *command, const char *option, const char *text,
+                     const char *const *words, unsigned count)
+{
+    char list[SENTENCE_BYTES] = "";
+    size_t length = 0;
+    for (unsigned i = 0; i < count; i++) {
+        if (words[i] != NULL && strcmp(text, words[i]) == 0)
+            return (int)i;
+        if (words[i] != NULL)
+            length += (size_t)snprintf(list + length, sizeof list - length, "%s%s",
+                                       length == 0 ? "" : ", ", words[i]);
+    }
+    complain_misuse(command, "%s: '%s' is not one of %s", option, text, list);
+    return -1;
+}
+
+#define READ_WORD(command, option, text, words)                                                    \
+    read_word(command, option, text, words, sizeof words / sizeof words[0])
+
+static bool read_placement(const char *command, const char *text, roma_request *request)
+{
+    static const char *const words[] = {
+        [ROMA_ANYWHERE] = "anywhere",
+        [ROMA_LOCAL] = "local",
+        [ROMA_NODES] = "nodes",
+        [ROMA_PREFERRED] = "preferred",
+        [ROMA_PREFERRED_MANY] = "preferred-many",
+        [ROMA_INTERLEAVE] = "interleave",
+        [ROMA_WEIGHTED] = "weighted",
+        [ROMA_NEAREST] = "nearest",
+        [ROMA_BANDWIDTH] = "bandwidth",
+        [ROMA_LATENCY] = "latency",
+        [ROMA_CAPACITY] = "capacity",
+    };
+    int word = READ_WORD(command, "--placement", text, words);
+    request->placement = (roma_placement)(word < 0 ? 0 : word);
+    return word >= 0;
+}
+
+static bool read_lifetime(const char *command, const char *text, roma_request *request)
+{
+    static const char *const words[] = {
+        [ROMA_LIFETIME_SHORT] = "short", [ROMA_LIFETIME_LONG] = "long"};
+    int word = READ_WORD(command, "--lifetime", text, words);
+    request->lifetime = (roma_lifetime)(word < 0 ? 0 : word);
+    return word >= 0;
+}
+
+static bool read_access(const char *command, const char *text, roma_request *request)
+{
+    static const char *const words[] = {[ROMA_ACCESS_SEQUENTIAL] = "sequential",
+                                        [ROMA_ACCESS_RANDOM] = "random",
+                                        [ROMA_ACCESS_RARE] = "rare"};
+    int word = READ_WORD(command, "--access", text, words);
+    request->access = (roma_access)(word < 0 ? 0 : word);
+    return word >= 0;
+}
+
+/* Options with a value. */
+static bool read_option(const char *command, int option, const char *text, question *asked)
+{
+    roma_request *request = &asked->request;
+    switch (option) {
+    case 'p': return read_pages(command, text, request);
+    case 'n': return read_nodes(command, text, request);
+    case 'a': return read_align(command, text, request);
+    case 'w': return read_placement(command, text, request);
+    case 'i': return read_lifetime(command, text, request);
+    case 'c': return read_access(command, text, request);
+    case 'l': request->label = text; return true;
+    case 'y':
+        roma_policy_destroy(asked->policy); /* the last one counts */
+        asked->policy = read_policy(command, text);
+        return asked->policy != NULL;
+    default: return false; /* next_option() has complained */
+    }
+}
+
+static bool read_options(int argc, char **argv, question *asked)
+{
+    static const struct option options[] = {{"pages", required_argument, NULL, 'p'},
+                                            {"node", required_argument, NULL, 'n'},
+                                            {"align", required_argument, NULL, 'a'},
+                                            {"strict", no_argument, NULL, 's'},
+                                            {"policy", required_argument, NULL, 'y'},
+                                            {"label", required_argument, NULL, 'l'},
+                                            {"lifetime", required_argument, NULL, 'i'},
+                                            {"access", required_argument, NULL, 'c'},
+                                            {"shared", no_argument, NULL, 'h'},
+                                            {"persistent", no_argument, NULL, 't'},
+                                            {"placement", required_argument, NULL, 'w'},
+                                            {"json", no_argument, NULL, 'j'},
+                                            {0}};
+    for (int option; (option = next_option(argc, argv, options)) != OPTIONS_END;)
+        switch (option) {
+        case 's': asked->request.strict = true; break;
+        case 'h': asked->request.shared = true; break;
+        case 't': asked->request.persistent = true; break;
+        case 'j': asked->as_json = true; break;
+        default:
+            if (!read_option(argv[0], option, optarg, asked))
+                return false;
+        }
+    return true;
+}
+
 static bool read_question(int argc, char **argv, question *asked)
 {
-    static const struct option options[] = {
-        {"pages", required_argument, NULL, 'p'}, {"node", required_argument, NULL, 'n'},
-        {"align", required_argument, NULL, 'a'}, {"strict", no_argument, NULL, 's'},
-        {"json", no_argument, NULL, 'j'},        {0}};
-    asked->request = roma_request_default();
-    asked->as_json = false;
-    for (int option; (option = next_option(argc, argv, options)) != OPTIONS_END;) {
-        bool good = option != OPTIONS_WRONG;
-        if (option == 'p')
-            good = read_pages(argv[0], optarg, &asked->request);
-        else if (option == 'n')
-            good = read_nodes(argv[0], optarg, &asked->request);
-        else if (option == 'a')
-            good = read_align(argv[0], optarg, &asked->request);
-        else if (option == 's')
-            asked->request.strict = true;
-        else if (option == 'j')
-            asked->as_json = true;
-        if (!good)
-            return false;
-    }
+    *asked = (question){.request = roma_request_default()};
+    if (!read_options(argc, argv, asked))
+        return false;
+    if (asked->request.placement == ROMA_ANYWHERE && !roma_nodes_is_empty(&asked->request.nodes))
+        asked->request.placement = ROMA_NODES;
     if (optind != argc - 1) {
         complain_misuse(argv[0], optind == argc ? "SIZE is missing" : "more than one SIZE");
         return false;
@@ -94,6 +190,18 @@ static const char *nodes_text(const roma_nodes *nodes, char *text, size_t bytes)
     return roma_nodes_is_empty(nodes) ? "any" : roma_nodes_text(nodes, text, bytes);
 }
 
+/* How a step lays pages on its nodes; "" where it names none. */
+static const char *spread_text(const roma_step *step)
+{
+    static const char *const words[] = {
+        [ROMA_SPREAD_NONE] = "on",
+        [ROMA_SPREAD_PREFER] = "prefer",
+        [ROMA_SPREAD_INTERLEAVE] = "interleave",
+        [ROMA_SPREAD_WEIGHTED] = "weighted",
+    };
+    return roma_nodes_is_empty(&step->nodes) ? "" : words[step->spread];
+}
+
 /* The first step that would work; steps_count when there is none. */
 static unsigned taken_step(const roma_grant *grant)
 {
@@ -105,13 +213,15 @@ static unsigned taken_step(const roma_grant *grant)
 
 static void print_steps(const roma_grant *grant, FILE *stream)
 {
-    static const char *const titles[] = {">step", "pages", "nodes", "provider", "would work"};
-    table t = table_of(titles, 5);
+    static const char *const titles[] = {">step", "pages",    "spread",
+                                         "nodes", "provider", "would work"};
+    table t = table_of(titles, sizeof titles / sizeof titles[0]);
     for (unsigned i = 0; i < grant->steps_count; i++) {
         const roma_step *step = &grant->steps[i];
         char nodes[128], kind[WORD_BYTES];
         table_add(&t, "%u", i + 1);
         table_add(&t, "%s", roma_page_kind_text(step->pages, kind, sizeof kind));
+        table_add(&t, "%s", spread_text(step));
         table_add(&t, "%s", nodes_text(&step->nodes, nodes, sizeof nodes));
         table_add(&t, "%s", step->provider);
         table_add(&t, "%s", step->error.code == 0 ? "yes" : "no");
@@ -144,10 +254,21 @@ static bool is_beyond_memory(const roma_request *request, const roma_grant *gran
     return request->bytes > system.memory_available_bytes;
 }
 
-static void print_answer(const roma_request *request, const roma_grant *grant, FILE *stream)
+static void print_rule(const question *asked, int rule, FILE *stream)
 {
+    if (asked->policy != NULL && rule >= 0)
+        fprintf(stream, "Rule %d of the policy decides.\n", rule + 1);
+    else if (asked->policy != NULL)
+        fputs("No rule of the policy decides.\n", stream);
+}
+
+static void print_answer(const question *asked, const answer *found, FILE *stream)
+{
+    const roma_request *request = &asked->request;
+    const roma_grant *grant = &found->grant;
     char size[WORD_BYTES], kind[WORD_BYTES];
     roma_size_text(request->bytes, size, sizeof size);
+    print_rule(asked, found->rule, stream);
     fprintf(stream, "A %srequest for %s, tried in this order:\n", request->strict ? "strict " : "",
             size);
     print_steps(grant, stream);
@@ -164,13 +285,19 @@ static void print_answer(const roma_request *request, const roma_grant *grant, F
               stream);
 }
 
-static json *answer_json(const roma_request *request, const roma_grant *grant)
+static json *answer_json(const question *asked, const answer *found)
 {
+    const roma_request *request = &asked->request;
+    const roma_grant *grant = &found->grant;
     json *map = json_map(), *steps = json_list();
     unsigned taken = taken_step(grant);
     bool works = taken < grant->steps_count;
     json_put_count(map, "bytes", request->bytes);
     json_put_flag(map, "strict", request->strict);
+    if (found->rule >= 0)
+        json_put_count(map, "rule", (uint64_t)found->rule + 1);
+    else
+        json_put(map, "rule", NULL);
     json_put_flag(map, "works", works);
     json_put_kind(map, "pages", works ? grant->steps[taken].pages : 0);
     if (works)
@@ -182,6 +309,10 @@ static json *answer_json(const roma_request *request, const roma_grant *grant)
         const roma_step *step = &grant->steps[i];
         json *entry = json_map();
         json_put_text(entry, "provider", step->provider);
+        if (roma_nodes_is_empty(&step->nodes))
+            json_put(entry, "spread", NULL);
+        else
+            json_put_text(entry, "spread", spread_text(step));
         json_put_nodes(entry, "nodes", &step->nodes);
         json_put_kind(entry, "pages", step->pages);
         json_put_count(entry, "page_bytes", roma_page_bytes(step->pages));
@@ -194,24 +325,31 @@ static json *answer_json(const roma_request *request, const roma_grant *grant)
     return map;
 }
 
+static int explain(const char *command, const question *asked)
+{
+    answer found = {.rule = -1};
+    int code = asked->policy == NULL
+                   ? roma_explain(roma_default(), &asked->request, &found.grant)
+                   : roma_policy_explain(asked->policy, &asked->request, &found.grant, &found.rule);
+    if (code != 0) {
+        char sentence[SENTENCE_BYTES];
+        if (found.grant.error.code == 0)
+            found.grant.error.code = code;
+        return complain_misuse(command, "%s",
+                               roma_error_text(&found.grant.error, sentence, sizeof sentence));
+    }
+    if (asked->as_json)
+        json_print(answer_json(asked, &found), stdout);
+    else
+        print_answer(asked, &found, stdout);
+    bool works = taken_step(&found.grant) < found.grant.steps_count;
+    return finish_output(command, works ? EXIT_GOOD : EXIT_FAULT);
+}
+
 int explain_command(int argc, char **argv)
 {
     question asked;
-    if (!read_question(argc, argv, &asked))
-        return EXIT_MISUSE;
-    roma_grant grant;
-    int code = roma_explain(roma_default(), &asked.request, &grant);
-    if (code != 0) {
-        char sentence[SENTENCE_BYTES];
-        if (grant.error.code == 0)
-            grant.error.code = code;
-        return complain_misuse(argv[0], "%s",
-                               roma_error_text(&grant.error, sentence, sizeof sentence));
-    }
-    if (asked.as_json)
-        json_print(answer_json(&asked.request, &grant), stdout);
-    else
-        print_answer(&asked.request, &grant, stdout);
-    bool works = taken_step(&grant) < grant.steps_count;
-    return finish_output(argv[0], works ? EXIT_GOOD : EXIT_FAULT);
+    int status = read_question(argc, argv, &asked) ? explain(argv[0], &asked) : EXIT_MISUSE;
+    roma_policy_destroy(asked.policy);
+    return status;
 }

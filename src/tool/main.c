@@ -21,16 +21,22 @@ static const char topo_help[] =
     "  --root DIR  read a captured tree (DIR/sys, DIR/proc) instead of this machine\n";
 
 static const char explain_help[] =
-    "usage: roma explain SIZE [--pages LIST] [--node LIST] [--strict] [--align SIZE] [--json]\n"
+    "usage: roma explain [OPTIONS] SIZE\n"
     "\n"
     "Tells what a request for SIZE bytes would get here now, step by step, without doing it.\n"
     "\n"
-    "  --pages LIST  page kinds in order: base, thp, hugetlb, a hugetlb size (2M, 1G), or a\n"
-    "                transparent huge page's size (thp:64K); default: transparent huge, then base\n"
-    "  --node LIST   nodes, as in 0 or 0-1,3; default: any\n"
-    "  --strict      these page kinds and nodes, and nothing weaker\n"
-    "  --align SIZE  a power of two up to 1 GiB\n"
-    "  --json        one JSON object instead of a table\n"
+    "  --policy POLICY   as a policy routes it: its text, or @ and the path of a file; default:\n"
+    "                    the environment's ROMA_POLICY, if there is one\n"
+    "  --label TEXT, --lifetime short|long, --access sequential|random|rare, --shared,\n"
+    "  --persistent      what the request says, for the rules to look at\n"
+    "  --placement WORD  where: anywhere, local, nodes, preferred, preferred-many, interleave,\n"
+    "                    weighted, nearest, bandwidth, latency or capacity\n"
+    "  --node LIST       nodes, as in 0 or 0-1,3, of that placement; without one: these nodes\n"
+    "  --pages LIST      page kinds in order: base, thp, hugetlb, a hugetlb size (2M, 1G), or a\n"
+    "                    transparent huge page's size (thp:64K); default: transparent huge, base\n"
+    "  --strict          these page kinds and nodes, and nothing weaker\n"
+    "  --align SIZE      a power of two up to 1 GiB\n"
+    "  --json            one JSON object instead of a table\n"
     "\n"
     "Sizes: 4096, 64K, 2MiB, 1G. Exit status: 0 when some step would work, 1 when none would.\n";
 
@@ -59,6 +65,8 @@ static const char run_help[] =
     "Runs PROGRAM with roma's malloc preloaded, and ends as the program does: with its exit\n"
     "status, or by the signal that ended it.\n"
     "\n"
+    "  --policy POLICY  where its memory lies and in which pages, by length: a policy's text, or\n"
+    "                 @ and the path of a file (docs/policy.md)\n"
     "  --report       tell on stderr, at the end, how much memory the program used: page kinds,\n"
     "                 nodes, huge pages, page faults, what its heap held, allocations by size\n"
     "  --json         the report as one JSON object\n"

@@ -82,6 +82,33 @@ static bool set_limit(const char *command, const char *text)
     return true;
 }
 
+/* By its whole path: the program may go to another folder and run others there. */
+static bool set_policy_file(const char *command, const char *path)
+{
+    char *whole = realpath(path, NULL), *given = NULL;
+    if (whole == NULL) {
+        complain_misuse(command, "--policy: %s: %s", path, strerror(errno));
+        return false;
+    }
+    need_memory(asprintf(&given, "@%s", whole) < 0 ? NULL : given);
+    need_variable("ROMA_POLICY", given);
+    free(given);
+    free(whole);
+    return true;
+}
+
+static bool set_policy(const char *command, const char *given)
+{
+    roma_policy *policy = read_policy(command, given);
+    if (policy == NULL)
+        return false;
+    roma_policy_destroy(policy);
+    if (given[0] == '@')
+        return set_policy_file(command, given + 1);
+    need_variable("ROMA_POLICY", given);
+    return true;
+}
+
 static bool read_option(run_plan *plan, int option)
 {
     switch (option) {
@@ -97,6 +124,7 @@ static bool read_option(run_plan *plan, int option)
     case 'p': return set_huge(plan->command, optarg);
     case 'd': return set_delay(plan->command, optarg);
     case 'm': return set_limit(plan->command, optarg);
+    case 'y': return set_policy(plan->command, optarg);
     default: return false; /* next_option() has complained */
     }
 }
@@ -112,12 +140,17 @@ static int find_divider(int argc, char **argv)
 
 static bool read_plan(int argc, char **argv, run_plan *plan)
 {
-    static const struct option options[] = {
-        {"report", no_argument, NULL, 'r'},       {"json", no_argument, NULL, 'j'},
-        {"output", required_argument, NULL, 'o'}, {"huge", required_argument, NULL, 'p'},
-        {"hardened", no_argument, NULL, 'h'},     {"background", no_argument, NULL, 'b'},
-        {"delay", required_argument, NULL, 'd'},  {"limit", required_argument, NULL, 'm'},
-        {"lib", required_argument, NULL, 'l'},    {0}};
+    static const struct option options[] = {{"report", no_argument, NULL, 'r'},
+                                            {"json", no_argument, NULL, 'j'},
+                                            {"output", required_argument, NULL, 'o'},
+                                            {"huge", required_argument, NULL, 'p'},
+                                            {"hardened", no_argument, NULL, 'h'},
+                                            {"background", no_argument, NULL, 'b'},
+                                            {"delay", required_argument, NULL, 'd'},
+                                            {"limit", required_argument, NULL, 'm'},
+                                            {"lib", required_argument, NULL, 'l'},
+                                            {"policy", required_argument, NULL, 'y'},
+                                            {0}};
     int divider = find_divider(argc, argv);
     *plan = (run_plan){.command = argv[0], .program = argv + divider + 1};
     if (divider == argc) {

@@ -54,6 +54,10 @@ bool read_size(const char *command, const char *name, const char *text, uint64_t
 bool read_count(const char *command, const char *name, const char *text, unsigned most,
                 unsigned *count);
 
+/* The policy that an option gives: text, or @ and a file's path; one that cannot be put in place is
+ * none. The caller's to destroy; NULL after complaining. */
+roma_policy *read_policy(const char *command, const char *given);
+
 /* ---- memory for the tool's own records: ends the program when there is none ----------------- */
 
 void *need_memory(void *memory);

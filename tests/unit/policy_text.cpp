@@ -577,3 +577,36 @@ TEST_CASE("reading a file fails with every system call that fails, and leaves no
         }
     }
 }
+
+TEST_CASE("a setting is the text of a policy, or names its file", "[policy]")
+{
+    const roma_tests::tree tree;
+    tree.put("/sample", sample);
+    tree.put("/mistake", "any -> local\n  local\n");
+    const std::string file = std::string("@") + tree.root();
+    roma_policy *policy = nullptr;
+    roma_error error;
+
+    REQUIRE(roma_policy_from(sample, &policy, &error) == 0);
+    CHECK(roma__policy_equal(policy, parse(sample).get()));
+    roma_policy_destroy(policy);
+    REQUIRE(roma_policy_from((file + "/sample").c_str(), &policy, &error) == 0);
+    CHECK(roma__policy_equal(policy, parse(sample).get()));
+    roma_policy_destroy(policy);
+
+    CHECK(roma_policy_from("any -> locl", &policy, &error) == -EINVAL);
+    CHECK(policy == nullptr);
+    CHECK(error.need == 1);
+    CHECK(error.have == 8);
+    CHECK(roma_policy_from((file + "/mistake").c_str(), &policy, &error) == -EINVAL);
+    CHECK(error.need == 2);
+    CHECK(roma_policy_from((file + "/none").c_str(), &policy, &error) == -ENOENT);
+    CHECK(std::string(error.call) == "open");
+    CHECK(roma_policy_from("@", &policy, &error) == -ENOENT);
+    CHECK(policy == nullptr);
+    CHECK(roma_policy_from(nullptr, &policy, &error) == -EINVAL);
+    CHECK(std::string(error.subject) == "text");
+    CHECK(roma_policy_from(sample, nullptr, &error) == -EINVAL);
+    CHECK(std::string(error.subject) == "policy");
+    CHECK(roma_policy_from("@x", nullptr, nullptr) == -EINVAL);
+}
