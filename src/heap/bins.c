@@ -97,13 +97,8 @@ uint32_t roma__bin_take(struct roma__cache *cache, unsigned class_index, void **
     uint32_t taken = 0;
     while (taken < count && bin->partial != NULL) {
         struct roma__slab *slab = bin->partial;
-        while (taken < count && slab->free_count > 0) {
-            uint32_t index = roma__slab_take_bit(slab);
-            addresses[taken] = roma__slab_address(slab, index);
-            if (states != NULL)
-                states[taken] = roma__slab_state(slab, index);
-            taken++;
-        }
+        taken += roma__slab_take_cells(slab, &addresses[taken],
+                                       states == NULL ? NULL : &states[taken], count - taken);
         if (slab->free_count == 0)
             drop_partial(bin, slab);
     }
@@ -170,8 +165,7 @@ void roma__bin_give(struct roma__cache *cache, struct roma__slab *slab, uint32_t
     }
     if (slab->free_count == 1)
         roma__bin_push_partial(bin, slab);
-    bool is_only = bin->partial == slab && slab->next == NULL;
-    if (is_empty(slab) && !is_only)
+    if (is_empty(slab) && (bin->partial != slab || slab->next != NULL)) /* else the only one */
         remove_slab(cache, slab, roma__extents_give);
 }
 

@@ -185,53 +185,42 @@ void roma__cache_give_home(struct roma__cache *cache, struct roma__slab *slab, u
         roma__heap_late_misuse(cache->heap, roma__slab_address(slab, index));
 }
 
-/* The slab and index of a cell that is in a magazine or batch of this heap. Returns false, and
- * reports, where no cell of that class starts there: somebody freed what was none. */
-static bool look_up(struct roma__cache *cache, unsigned class_index, void *address,
-                    struct roma__slab **slab, uint32_t *index)
+/* The slab and index of a cell that is in a magazine or batch of this heap. NULL, and a report,
+ * where no cell of that class starts there: somebody freed what was none. */
+static inline struct roma__slab *look_up(struct roma__cache *cache, unsigned class_index,
+                                         void *address, uint32_t *index)
 {
-    *slab = roma__map_find(address);
-    if (*slab != NULL && roma__load(&(*slab)->head.heap) == cache->heap &&
-        roma__load(&(*slab)->head.class_index) == class_index) {
-        uint64_t at = roma__slab_index_at(&(*slab)->head, address);
+    struct roma__slab_head *slab = roma__slab_at(roma__map_public(), address);
+    if (slab != NULL && roma__load(&slab->heap) == cache->heap &&
+        roma__load(&slab->class_index) == class_index) {
+        uint64_t at = roma__slab_index_at(slab, address);
         *index = (uint32_t)at;
-        if (roma__slab_has_index(&(*slab)->head, at))
-            return true;
+        if (roma__slab_has_index(slab, at))
+            return (struct roma__slab *)slab;
     }
     roma__cache_late_misuse(cache, class_index, address);
-    return false;
+    return NULL;
 }
 
-/* Home by a store into an open batch, as most go that are another cache's. */
-static bool give_home_fast(struct roma__cache *cache, struct roma__outgoing *outgoing,
-                           unsigned class_index, void *cell)
-{
-    const struct roma__slab_head *slab = roma__slab_at(roma__map_public(), cell);
-    if (slab == NULL || roma__load(&slab->heap) != cache->heap ||
-        roma__load(&slab->class_index) != class_index)
-        return false;
-    uint64_t index = roma__slab_index_at(slab, cell);
-    struct roma__cache *keeper = roma__load(&((const struct roma__slab *)slab)->keeper);
-    return roma__slab_has_index(slab, index) && keeper != cache &&
-           roma__outgoing_put(outgoing, keeper, cell, class_index, 0,
-                              cache->heap->words != ROMA__WORDS_NONE);
-}
-
-/* Give `count` cells of a magazine home. */
+/* Give `count` cells of a magazine home: a bit of a slab of our own, a store into an open batch for
+ * another cache, or else the long way. */
 static void give_home_all(struct roma__cache *cache, unsigned class_index, void **cells,
                           size_t count)
 {
     struct roma__outgoing *outgoing = roma__outgoing_of(cache);
+    bool has_words = cache->heap->words != ROMA__WORDS_NONE;
     size_t moved = 0;
     for (size_t i = 0; i < count; i++) {
-        struct roma__slab *slab;
         uint32_t index;
-        if (give_home_fast(cache, outgoing, class_index, cells[i])) {
-            moved++;
-        } else if (look_up(cache, class_index, cells[i], &slab, &index)) {
-            moved++;
+        struct roma__slab *slab = look_up(cache, class_index, cells[i], &index);
+        if (slab == NULL)
+            continue;
+        moved++;
+        struct roma__cache *keeper = roma__load(&slab->keeper);
+        if (keeper == cache)
+            roma__bin_give(cache, slab, index);
+        else if (!roma__outgoing_put(outgoing, keeper, cells[i], class_index, 0, has_words))
             roma__cache_give_home(cache, slab, index);
-        }
     }
     roma__figure_add(&cache->handle.magazines[class_index].moved, 0 - (uint64_t)moved);
 }
@@ -321,9 +310,9 @@ static void receive_one(struct roma__cache *cache, const struct roma__batch *bat
 {
     void *address = roma__batch_address(batch, i);
     unsigned class_index = roma__batch_class(batch, i);
-    struct roma__slab *slab;
     uint32_t index;
-    if (!look_up(cache, class_index, address, &slab, &index)) {
+    struct roma__slab *slab = look_up(cache, class_index, address, &index);
+    if (slab == NULL) {
         roma__figure_add(&cache->handle.magazines[class_index].moved, 1); /* as below */
         return;
     }
@@ -506,7 +495,8 @@ int roma__cache_pop(struct roma__cache *cache, unsigned class_index, void **addr
         int code = obtain(cache, class_index, address, reused, grant, error);
         if (code < 0)
             return code;
-        if (look_up(cache, class_index, *address, slab, index))
+        *slab = look_up(cache, class_index, *address, index);
+        if (*slab != NULL)
             return 0; /* else it was freed twice, and its slab went back: told, and left out */
     }
 }

@@ -270,17 +270,26 @@ unsigned roma__slab_flags(const struct roma__slab *slab, uint32_t index)
     return (unsigned)(tail_read(slab, index) & ROMA__FLAG_MASK);
 }
 
-/* ---- free bits: written by the keeper, under its lock; looked at by anybody ------------------ */
+/* ---- free bits ------------------------------------------------------------------------------- */
 
-uint32_t roma__slab_take_bit(struct roma__slab *slab)
+uint32_t roma__slab_take_cells(struct roma__slab *slab, void **addresses, void **states,
+                               uint32_t count)
 {
-    roma_check(slab->free_count > 0);
-    while (slab->bits[slab->hint] == 0)
-        slab->hint++;
-    uint64_t bits = slab->bits[slab->hint];
-    roma__store(&slab->bits[slab->hint], bits & (bits - 1));
-    slab->free_count--;
-    return slab->hint * 64 + (uint32_t)__builtin_ctzll(bits);
+    uint32_t wanted = count < slab->free_count ? count : slab->free_count, taken = 0;
+    while (taken < wanted) {
+        uint64_t bits = slab->bits[slab->hint];
+        for (; bits != 0 && taken < wanted; bits &= bits - 1) {
+            uint32_t index = slab->hint * 64 + (uint32_t)__builtin_ctzll(bits);
+            addresses[taken] = roma__slab_address(slab, index);
+            if (states != NULL)
+                states[taken] = roma__slab_state(slab, index);
+            taken++;
+        }
+        roma__store(&slab->bits[slab->hint], bits);
+        slab->hint += bits == 0;
+    }
+    slab->free_count -= taken;
+    return taken;
 }
 
 bool roma__slab_give_bit(struct roma__slab *slab, uint32_t index)

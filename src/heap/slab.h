@@ -113,9 +113,14 @@ void roma__slab_set_tail(struct roma__slab *slab, uint32_t index, size_t bytes, 
 size_t roma__slab_bytes(const struct roma__slab *slab, uint32_t index);
 unsigned roma__slab_flags(const struct roma__slab *slab, uint32_t index);
 
-/* A free cell is taken, or a taken one is free: the keeper's, under its lock. give_bit returns
- * false, and changes nothing, where the cell was free already. */
-uint32_t roma__slab_take_bit(struct roma__slab *slab);
+/* Free bits: written by the keeper, under its lock; looked at by anybody. */
+
+/* Take up to `count` free cells, the lowest first: addresses, and their states (NULL: not wanted).
+ * Returns how many. */
+uint32_t roma__slab_take_cells(struct roma__slab *slab, void **addresses, void **states,
+                               uint32_t count);
+
+/* A taken cell is free. Returns false, and changes nothing, where it was free already. */
 bool roma__slab_give_bit(struct roma__slab *slab, uint32_t index);
 
 static inline bool roma__slab_bit_is_free(const struct roma__slab *slab, uint32_t index)
