@@ -201,12 +201,14 @@ static bool is_node_zero_without_numa(const roma_nodes *nodes)
     return topology != NULL && !topology->has_numa && roma_nodes_equal(nodes, &zero);
 }
 
-static int mode_of(roma__manner manner)
+/* Preferring several nodes, the kernel falls back on those nearest to the CPU; preferring one, on
+ * those nearest to that. */
+static int mode_of(roma__manner manner, const roma_nodes *nodes)
 {
     switch (manner) {
     case ROMA__BIND: return MPOL_BIND;
     case ROMA__INTERLEAVE: return MPOL_INTERLEAVE;
-    default: return MPOL_PREFERRED_MANY;
+    default: return roma_nodes_count(nodes) == 1 ? MPOL_PREFERRED : MPOL_PREFERRED_MANY;
     }
 }
 
@@ -215,8 +217,8 @@ int roma__machine_bind(void *address, size_t bytes, const roma_nodes *nodes, rom
 {
     if (roma_nodes_is_empty(nodes))
         return 0;
-    int result = set_policy(address, bytes, mode_of(manner), nodes);
-    if (result != 0 && errno == EINVAL && manner == ROMA__PREFER) {
+    int result = set_policy(address, bytes, mode_of(manner, nodes), nodes);
+    if (result != 0 && errno == EINVAL && manner == ROMA__PREFER && roma_nodes_count(nodes) > 1) {
         roma_nodes lowest = roma_nodes_one((unsigned)roma_nodes_next(nodes, 0));
         result = set_policy(address, bytes, MPOL_PREFERRED, &lowest); /* before Linux 5.15 */
     }

@@ -152,6 +152,16 @@ TEST_CASE("a preferred node that is full is no failure, strict or not", "[placem
     REQUIRE(block != nullptr);
     auto found = bytes_by_node(block, want.bytes);
     CHECK(found[(int)nodes[0]] == want.bytes - 4 * mib);
+    unsigned nearest = UINT32_MAX; /* of those that have such pages */
+    for (const unsigned node : nodes)
+        if (node != nodes[0])
+            nearest = std::min(nearest,
+                               roma_topology_distance(roma_topology_get(), nodes[0], node));
+    for (const auto &[node, held] : found) {
+        INFO(held << " bytes on node " << node);
+        CHECK((node == (int)nodes[0] ||
+               roma_topology_distance(roma_topology_get(), nodes[0], (unsigned)node) == nearest));
+    }
     CHECK(grant.pages == ROMA_PAGES_2M); /* the kind was kept, the node was not */
     roma_free(block);
 }
