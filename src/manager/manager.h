@@ -159,6 +159,10 @@ void roma__plain_close(roma_manager *manager);
 void roma__policy_open(roma_manager *manager);
 void roma__policy_close(roma_manager *manager);
 
+/* Before fork, and after it. */
+void roma__policy_fork_hold(roma_manager *manager);
+void roma__policy_fork_free(roma_manager *manager, bool is_child);
+
 /* Hold the policy in place. NULL: there is none. To be let go in either case. */
 const roma_policy *roma__policy_hold(roma_manager *manager, bool *is_held);
 void roma__policy_let_go(roma_manager *manager, bool is_held);

@@ -43,7 +43,7 @@ void roma__policy_failed(const roma_manager *manager, const roma_error *error)
 
 /* Writers first, where the C library knows how: threads that allocate all the time would keep a new
  * policy waiting for ever. */
-void roma__policy_open(roma_manager *manager)
+static void make_lock(roma_manager *manager)
 {
     pthread_rwlockattr_t attributes;
     pthread_rwlockattr_init(&attributes);
@@ -52,6 +52,26 @@ void roma__policy_open(roma_manager *manager)
 #endif
     pthread_rwlock_init(&manager->policy_lock, &attributes);
     pthread_rwlockattr_destroy(&attributes);
+}
+
+void roma__policy_fork_hold(roma_manager *manager)
+{
+    pthread_rwlock_wrlock(&manager->policy_lock);
+}
+
+/* The C library knows a writer by its thread, and the child's thread is another one: there the lock
+ * is made anew. Nobody waits for it. */
+void roma__policy_fork_free(roma_manager *manager, bool is_child)
+{
+    if (is_child)
+        make_lock(manager);
+    else
+        pthread_rwlock_unlock(&manager->policy_lock);
+}
+
+void roma__policy_open(roma_manager *manager)
+{
+    make_lock(manager);
     manager->providers_known = manager->providers_count;
     roma__plain_forget(manager);
 }

@@ -8,6 +8,8 @@
 #include <cstdio>
 #include <cstring>
 #include <string>
+#include <sys/wait.h>
+#include <unistd.h>
 #include <vector>
 
 using namespace roma_tests;
@@ -418,4 +420,46 @@ TEST_CASE("a thread says its node, if there is one", "[routing]")
     CHECK(roma_thread_bind(1023) == -EINVAL);
     CHECK(roma_thread_bind(5000) == -EINVAL);
     CHECK(roma_thread_bind(-1) == 0);
+}
+
+TEST_CASE("a child of fork routes by the policy of its parent, and by one of its own", "[routing]")
+{
+    two_places at;
+    route(at.manager.self,
+          "size < 4K -> providers near, pages base; any -> providers far, pages base");
+    void *before = at.manager.alloc(8192);
+    const pid_t child = fork();
+    if (child == 0) {
+        const auto is_far = [&](size_t bytes) {
+            void *block = roma_alloc(at.manager.self, bytes);
+            const bool far = at.far.has(block);
+            roma_free(block);
+            return far;
+        };
+        if (is_far(100) || !is_far(8192))
+            _exit(1);
+        roma_policy *policy = nullptr;
+        if (roma_policy_parse("any -> providers far, pages base", &policy, nullptr) != 0 ||
+            roma_manager_policy(at.manager.self, policy, nullptr) != 0 || !is_far(100))
+            _exit(2);
+        _exit(0);
+    }
+    REQUIRE(child > 0);
+    int status = -1;
+    REQUIRE(waitpid(child, &status, 0) == child);
+    CHECK(status == 0);
+    roma_free(before);
+    roma_free(at.manager.alloc(100));
+}
+
+TEST_CASE("a child of fork makes the first request of a manager", "[routing]")
+{
+    owned manager;
+    const pid_t child = fork();
+    if (child == 0)
+        _exit(roma_alloc(manager.self, 100) == nullptr);
+    REQUIRE(child > 0);
+    int status = -1;
+    REQUIRE(waitpid(child, &status, 0) == child);
+    CHECK(status == 0);
 }
