@@ -131,7 +131,7 @@ void roma__order_weights(const roma_topology *topology, const roma_nodes *nodes,
         if (node < 0)
             continue;
         weights[i] = 1;
-        if (sum != 0)
+        if (divisor != 0) /* nor is the sum 0 then */
             weights[i] = (uint8_t)(weight_of(bandwidth_of(topology, node), sum) / divisor);
         node = roma_nodes_next(nodes, (unsigned)node + 1);
     }
