@@ -22,7 +22,8 @@ elseif(NOT ROMA_HAS_GLIBC)
     return()
 endif()
 
-set(malloc_folders src/base src/sys numa src/provider src/policy src/heap src/malloc)
+set(malloc_folders
+    src/base src/sys numa src/provider src/policy numa/arena src/heap src/malloc)
 list(TRANSFORM malloc_folders APPEND "/*.c" OUTPUT_VARIABLE malloc_globs)
 file(GLOB malloc_sources CONFIGURE_DEPENDS ${malloc_globs})
 

@@ -150,6 +150,9 @@ void roma__heap_takes_by_class(roma__heap *heap, uint64_t takes[ROMA__CLASS_COUN
 /* Where the pages of all extents are: counted by page size and node. Returns 0 or -errno. */
 int roma__heap_where(roma__heap *heap, roma_report *report, roma_error *error);
 
+/* Of two reports one; an empty one of which all is known is {.kinds_known, .nodes_known}. */
+void roma__report_add(roma_report *sum, const roma_report *part);
+
 /* ---- caches --------------------------------------------------------------------------------- */
 
 /* The calling thread's cache, made at its first call. NULL: no memory for one, or the thread is

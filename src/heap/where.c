@@ -31,7 +31,7 @@ static void add_node(roma_report *sum, int node, size_t bytes)
     sum->nodes[i].bytes += bytes;
 }
 
-static void add(roma_report *sum, const roma_report *part)
+void roma__report_add(roma_report *sum, const roma_report *part)
 {
     sum->bytes += part->bytes;
     sum->resident_bytes += part->resident_bytes;
@@ -52,7 +52,7 @@ static int add_list(const struct roma__extents *extents, const struct roma__exte
         roma_range range = {&record->extent, 0, record->extent.bytes};
         code = roma_provider_query(roma__extents_provider(extents, record), &range, &part, error);
         if (code == 0)
-            add(sum, &part);
+            roma__report_add(sum, &part);
     }
     return code;
 }

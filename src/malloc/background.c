@@ -43,12 +43,14 @@ static void sleep_ns(uint64_t ns)
 
 static void *run(void *argument)
 {
-    roma__heap *heap = argument;
+    (void)argument;
     uint64_t wake_ns = roma__settings.return_delay_ns / WAKES_A_DELAY;
     wake_ns = wake_ns < least_ns ? least_ns : wake_ns > most_ns ? most_ns : wake_ns;
     for (;;) {
         sleep_ns(wake_ns);
-        (void)roma__heap_return(heap, roma__heap_now_ns(), true);
+        ROMA__EACH_SHIM_HEAP (at) {
+            (void)roma__heap_return(at->heap, roma__heap_now_ns(), true);
+        }
     }
     return NULL;
 }
@@ -72,7 +74,7 @@ void roma__background_serve(void)
                                                  memory_order_relaxed, memory_order_relaxed))
         return;
     void *thread;
-    if (roma__sys->thread_start(&thread, run, roma__shim_heap_if_open()) != 0)
+    if (roma__sys->thread_start(&thread, run, NULL) != 0)
         atomic_store_explicit(&background.state, IDLE, memory_order_relaxed); /* the next wish */
 }
 

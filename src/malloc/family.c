@@ -9,7 +9,9 @@
  *   more than PTRDIFF_MAX ENOMEM
  *
  * realloc keeps the block where it is as long as the new length fits it and is more than half of
- * it; large blocks grow and shrink in place, or move by their page tables; copying is last. */
+ * it; large blocks grow and shrink in place, or move by their page tables; copying is last. Where a
+ * policy has routes that part (routes.c), it stays only while its new length leads to the heap that
+ * it is of, and is copied else. */
 #include "malloc/fast.h"
 
 #include "numa/machine.h"
@@ -93,15 +95,16 @@ static __attribute__((noinline)) void *realloc_slow(void *old, size_t bytes)
     if (bytes > PTRDIFF_MAX)
         return fails(ENOMEM);
     size_t usable = cell.usable;
-    bool to_class = bytes <= ROMA__CLASS_MAX_BYTES && is_wasteful(usable, bytes);
+    bool may_stay = roma__routes_allow(bytes, cell.heap);
+    bool is_to_go = !may_stay || (bytes <= ROMA__CLASS_MAX_BYTES && is_wasteful(usable, bytes));
     void *block = NULL;
-    if (to_class)
+    if (is_to_go)
         block = copy(old, usable, bytes); /* where there is no memory for it: stay */
-    if (block == NULL && roma__cell_resize(&cell, bytes) == 0)
+    if (block == NULL && (may_stay || bytes <= usable) && roma__cell_resize(&cell, bytes) == 0)
         block = cell.address;
-    if (block == NULL && roma__cell_move(&cell, bytes) == 0)
+    if (block == NULL && may_stay && roma__cell_move(&cell, bytes) == 0)
         block = cell.address;
-    if (block == NULL)
+    if (block == NULL && !is_to_go)
         block = copy(old, usable, bytes);
     errno = block != NULL ? saved : ENOMEM;
     return block;
@@ -119,7 +122,7 @@ void *realloc(void *old, size_t bytes)
     if (slab == NULL || slab->states != NULL || slab->class_index >= ROMA__CLASS_COUNT)
         return realloc_slow(old, bytes);
     size_t usable = slab->cell_bytes;
-    if (bytes <= usable && !is_wasteful(usable, bytes))
+    if (bytes <= usable && !is_wasteful(usable, bytes) && roma__routes_allow(bytes, slab->heap))
         return old;
     void *block = copy(old, usable, bytes);
     return block == NULL && bytes <= usable ? old : block;

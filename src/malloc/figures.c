@@ -15,18 +15,54 @@ ROMA__EXPORT struct mallinfo mallinfo(void);
 ROMA__EXPORT int mallopt(int parameter, int value);
 ROMA__EXPORT void malloc_stats(void);
 
+/* The peaks of several heaps may have been at different times: their sum is no less than that of
+ * all. */
+static void add(roma__heap_figures *sum, const roma__heap_figures *part)
+{
+    sum->cells_live += part->cells_live;
+    sum->takes += part->takes;
+    sum->releases += part->releases;
+    sum->bytes_live += part->bytes_live;
+    sum->usable_live += part->usable_live;
+    sum->usable_peak += part->usable_peak;
+    sum->extents_live += part->extents_live;
+    sum->extents_bytes += part->extents_bytes;
+    sum->free_bytes += part->free_bytes;
+    sum->returned_bytes += part->returned_bytes;
+    sum->metadata_bytes += part->metadata_bytes;
+}
+
+roma__heap_figures roma__shim_figures(void)
+{
+    roma__heap_figures sum = {0};
+    ROMA__EACH_SHIM_HEAP (at) {
+        roma__heap_figures part = roma__heap_figures_of(at->heap);
+        add(&sum, &part);
+    }
+    return sum;
+}
+
 static roma__heap_figures figures_now(void)
 {
-    roma__heap *heap = roma__shim_heap();
-    static const roma__heap_figures none = {0};
-    return heap == NULL ? none : roma__heap_figures_of(heap);
+    (void)roma__shim_heap();
+    return roma__shim_figures();
+}
+
+/* What the others hold counts towards what is to stay. */
+static size_t trim_one(roma__heap *heap, size_t keep_bytes)
+{
+    uint64_t all = roma__shim_held_bytes(), own = roma__heap_held_bytes(heap);
+    uint64_t others = all > own ? all - own : 0;
+    return roma__heap_trim(heap, keep_bytes > others ? keep_bytes - (size_t)others : 0);
 }
 
 int malloc_trim(size_t keep_bytes)
 {
     int saved = errno;
-    roma__heap *heap = roma__shim_heap_if_open();
-    size_t given = heap == NULL ? 0 : roma__heap_trim(heap, keep_bytes);
+    size_t given = 0;
+    ROMA__EACH_SHIM_HEAP (at) {
+        given += trim_one(at->heap, keep_bytes);
+    }
     errno = saved;
     return given > 0;
 }

@@ -80,9 +80,9 @@ static void put_seconds(roma__text *text, uint64_t ns)
 
 /* ---- the parts of the line ------------------------------------------------------------------- */
 
-static void put_figures(roma__text *text, roma__heap *heap)
+static void put_figures(roma__text *text)
 {
-    roma__heap_figures figures = roma__heap_figures_of(heap);
+    roma__heap_figures figures = roma__shim_figures();
     put_field(text, ",", "allocations", figures.takes);
     put_field(text, ",", "releases", figures.releases);
     put_field(text, ",", "live_bytes", figures.bytes_live);
@@ -94,13 +94,21 @@ static void put_figures(roma__text *text, roma__heap *heap)
     put_field(text, ",", "metadata_bytes", figures.metadata_bytes);
 }
 
-static void put_pages(roma__text *text, roma__heap *heap)
+/* Of all heaps; of one that cannot tell, nothing. */
+static roma_report where(void)
 {
-    roma_report report;
+    roma_report sum = {.kinds_known = true, .nodes_known = true}, part;
     roma_error error;
-    memset(&report, 0, sizeof report);
-    if (roma__heap_where(heap, &report, &error) < 0)
-        memset(&report, 0, sizeof report);
+    ROMA__EACH_SHIM_HEAP (at) {
+        if (roma__heap_where(at->heap, &part, &error) == 0)
+            roma__report_add(&sum, &part);
+    }
+    return sum;
+}
+
+static void put_pages(roma__text *text)
+{
+    roma_report report = where();
     int node = report.nodes_known && report.nodes_count == 1 ? report.nodes[0].node : -1;
     put_name(text, ",", "pages");
     roma__text_put(text, "[");
@@ -156,11 +164,15 @@ static void put_faults(roma__text *text)
     put_field(text, ",", "major_faults", major);
 }
 
-static void put_sizes(roma__text *text, roma__heap *heap)
+static void put_sizes(roma__text *text)
 {
-    uint64_t takes[ROMA__CLASS_COUNT + 1];
+    uint64_t takes[ROMA__CLASS_COUNT + 1] = {0}, part[ROMA__CLASS_COUNT + 1];
     const char *before = "{";
-    roma__heap_takes_by_class(heap, takes);
+    ROMA__EACH_SHIM_HEAP (at) {
+        roma__heap_takes_by_class(at->heap, part);
+        for (unsigned i = 0; i <= ROMA__CLASS_COUNT; i++)
+            takes[i] += part[i];
+    }
     put_name(text, ",", "by_size");
     roma__text_put(text, "[");
     for (unsigned i = 0; i < ROMA__CLASS_COUNT; i++) {
@@ -186,7 +198,7 @@ static void complain(const char *what, int code)
     roma__shim_tell(sentence);
 }
 
-void roma__shim_report(roma__heap *heap)
+void roma__shim_report(void)
 {
     char line[LINE_BYTES];
     roma__text text = roma__text_in(line, sizeof line);
@@ -195,10 +207,10 @@ void roma__shim_report(roma__heap *heap)
     put_name(&text, ",", "program");
     put_string(&text, program_invocation_short_name);
     put_seconds(&text, roma__heap_now_ns() - roma__shim_start_ns());
-    put_figures(&text, heap);
-    put_pages(&text, heap);
+    put_figures(&text);
+    put_pages(&text);
     put_faults(&text);
-    put_sizes(&text, heap);
+    put_sizes(&text);
     roma__text_put(&text, "}\n");
     int fd = roma__sys->open(roma__settings.report, O_WRONLY | O_APPEND);
     if (fd < 0) {

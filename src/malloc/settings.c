@@ -16,6 +16,8 @@
  *                                                they keep else
  *   ROMA_LIMIT         size             none     most bytes to obtain from the kernel; beyond it
  *                                                malloc fails with ENOMEM. Units K, M, G, T
+ *   ROMA_POLICY        policy, @file    none     rules by length for where memory lies and in which
+ *                                                pages (routes.c)
  *   ROMA_REPORT        file             none     an existing file, to which one JSON line is
  *                                                appended when the process exits
  *   ROMA_MISUSE        abort, report    abort    report: tell a wrong free or realloc and go on
@@ -30,6 +32,8 @@
 
 #include "base/text.h"
 #include "malloc/shim.h"
+#include "sys/read.h"
+#include "sys/records.h"
 
 #include <roma/common.h>
 
@@ -38,6 +42,9 @@
 #include <unistd.h>
 
 enum { DELAY_MS = 1000, NS_PER_MS = 1000000, LINE_BYTES = 256 };
+
+/* A program can be given an environment of a quarter of its stack, 2 MiB as a rule. */
+enum { INITIAL_BYTES = 4 << 20 };
 
 struct roma__settings roma__settings = {
     .return_delay_ns = (uint64_t)DELAY_MS * NS_PER_MS,
@@ -97,6 +104,26 @@ static bool read_report(const char *value)
     return true;
 }
 
+void roma__settings_refuse_policy(const roma_error *why)
+{
+    char line[LINE_BYTES + 32], sentence[LINE_BYTES];
+    roma__text text = roma__text_in(line, sizeof line);
+    roma__text_put(&text, "ROMA_POLICY is ignored: ");
+    roma__text_put(&text, roma_error_text(why, sentence, sizeof sentence));
+    roma__shim_tell(line);
+    roma_policy_destroy(roma__settings.policy);
+    roma__settings.policy = NULL;
+}
+
+/* A mistake in it has a place, which is told with it. */
+static bool read_policy(const char *value)
+{
+    roma_error error;
+    if (roma_policy_from(value, &roma__settings.policy, &error) < 0)
+        roma__settings_refuse_policy(&error);
+    return true;
+}
+
 static bool read_misuse(const char *value)
 {
     roma__settings.goes_on = strcmp(value, "report") == 0;
@@ -136,6 +163,7 @@ static const struct variable {
     {"BACKGROUND", read_background, "0 or 1"},
     {"BOUNDED", read_bounded, "0 or 1"},
     {"LIMIT", read_limit, "bytes, with K, M, G or T"},
+    {"POLICY", read_policy, "a policy"},
     {"REPORT", read_report, "a file's path of less than 1024 bytes"},
     {"MISUSE", read_misuse, "abort or report"},
     {"VERBOSE", read_verbose, "0 or 1"},
@@ -165,17 +193,35 @@ static void read_entry(const char *entry)
     }
 }
 
-/* One walk over the environment, not a getenv() a variable: programs' environments are long. The C
- * library sets `environ` before it or anybody calls malloc; where it is not there, nothing is
- * set. */
-void roma__settings_read(void)
+static void read_ours(const char *entry)
 {
     static const char prefix[] = "ROMA_";
-    if (getauxval(AT_SECURE) != 0 || environ == NULL)
+    if (strncmp(entry, prefix, sizeof prefix - 1) == 0)
+        read_entry(entry + sizeof prefix - 1);
+}
+
+/* Functions of .preinit_array may call malloc, before the C library has set `environ`; the kernel
+ * knows what the process began with. */
+static void read_initial(void)
+{
+    char *entries = roma__record_new(INITIAL_BYTES);
+    if (entries == NULL)
         return;
-    for (char **entry = environ; *entry != NULL; entry++)
-        if (strncmp(*entry, prefix, sizeof prefix - 1) == 0)
-            read_entry(*entry + sizeof prefix - 1);
+    ssize_t length = roma__read_file("", entries, INITIAL_BYTES, "/proc/self/environ");
+    for (ssize_t at = 0; at < length; at += (ssize_t)strlen(entries + at) + 1)
+        read_ours(entries + at);
+    roma__record_free(entries, INITIAL_BYTES);
+}
+
+/* One walk over the environment, not a getenv() a variable: programs' environments are long. */
+void roma__settings_read(void)
+{
+    if (getauxval(AT_SECURE) != 0)
+        return;
+    if (environ == NULL)
+        read_initial();
+    for (char **entry = environ; entry != NULL && *entry != NULL; entry++)
+        read_ours(*entry);
 }
 
 void roma__settings_tell(void)
@@ -192,5 +238,7 @@ void roma__settings_tell(void)
                        (unsigned long long)(set->return_delay_ns / NS_PER_MS));
     if (set->limit_bytes != UINT64_MAX)
         roma__text_add(&text, " limit=%llu", (unsigned long long)set->limit_bytes);
+    if (set->policy != NULL)
+        roma__text_add(&text, " policy=%u rules", roma_policy_rules_count(set->policy));
     roma__shim_tell(line);
 }

@@ -2,6 +2,8 @@
 #ifndef ROMA_MALLOC_SETTINGS_H
 #define ROMA_MALLOC_SETTINGS_H
 
+#include <roma/policy.h>
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -16,6 +18,7 @@ struct roma__settings {
     uint64_t return_delay_ns; /* UINT64_MAX: never           */
     uint64_t limit_bytes;     /* UINT64_MAX: none            */
     char report[ROMA__REPORT_PATH_BYTES]; /* "": none        */
+    roma_policy *policy;                  /* NULL: none      */
 };
 
 /* Written once, before the heap is open. */
@@ -23,6 +26,9 @@ extern struct roma__settings roma__settings;
 
 /* Read them; wrong ones are told on stderr and ignored. */
 void roma__settings_read(void);
+
+/* There is no policy, for this reason, which is told. */
+void roma__settings_refuse_policy(const roma_error *why);
 
 /* Tell them in one line on stderr. */
 void roma__settings_tell(void);

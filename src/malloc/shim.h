@@ -4,7 +4,9 @@
  *   family.c      the rest of the C family
  *   new.c         operator new and delete, in C
  *   slow.c        what the hot paths leave: binding a thread to its cache, large, aligned, foreign
- *   start.c       the one heap and its ladder, fork, the program's start and end
+ *   start.c       opening, fork, the program's start and end
+ *   heaps.c       the heap, or heaps, their ladder without a policy, and what they hold together
+ *   routes.c      with a policy: which heap a length goes to
  *   pages.c       the provider of ordinary pages;  pace.h  whether huge ones come quickly
  *   settings.c    environment variables
  *   misuse.c      free of what is not a block
@@ -72,9 +74,10 @@ void roma__free_slow(void *block);
 /* The hot path took a block of that class, and found the thread's cache claimed. */
 void *roma__take_claimed(size_t bytes, unsigned class_index, void **top);
 
-/* ---- the heap, start.c ----------------------------------------------------------------------- */
+/* ---- opening, start.c ------------------------------------------------------------------------ */
 
-/* The heap, opened by the first who asks; NULL: no memory. */
+/* The heap, opened by the first who asks; NULL: no memory. Where routes part it is one of several,
+ * and only says that they are open. */
 roma__heap *roma__shim_heap(void);
 
 /* The same if it is open; NULL: not yet. */
@@ -84,8 +87,62 @@ roma__heap *roma__shim_heap_if_open(void);
 bool roma__shim_watch_thread(void);
 
 uint64_t roma__shim_start_ns(void);      /* of this process, roma__heap_now_ns()         */
+
+/* ---- all heaps, heaps.c ---------------------------------------------------------------------- */
+
+/* The heaps in the order in which they were opened. More may come at the end; none goes. */
+struct roma__shim_heap {
+    roma__heap *heap;
+    _Atomic(struct roma__shim_heap *) next; /* NULL: the last */
+};
+
+struct roma__shim_heap *roma__shim_heaps(void);
+struct roma__shim_heap *roma__shim_heap_behind(const struct roma__shim_heap *at);
+
+#define ROMA__EACH_SHIM_HEAP(at)                                                                   \
+    for (struct roma__shim_heap *at = roma__shim_heaps(); at != NULL;                              \
+         at = roma__shim_heap_behind(at))
+
+/* Open one more. is_closed: no block comes from a cache. NULL with *error: no memory. By one thread
+ * at a time. */
+roma__heap *roma__shim_heap_open(const roma__ladder *ladder, bool is_closed, roma_error *error);
+
+/* The ladder that ROMA_HUGE asks for. */
+roma__ladder roma__shim_ladder(void);
+
 uint64_t roma__shim_held_bytes(void);    /* address space of the extents, now            */
 uint64_t roma__shim_held_peak_bytes(void);
+
+/* ---- routes by length, routes.c -------------------------------------------------------------- */
+
+/* Do lengths go to different heaps, or to that of where their thread runs? Then no thread has a
+ * cache for its hot paths. Written before the heap is open. */
+extern bool roma__routes_part;
+
+/* Make the routes of roma__settings.policy, under the lock of opening; one that cannot be put in
+ * place is told and ignored. Returns the heap, as roma__shim_heap() is to; NULL: no memory. */
+roma__heap *roma__routes_open(void);
+
+/* Where routes part. Take: a block, or NULL; from the thread's cache, if it is bound, and else from
+ * the heap. Give: whether the thread's cache of the block's heap had room for it. */
+void *roma__routes_take_cached(size_t bytes, size_t align, bool zero);
+void *roma__routes_take(size_t bytes, size_t align, bool zero);
+bool roma__routes_give(void *block);
+
+/* May a block of this heap have this length, without going elsewhere? */
+bool roma__routes_lead(size_t bytes, const roma__heap *heap);
+
+static inline bool roma__routes_allow(size_t bytes, const roma__heap *heap)
+{
+    return __builtin_expect(!roma__routes_part, 1) || roma__routes_lead(bytes, heap);
+}
+
+/* A request has failed: the policy may have the program end. */
+void roma__routes_failed(const roma_error *error);
+
+/* Over fork: no heap is added. */
+void roma__routes_lock(void);
+void roma__routes_unlock(void);
 
 /* ---- the provider, pages.c ------------------------------------------------------------------- */
 
@@ -118,7 +175,10 @@ roma__text roma__shim_line_in(char *line, size_t bytes);
 void roma__shim_tell_figures(void);
 
 /* Append the line to the file that ROMA_REPORT names (report.c). */
-void roma__shim_report(roma__heap *heap);
+void roma__shim_report(void);
+
+/* The figures of all heaps together (figures.c). */
+roma__heap_figures roma__shim_figures(void);
 
 /* ---- background.c ---------------------------------------------------------------------------- */
 

@@ -4,6 +4,9 @@
  * end on, its hot paths meet a cache that is always closed, and all work is done here by calls on
  * the heap that need no cache.
  *
+ * Where a policy has routes that part (routes.c), all work is done here in all threads, and what
+ * caches they have is known there.
+ *
  * In a hardened heap (ROMA_HARDENED=1: every cell has a state word, changed by compare-and-swap)
  * threads have caches, but the hot paths do not use them: every free looks at the word, so that a
  * second one is told at once.
@@ -26,9 +29,11 @@ static void bind(roma__heap *heap)
         return;
     mine->state = ROMA__THREAD_BINDING; /* to be told of the thread's end may call malloc */
     roma_cache *cache = roma__shim_watch_thread() ? roma__heap_cache(heap) : NULL;
-    mine->own = cache;
-    if (cache != NULL && cache->words == ROMA__WORDS_NONE)
-        mine->fast = cache;
+    if (!roma__routes_part) {
+        mine->own = cache;
+        if (cache != NULL && cache->words == ROMA__WORDS_NONE)
+            mine->fast = cache;
+    }
     mine->state = cache != NULL ? ROMA__THREAD_BOUND : ROMA__THREAD_NEW;
 }
 
@@ -63,19 +68,27 @@ static void *take_from_heap(roma__heap *heap, size_t bytes, size_t align, bool z
     roma__take take = {.bytes = bytes, .align = align, .zero = zero};
     roma__cell cell;
     roma_error error;
-    return roma__heap_take(heap, &take, &cell, NULL, &error) < 0 ? NULL : cell.address;
+    int code = roma__heap_take(heap, &take, &cell, NULL, &error);
+    if (code < 0)
+        roma__routes_failed(&error);
+    return code < 0 ? NULL : cell.address;
 }
 
 void *roma__take_slow(size_t bytes, size_t align, bool zero)
 {
+    void *block = NULL;
+    if (roma__mine.state == ROMA__THREAD_BOUND && roma__routes_part) /* it has seen them opened */
+        block = roma__routes_take_cached(bytes, align, zero);
+    if (block != NULL)
+        return block;
     int saved = errno;
     roma__heap *heap = roma__shim_heap();
-    void *block = NULL;
     if (heap != NULL && bytes <= PTRDIFF_MAX) {
         bind(heap);
         block = take_cached(bytes, align, zero);
         if (block == NULL)
-            block = take_from_heap(heap, bytes, align, zero);
+            block = roma__routes_part ? roma__routes_take(bytes, align, zero)
+                                      : take_from_heap(heap, bytes, align, zero);
         roma__background_serve();
     }
     errno = block != NULL ? saved : ENOMEM;
@@ -94,10 +107,10 @@ void *roma__take_claimed(size_t bytes, unsigned class_index, void **top)
 static bool free_cached(void *block)
 {
     roma__heap *heap = roma__shim_heap_if_open();
-    if (heap == NULL || roma__mine.state != ROMA__THREAD_NEW)
+    if (heap == NULL || (roma__mine.state != ROMA__THREAD_NEW && !roma__routes_part))
         return false;
     bind(heap);
-    return roma__free_fast(block);
+    return roma__routes_part ? roma__routes_give(block) : roma__free_fast(block);
 }
 
 void roma__free_slow(void *block)

@@ -1,13 +1,14 @@
-/* start.c - the one heap: opened by the first call, held over fork, reported at the end.
+/* start.c - the heap is opened by the first call, held over fork, and reported at the end.
  *
- * Opening. The first call of any thread, at whatever time, opens the heap under a lock and
- * publishes it. Up to there only system calls are made. What comes after, being told of forks, may
- * call malloc and finds the heap.
+ * Opening. The first call of any thread, at whatever time, opens the heap, or with a policy those
+ * of its routes, under a lock, and publishes it. Up to there only system calls are made. What comes
+ * after, being told of forks, may call malloc and finds the heap.
  *
  * Forking. Our handlers are set up in the very first allocation of a process, before others set up
- * theirs as a rule; handlers before a fork run in the reverse order, so the heap's locks are taken
- * last, and let go first. Handlers of others may allocate. A child made by vfork(), _Fork() or a
- * raw clone() runs no handlers: it must not allocate, as POSIX has it for programs with threads.
+ * theirs as a rule; handlers before a fork run in the reverse order, so the heaps' locks are taken
+ * last, in the order in which the heaps were opened, and let go first. Handlers of others may
+ * allocate. A child made by vfork(), _Fork() or a raw clone() runs no handlers: it must not
+ * allocate, as POSIX has it for programs with threads.
  *
  * The end. A destructor of this library, run by exit() and by return from main after all that was
  * registered with atexit(), writes the report. It tears nothing down. A process that ends by
@@ -25,107 +26,39 @@ static struct {
     pthread_key_t key; /* whose destructor tells that a thread ends */
     bool has_key, has_settings;
     uint64_t start_ns;
-    _Atomic(uint64_t) held_bytes, held_peak_bytes;
 } shim = {.lock = PTHREAD_MUTEX_INITIALIZER};
-
-/* ---- the limit, and what is held ------------------------------------------------------------- */
-
-enum { BACKGROUND_BYTES = 8 << 20 }; /* less is not worth a thread */
-
-static int charge(void *owner, size_t bytes)
-{
-    (void)owner;
-    uint64_t held = atomic_load_explicit(&shim.held_bytes, memory_order_relaxed);
-    do {
-        uint64_t room = roma__settings.limit_bytes;
-        if (held > room || bytes > room - held)
-            return -ENOMEM;
-    } while (!atomic_compare_exchange_weak_explicit(&shim.held_bytes, &held, held + bytes,
-                                                    memory_order_relaxed, memory_order_relaxed));
-    held += bytes;
-    uint64_t peak = atomic_load_explicit(&shim.held_peak_bytes, memory_order_relaxed);
-    while (held > peak &&
-           !atomic_compare_exchange_weak_explicit(&shim.held_peak_bytes, &peak, held,
-                                                  memory_order_relaxed, memory_order_relaxed))
-        ;
-    if (held >= BACKGROUND_BYTES)
-        roma__background_wish();
-    return 0;
-}
-
-static void credit(void *owner, size_t bytes)
-{
-    (void)owner;
-    atomic_fetch_sub_explicit(&shim.held_bytes, bytes, memory_order_relaxed);
-}
-
-uint64_t roma__shim_held_bytes(void)
-{
-    return atomic_load_explicit(&shim.held_bytes, memory_order_relaxed);
-}
-
-uint64_t roma__shim_held_peak_bytes(void)
-{
-    return atomic_load_explicit(&shim.held_peak_bytes, memory_order_relaxed);
-}
 
 uint64_t roma__shim_start_ns(void)
 {
     return shim.start_ns;
 }
 
-/* ---- the ladder ------------------------------------------------------------------------------ */
-
-static void add_step(roma__ladder *ladder, roma_page_kind pages)
-{
-    if (pages != 0)
-        ladder->steps[ladder->count++] = (roma__ladder_step){.provider = roma__shim_pages(),
-                                                             .pages = pages};
-}
-
-/* Hugetlb pages are asked for by name, so that looking at the machine first is what is wanted. */
-static bool add_hugetlb(roma__ladder *ladder)
-{
-    roma_provider *provider = roma_provider_anonymous();
-    roma__ladder_machine machine = roma__ladder_machine_now();
-    roma__ladder_wish wish = {
-        .pages = ROMA_PAGES_HUGETLB, .strict = true, .providers = &provider, .providers_count = 1};
-    roma_error error;
-    bool is_built = roma__ladder_build(&wish, &machine, ladder, &error) == 0;
-    for (unsigned i = 0; i < ladder->count; i++)
-        ladder->steps[i].strict = false;
-    return is_built;
-}
-
-static roma__ladder make_ladder(void)
-{
-    roma__ladder ladder = {.count = 0};
-    if (roma__settings.huge == ROMA__HUGE_HUGETLB && !add_hugetlb(&ladder))
-        ladder.count = 0;
-    if (roma__settings.huge != ROMA__HUGE_OFF)
-        add_step(&ladder, roma__shim_thp_kind());
-    add_step(&ladder, roma__shim_base_kind());
-    return ladder;
-}
-
 /* ---- fork ------------------------------------------------------------------------------------ */
 
 static void hold(void)
 {
-    roma__heap_fork_hold(roma__shim_heap_if_open());
+    roma__routes_lock(); /* no heap is added */
+    ROMA__EACH_SHIM_HEAP (at) {
+        roma__heap_fork_hold(at->heap);
+    }
     roma__heap_process_fork_hold();
 }
 
 static void let_go(void)
 {
     roma__heap_process_fork_free();
-    roma__heap_fork_free(roma__shim_heap_if_open());
+    ROMA__EACH_SHIM_HEAP (at) {
+        roma__heap_fork_free(at->heap);
+    }
+    roma__routes_unlock();
 }
 
 static void let_go_in_child(void)
 {
     let_go();
-    (void)roma__heap_fork_child(roma__shim_heap_if_open()); /* every extent is inherited */
+    ROMA__EACH_SHIM_HEAP (at) {
+        (void)roma__heap_fork_child(at->heap); /* every extent is inherited */
+    }
     roma__background_in_child();
     shim.start_ns = roma__heap_now_ns();
 }
@@ -144,19 +77,11 @@ static roma__heap *open_heap(void)
     }
     if (!shim.has_key)
         shim.has_key = pthread_key_create(&shim.key, roma__thread_ends) == 0;
-    roma__heap_options options = {
-        .ladder = make_ladder(),
-        .inherit = true,
-        .words = roma__settings.is_hardened ? ROMA__WORDS_EXACT : ROMA__WORDS_NONE,
-        .bounded = roma__settings.is_bounded,
-        .return_delay_ns = roma__settings.return_delay_ns,
-        .charge = charge,
-        .credit = credit,
-        .late_misuse = roma__shim_late_misuse,
-    };
-    roma__heap *heap = NULL;
     roma_error error;
-    return roma__heap_open(&options, &heap, &error) < 0 ? NULL : heap;
+    if (roma__settings.policy != NULL)
+        return roma__routes_open();
+    roma__ladder ladder = roma__shim_ladder();
+    return roma__shim_heap_open(&ladder, false, &error);
 }
 
 /* The first to come opens; the others wait for it. */
@@ -211,21 +136,23 @@ static void tell_fault(void *context, const char *sentence)
 }
 
 /* After misuse that was only reported, say whether the heap has come to harm: it must not. */
-static void tell_faults(roma__heap *heap)
+static void tell_faults(void)
 {
-    uint64_t faults = roma__heap_check(heap, tell_fault, NULL);
+    uint64_t faults = 0;
+    ROMA__EACH_SHIM_HEAP (at) {
+        faults += roma__heap_check(at->heap, tell_fault, NULL);
+    }
     roma__shim_tell(faults == 0 ? "the heap is whole" : "the heap is damaged");
 }
 
 __attribute__((destructor)) static void program_ends(void)
 {
-    roma__heap *heap = roma__shim_heap_if_open();
-    if (heap == NULL)
+    if (roma__shim_heap_if_open() == NULL)
         return;
     if (roma__settings.report[0] != '\0')
-        roma__shim_report(heap);
+        roma__shim_report();
     if (roma__settings.is_verbose)
         roma__shim_tell_figures();
     if (roma__settings.goes_on)
-        tell_faults(heap);
+        tell_faults();
 }

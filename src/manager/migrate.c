@@ -21,7 +21,7 @@ static int check(const void *block, const roma_nodes *nodes, roma__cell *cell, r
 
 int roma_migrate(void *block, const roma_nodes *nodes, roma_migration *migration)
 {
-    roma_migration unseen;
+    roma_migration unseen = {0};
     roma_error error;
     roma__cell cell;
     migration = migration != NULL ? migration : &unseen;

@@ -6,6 +6,7 @@
 #include "manager/manager.h"
 
 #include "base/error.h"
+#include "numa/arena/named.h"
 #include "policy/policy.h"
 #include "provider/dispatch.h"
 
@@ -92,24 +93,13 @@ static bool is_known(const roma_manager *manager, const char *name)
     return false;
 }
 
-/* Those that are always there need not be among a manager's. */
-static roma_provider *built_in(const char *name)
-{
-    unsigned node = 0;
-    int end = 0;
-    if (strcmp(name, "anonymous") == 0)
-        return roma_provider_anonymous();
-    if (sscanf(name, "node%4u%n", &node, &end) == 1 && name[end] == '\0')
-        return roma_provider_node(node);
-    return NULL;
-}
-
-/* Under policy_lock, held to write. Those that were added stay: heaps may use them. */
+/* Those that are always there need not be among a manager's. Under policy_lock, held to write.
+ * What was added stays: heaps may use it. */
 static int know_provider(roma_manager *manager, const char *name, roma_error *error)
 {
     if (is_known(manager, name))
         return 0;
-    roma_provider *provider = built_in(name);
+    roma_provider *provider = roma__provider_named(name);
     if (provider == NULL || manager->providers_known == ROMA_STEPS_MAX)
         return roma__error_invalid(error, name);
     roma__provider_hold(provider);

@@ -275,7 +275,7 @@ int roma_provider_migrate(roma_provider *provider, const roma_range *range, cons
                           roma_migration *migration, roma_error *error)
 {
     roma_error ignored;
-    roma_migration unseen;
+    roma_migration unseen = {0};
     migration = migration != NULL ? migration : &unseen;
     memset(migration, 0, sizeof *migration);
     int code = begin(provider, &error, &ignored);

@@ -7,6 +7,7 @@
 #include "skip.hpp"
 #include "tree.hpp"
 
+#include "numa/arena/named.h"
 #include "numa/machine.h"
 #include "sys/kernel.h"
 
@@ -303,4 +304,18 @@ TEST_CASE("threads that ask for an arena at once get the same one, and so does a
     REQUIRE(waitpid(child, &status, 0) == child);
     CHECK(WIFEXITED(status));
     CHECK(WEXITSTATUS(status) == 0);
+}
+
+TEST_CASE("the providers that are always there are found by their names alone", "[arena]")
+{
+    CHECK(roma__provider_named("anonymous") == roma_provider_anonymous());
+    roma_provider *first = roma__provider_named("node0");
+    REQUIRE(first != nullptr);
+    CHECK(first == roma_provider_node(0));
+    CHECK(roma_provider_name(first) == std::string("node0"));
+    for (const char *name : {"", "anonymou", "anonymous2", "node", "node00", "node-1", "node+0",
+                             "node0x", "node 0", "node1023", "node1024", "node10000", "Node0"}) {
+        INFO(name);
+        CHECK(roma__provider_named(name) == nullptr);
+    }
 }
