@@ -249,8 +249,11 @@ ROMA_API int roma_manager_blocks(roma_manager *manager,
  *  provider's probe says now. `grant->code` is 0 when some step would work, `grant->pages` its
  *  kind.
  *
- *  All steps are listed, also those after the first that would work.
- *  Returns 0, or -EINVAL, -E2BIG.  Threads: any.  Signals: no.
+ *  All steps are listed, also those after the first that would work. The manager's limit, and what
+ *  it holds already, are not looked at.
+ *  Returns 0, or what allocating returns for a request that reaches no step: -EINVAL, -E2BIG,
+ *  -EOVERFLOW, -EOPNOTSUPP (counts), -EXDEV (strict, and no node is left), -errno of asking where
+ *  the caller runs (strict ROMA_LOCAL), -ENOMEM.  Threads: any.  Signals: no.
  *  Cost: reads of /sys and /proc for each step.  Since: 0.1 */
 ROMA_API int roma_explain(roma_manager *manager, const roma_request *request, roma_grant *grant);
 

@@ -143,7 +143,7 @@ ROMA_API int roma_manager_policy(roma_manager *manager, const roma_policy *polic
 
 /** roma_explain() as it would be under a policy (NULL: none), in a manager with default options:
  *  nothing is done.  rule (may be NULL) receives the index of the rule that decided, -1 for none.
- *  Returns 0, or -EINVAL, -E2BIG.  Cost: reads of /sys and /proc for each step. */
+ *  Returns as roma_explain().  Cost: reads of /sys and /proc for each step. */
 ROMA_API int roma_policy_explain(const roma_policy *policy, const roma_request *request,
                                  roma_grant *grant, int *rule);
 

@@ -66,8 +66,8 @@ typedef struct roma_request {
     const char *label;         /**< kept for reports, up to 63 bytes, copied; NULL: none     */
     roma_placement placement;
     unsigned populate_threads; /**< > 0: populate now, on so many threads, of the right node
-                                    where it has CPUs; 0: on first touch, but hugetlb pages
-                                    always at once, on one                                   */
+                                    where it has CPUs (1: by the caller, wherever it runs); 0: on
+                                    first touch, but hugetlb pages always at once, by the caller */
     roma_nodes nodes;          /**< for the placements that name nodes                       */
     roma_pages pages;          /**< wanted page kinds in order; 0: transparent huge, then base */
     bool strict;               /**< these steps and no weaker one                            */

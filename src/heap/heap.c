@@ -63,6 +63,7 @@ int roma__heap_open(const roma__heap_options *options, roma__heap **opened, roma
     heap->words = options->words;
     heap->bounded = options->bounded;
     heap->is_closed = options->closed;
+    heap->populate_threads = options->populate_threads;
     heap->late_misuse = options->late_misuse;
     pthread_mutex_init(&heap->large_lock, NULL);
     pthread_mutex_init(&heap->caches_lock, NULL);
@@ -230,8 +231,8 @@ static int refuse(int code, enum roma_why why, roma_grant *grant, roma_error *er
     return roma__grant_fail(grant, code, error);
 }
 
-int roma__heap_take(roma__heap *heap, const roma__take *take, roma__cell *cell, roma_grant *grant,
-                    roma_error *error)
+static int take_cell(roma__heap *heap, const roma__take *take, roma__cell *cell, roma_grant *grant,
+                     roma_error *error)
 {
     size_t bytes;
     if (roma__align_up_overflows(roma__max(take->bytes, 1), take->align, &bytes) ||
@@ -266,6 +267,18 @@ int roma__heap_take(roma__heap *heap, const roma__take *take, roma__cell *cell, 
     if (take->zero && !is_zero)
         memset(cell->address, 0, take->bytes);
     return 0;
+}
+
+int roma__heap_take(roma__heap *heap, const roma__take *take, roma__cell *cell, roma_grant *grant,
+                    roma_error *error)
+{
+    roma__take populated;
+    if (take->populate_threads < heap->populate_threads) {
+        populated = *take;
+        populated.populate_threads = heap->populate_threads;
+        take = &populated;
+    }
+    return take_cell(heap, take, cell, grant, error);
 }
 
 uint64_t roma__heap_visit(roma__heap *heap, uint64_t now_ns)

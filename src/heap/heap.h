@@ -45,6 +45,8 @@ typedef struct roma__heap_options {
     size_t lengths_below; /* > 0: only shorter cells are to be had by its caches: kept for callers,
                              who see to it (roma__heap_takes)                    */
     bool closed;         /* somebody looks at each cell: no call may stay inline */
+    unsigned populate_threads; /* > 0: the pages of each cell are present on return, whatever the
+                                  call; then closed, too                         */
     uint64_t return_delay_ns; /* how long free memory keeps its pages; UINT64_MAX: for ever */
     const char *label;   /* for the kernel's names of the extents; copied         */
     /* Called before memory is obtained and after it was given back. charge refuses with -ENOMEM

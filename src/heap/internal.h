@@ -14,6 +14,7 @@ struct roma__heap {
     size_t own_bytes; /* blocks of this length and more get an extent of their own              */
     uint32_t words;
     bool bounded, is_closed;
+    unsigned populate_threads; /* of each cell                                                  */
     uint64_t serial;  /* of all heaps that there ever were                                       */
     uint32_t slot;    /* in the tables of threads (threads.c)                                    */
     void (*late_misuse)(void *owner, void *address);

@@ -132,14 +132,16 @@ static bool add(roma__heap *heap)
     return true;
 }
 
-roma__heap *roma__shim_heap_open(const roma__ladder *ladder, bool is_closed, roma_error *error)
+roma__heap *roma__shim_heap_open(const roma__ladder *ladder, unsigned populate_threads,
+                                 roma_error *error)
 {
     roma__heap_options options = {
         .ladder = *ladder,
         .inherit = true,
         .words = roma__settings.is_hardened ? ROMA__WORDS_EXACT : ROMA__WORDS_NONE,
         .bounded = roma__settings.is_bounded,
-        .closed = is_closed,
+        .closed = populate_threads > 0,
+        .populate_threads = populate_threads,
         .return_delay_ns = roma__settings.return_delay_ns,
         .charge = charge,
         .credit = credit,

@@ -141,7 +141,7 @@ static int wish_of(const roma_policy *policy, size_t bytes, roma__routing *routi
     plain.bytes = bytes;
     roma__wisher own = wisher();
     int code = roma__wish_of(&own, policy, &plain, routing, error);
-    routing->wish.populates = routing->populate_threads > 0;
+    routing->wish.populate_threads = routing->populate_threads;
     if (!roma__wish_follows(&routing->wish))
         return code;
     routing->wish.origin = -1;
@@ -168,10 +168,10 @@ static roma__heap *find_known(const roma__wish *wish)
     return known == NULL ? NULL : known->heap;
 }
 
-static roma__heap *find_with(const roma__ladder *ladder, bool populates)
+static roma__heap *find_with(const roma__ladder *ladder, size_t populate_threads)
 {
     const struct known *known = atomic_load_explicit(&routes.known, memory_order_relaxed);
-    while (known != NULL && (known->wish.populates != populates ||
+    while (known != NULL && (known->wish.populate_threads != populate_threads ||
                              !roma__ladder_equal(roma__heap_ladder(known->heap), ladder)))
         known = known->next;
     return known == NULL ? NULL : known->heap;
@@ -193,9 +193,9 @@ static int add_known(const roma__wish *wish, roma__heap **heap, roma_error *erro
     if (added == NULL)
         return roma__error(error, -ENOMEM, ROMA_WHY_OUT_OF_MEMORY);
     added->wish = *wish;
-    added->heap = find_with(&ladder, wish->populates);
+    added->heap = find_with(&ladder, wish->populate_threads);
     if (added->heap == NULL)
-        added->heap = roma__shim_heap_open(&ladder, wish->populates, error);
+        added->heap = roma__shim_heap_open(&ladder, (unsigned)wish->populate_threads, error);
     if (added->heap == NULL) {
         roma__record_free(added, sizeof *added);
         return -ENOMEM;
@@ -297,7 +297,7 @@ static roma__heap *open_plain(void)
 {
     roma_error error;
     roma__ladder ladder = roma__shim_ladder();
-    return roma__shim_heap_open(&ladder, false, &error);
+    return roma__shim_heap_open(&ladder, 0, &error);
 }
 
 roma__heap *roma__routes_open(void)

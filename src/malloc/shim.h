@@ -103,9 +103,10 @@ struct roma__shim_heap *roma__shim_heap_behind(const struct roma__shim_heap *at)
     for (struct roma__shim_heap *at = roma__shim_heaps(); at != NULL;                              \
          at = roma__shim_heap_behind(at))
 
-/* Open one more. is_closed: no block comes from a cache. NULL with *error: no memory. By one thread
- * at a time. */
-roma__heap *roma__shim_heap_open(const roma__ladder *ladder, bool is_closed, roma_error *error);
+/* Open one more. populate_threads > 0: each block's pages are present, and none comes from a cache.
+ * NULL with *error: no memory. By one thread at a time. */
+roma__heap *roma__shim_heap_open(const roma__ladder *ladder, unsigned populate_threads,
+                                 roma_error *error);
 
 /* The ladder that ROMA_HUGE asks for. */
 roma__ladder roma__shim_ladder(void);

@@ -81,7 +81,7 @@ static roma__heap *open_heap(void)
     if (roma__settings.policy != NULL)
         return roma__routes_open();
     roma__ladder ladder = roma__shim_ladder();
-    return roma__shim_heap_open(&ladder, false, &error);
+    return roma__shim_heap_open(&ladder, 0, &error);
 }
 
 /* The first to come opens; the others wait for it. */

@@ -64,9 +64,11 @@ int roma_alloc_batch(roma_manager *manager, size_t bytes, void **blocks, size_t 
         return -EINVAL;
     if (count == 0)
         return 0;
-    int code = roma__heap_plain(manager, bytes, &heap, &threads, &error);
-    if (code < 0)
+    int code = roma__heap_plain(manager, bytes, 0, &heap, &threads, &error);
+    if (code < 0) {
+        atomic_fetch_add_explicit(&manager->failures, 1, memory_order_relaxed);
         return code;
+    }
     return begin_all(manager, heap, roma__heap_cache(heap), bytes, blocks, count, &site);
 }
 

@@ -39,10 +39,11 @@ static void *begin_in(roma_manager *manager, roma__heap *heap, unsigned populate
     return code < 0 ? fail(code) : cell.address;
 }
 
-static void *too_long(roma_manager *manager)
+/* A failure before any heap could count it. */
+static void *refuse_plain(roma_manager *manager, int code)
 {
     atomic_fetch_add_explicit(&manager->failures, 1, memory_order_relaxed);
-    return fail(-EOVERFLOW);
+    return fail(code);
 }
 
 void *roma__block_begin(roma_manager *manager, size_t bytes, size_t align, bool zero,
@@ -52,10 +53,10 @@ void *roma__block_begin(roma_manager *manager, size_t bytes, size_t align, bool 
     roma_error error;
     unsigned threads = 0;
     if (bytes > ROMA__BYTES_MAX)
-        return too_long(manager);
-    int code = roma__heap_plain(manager, bytes, &heap, &threads, &error);
+        return refuse_plain(manager, -EOVERFLOW);
+    int code = roma__heap_plain(manager, bytes, align, &heap, &threads, &error);
     if (code < 0)
-        return fail(code);
+        return refuse_plain(manager, code);
     return begin_in(manager, heap, threads, bytes, align, zero, site);
 }
 
@@ -65,9 +66,8 @@ void *roma__block_begin_in(roma_manager *manager, roma__heap *heap, size_t bytes
     if (!roma__heap_takes(heap, roma__max(bytes, 1)))
         return roma__block_begin(manager, bytes, 0, false, site);
     if (bytes > ROMA__BYTES_MAX)
-        return too_long(manager);
-    unsigned threads = atomic_load_explicit(&manager->plain_populate_threads, memory_order_relaxed);
-    return begin_in(manager, heap, threads, bytes, 0, false, site);
+        return refuse_plain(manager, -EOVERFLOW);
+    return begin_in(manager, heap, 0, bytes, 0, false, site);
 }
 
 /* A request that wishes nothing but a length, where the fast way was none. */
@@ -119,15 +119,6 @@ static void refuse(roma_grant *grant, const roma_error *error)
     }
 }
 
-/* What a block is to be known by while it lives, a manager without counts has no place for. */
-static int check_counts(const roma_manager *manager, const roma_request *request, roma_error *error)
-{
-    if (manager->words != ROMA__WORDS_NONE || (!request->weak && !request->registered))
-        return 0;
-    return roma__error_subject(error, -EOPNOTSUPP, ROMA_WHY_UNSUPPORTED,
-                               request->weak ? "request.weak" : "request.registered");
-}
-
 static int route(roma_manager *manager, const roma_request *request, roma__routing *routing,
                  roma_error *error)
 {
@@ -154,7 +145,7 @@ static int allocate(roma_manager *manager, const roma_request *given, const roma
     }
     int code = roma__request_read(&request, given, &error);
     if (code == 0)
-        code = check_counts(manager, &request, &error);
+        code = roma__request_check_counts(manager, &request, &error);
     if (code == 0)
         code = route(manager, &request, &routing, &error);
     if (code == 0)

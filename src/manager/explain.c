@@ -22,6 +22,8 @@ static int explain(roma_manager *manager, const roma_request *given, roma_grant 
         code = roma__error_invalid(&error, "request");
     if (code == 0)
         code = roma__request_read(&request, given, &error);
+    if (code == 0)
+        code = roma__request_check_counts(manager, &request, &error);
     if (code == 0) {
         const roma_policy *policy = roma__policy_hold(manager, &is_held);
         wisher = roma__wisher_of(manager);

@@ -3,7 +3,8 @@
  * A wish is looked up in a list of routes, without a lock: routes are complete when they are
  * published at the head (release, paired with the acquire of the reader who loads it) and are never
  * changed or removed while the manager lives. Programs have few different wishes, so a list does. A
- * new wish builds its ladder; where another wish has led to the same ladder, both share its heap.
+ * new wish builds its ladder; where another wish has led to the same ladder, both share its heap. A
+ * ladder follows from the machine, too: once the topology was read anew, a wish is looked up anew.
  *
  * Requests without a wish, the common ones, do not even look into the list: see plain.c. */
 #include "manager/manager.h"
@@ -20,10 +21,11 @@ static bool wishes_are_equal(const roma__wish *a, const roma__wish *b)
     return memcmp(a, b, sizeof *a) == 0;
 }
 
-static const roma__route *find_route(roma_manager *manager, const roma__wish *wish)
+static const roma__route *find_route(roma_manager *manager, const roma__wish *wish,
+                                     const roma_topology *topology)
 {
     const roma__route *route = atomic_load_explicit(&manager->routes, memory_order_acquire);
-    while (route != NULL && !wishes_are_equal(&route->wish, wish))
+    while (route != NULL && (route->topology != topology || !wishes_are_equal(&route->wish, wish)))
         route = route->next;
     return route;
 }
@@ -38,11 +40,10 @@ const roma__route *roma__route_heap(const roma__route *route)
 static roma__heap *heap_with(roma_manager *manager, const roma__wish *wish,
                              const roma__ladder *ladder)
 {
-    if (wish->apart_below > 0)
-        return NULL;
     ROMA__EACH_HEAP (manager, route) {
-        if (route->wish.inherit == wish->inherit && route->wish.populates == wish->populates &&
-            route->wish.apart_below == 0 &&
+        if (route->wish.inherit == wish->inherit &&
+            route->wish.populate_threads == wish->populate_threads &&
+            route->wish.apart_below == wish->apart_below &&
             roma__ladder_equal(roma__heap_ladder(route->heap), ladder))
             return route->heap;
     }
@@ -78,7 +79,8 @@ static int open_heap(roma_manager *manager, const roma__ladder *ladder, const ro
         .words = manager->words,
         .bounded = manager->bounded,
         .lengths_below = wish->apart_below,
-        .closed = manager->is_closed || wish->populates,
+        .closed = manager->is_closed || wish->populate_threads > 0,
+        .populate_threads = (unsigned)wish->populate_threads,
         .return_delay_ns = manager->return_delay_ns,
         .label = manager->name,
         .charge = roma__limit_charge,
@@ -90,8 +92,8 @@ static int open_heap(roma_manager *manager, const roma__ladder *ladder, const ro
 }
 
 /* Under the lock: nobody else has added it meanwhile. */
-static int add_route(roma_manager *manager, const roma__wish *wish, roma__heap **heap,
-                     roma_error *error)
+static int add_route(roma_manager *manager, const roma__wish *wish, const roma_topology *topology,
+                     roma__heap **heap, roma_error *error)
 {
     roma__ladder ladder;
     roma__wisher wisher = roma__wisher_of(manager);
@@ -102,6 +104,7 @@ static int add_route(roma_manager *manager, const roma__wish *wish, roma__heap *
     if (route == NULL)
         return roma__error(error, -ENOMEM, ROMA_WHY_OUT_OF_MEMORY);
     route->wish = *wish;
+    route->topology = topology;
     route->heap = heap_with(manager, wish, &ladder);
     if (route->heap == NULL) {
         code = open_heap(manager, &ladder, wish, &route->heap, error);
@@ -121,12 +124,13 @@ int roma__heap_for(roma_manager *manager, const roma__wish *wish, roma__heap **h
                    roma_error *error)
 {
     int code = 0;
-    const roma__route *route = find_route(manager, wish);
+    const roma_topology *topology = roma_topology_get(); /* the ladder may be of a newer one */
+    const roma__route *route = find_route(manager, wish, topology);
     if (route == NULL) {
         pthread_mutex_lock(&manager->routes_lock);
-        route = find_route(manager, wish);
+        route = find_route(manager, wish, topology);
         if (route == NULL)
-            code = add_route(manager, wish, heap, error);
+            code = add_route(manager, wish, topology, heap, error);
         pthread_mutex_unlock(&manager->routes_lock);
     }
     if (route != NULL)

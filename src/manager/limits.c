@@ -23,7 +23,8 @@ static void raise_peak(_Atomic(uint64_t) *peak, uint64_t value)
 int roma__limit_charge(void *owner, size_t bytes)
 {
     roma_manager *manager = owner;
-    uint64_t limit = manager->limit_bytes == 0 ? UINT64_MAX : manager->limit_bytes;
+    uint64_t limit = atomic_load_explicit(&manager->limit_bytes, memory_order_relaxed);
+    limit = limit == 0 ? UINT64_MAX : limit; /* read once: another thread may be changing it */
     uint64_t held = atomic_load_explicit(&manager->held_bytes, memory_order_relaxed);
     do {
         if (bytes > limit || held > limit - bytes)

@@ -22,6 +22,7 @@
 
 #include <roma/block.h>
 #include <roma/policy.h>
+#include <roma/topology.h>
 
 #include "heap/heap.h"
 #include "manager/notes.h"
@@ -40,6 +41,7 @@ enum { ROMA__NAME_BYTES = 32, ROMA__GUARD_BYTES = 16 };
  * are only ever added: written before they are published, not changed afterwards. */
 typedef struct roma__route {
     roma__wish wish;
+    const roma_topology *topology; /* that the ladder was made by */
     roma__heap *heap;
     bool opened_heap;
     struct roma__route *next;
@@ -73,9 +75,10 @@ struct roma_manager {
 
     /* plain.c: for requests that wish nothing; NULL before the first, and when the policy changed.
      * Set under policy_lock, to be read, where the policy that it follows from is the one in
-     * place. */
+     * place; with it the topology that it follows from: both under routes_lock, and a reader who
+     * meets halves of two pairs uses either heap once. */
     _Atomic(roma__heap *) plain_heap;
-    _Atomic(unsigned) plain_populate_threads;
+    _Atomic(const roma_topology *) plain_topology;
     struct roma__stand_in *stand_ins; /* that there ever were; under routes_lock */
 
     /* policy.c: a copy of our own; NULL: none. Held to read by who routes, to write by who
@@ -109,6 +112,10 @@ int roma__options_take(roma_manager *manager, const roma_options *given, roma_er
 
 /* ---- request.c ------------------------------------------------------------------------------- */
 
+/* Can a manager that keeps no counts meet it? Returns 0 or -EOPNOTSUPP with *error filled. */
+int roma__request_check_counts(const roma_manager *manager, const roma_request *request,
+                               roma_error *error);
+
 /* Read and check a request. Returns 0, -EINVAL, -E2BIG, -EOVERFLOW with *error filled. */
 int roma__request_read(roma_request *own, const roma_request *given, roma_error *error);
 
@@ -138,9 +145,10 @@ uint64_t roma__heaps_close(roma_manager *manager);
 
 /* ---- plain.c -------------------------------------------------------------------------------- */
 
-/* The heap of requests that wish nothing but this length, and on how many threads their pages are
- * to be populated. Returns as roma__heap_for(). */
-int roma__heap_plain(roma_manager *manager, size_t bytes, roma__heap **heap,
+/* The heap of requests that wish nothing but this length (and an alignment, which makes cells
+ * longer), and on how many threads their pages are to be populated, if not by the heap itself.
+ * Lengths are at most ROMA__BYTES_MAX. Returns as roma__heap_for(). */
+int roma__heap_plain(roma_manager *manager, size_t bytes, size_t align, roma__heap **heap,
                      unsigned *populate_threads, roma_error *error);
 
 /* The heap that plain requests share, whose caches the fast way and roma_cache_of() use: for where

@@ -6,14 +6,16 @@
  * decides than on the shortest. Shorter requests share the plain heap; each longer one is routed by
  * itself. Their cells are in other heaps, so no cache of the plain heap ever holds one, and the
  * fast way finds nothing and comes here. For that no other wish may use the plain heap then,
- * though its ladder be the same: it is apart.
+ * though its ladder be the same: it is apart, and shared only with such as are for the same
+ * lengths.
  *
  * Where plain requests are to be local, each node has a heap, and a stand-in (heap/threads.c) leads
  * each thread to the one of its node. Whoever comes here asks anew where the thread runs: that is
  * each time that a magazine is empty.
  *
  * The plain heap is published while the policy is held in place, so it is never one that follows
- * from a policy replaced since. */
+ * from a policy replaced since. Whether it follows from a topology replaced since is asked by those
+ * who come here. */
 #include "manager/manager.h"
 
 #include "base/bits.h"
@@ -138,27 +140,37 @@ static int open_plain(roma_manager *manager, const roma_policy *policy, roma__he
                       roma_error *error)
 {
     roma__routing routing;
+    const roma_topology *topology = roma_topology_get();
     int code = route_plain(manager, policy, 1, &routing, error);
     if (code < 0)
         return code;
     size_t parting = policy == NULL ? SIZE_MAX : roma__policy_first_parting(policy);
     if (parting < SIZE_MAX)
         routing.wish.apart_below = least_of_class(parting);
-    routing.wish.populates = routing.populate_threads > 0; /* or the fast way would not */
-    atomic_store_explicit(&manager->plain_populate_threads, routing.populate_threads,
-                          memory_order_relaxed);
+    routing.wish.populate_threads = routing.populate_threads; /* or the fast way would not */
     code = roma__wish_follows(&routing.wish) ? find_stand_in(manager, &routing.wish, heap, error)
                                              : roma__heap_for(manager, &routing.wish, heap, error);
-    if (code == 0)
-        atomic_store_explicit(&manager->plain_heap, *heap, memory_order_release);
-    return code;
+    if (code < 0)
+        return code;
+    pthread_mutex_lock(&manager->routes_lock);
+    atomic_store_explicit(&manager->plain_topology, topology, memory_order_relaxed);
+    atomic_store_explicit(&manager->plain_heap, *heap, memory_order_release);
+    pthread_mutex_unlock(&manager->routes_lock);
+    return 0;
+}
+
+/* Was the topology read anew since the plain heap was found? */
+static bool is_outdated(roma_manager *manager)
+{
+    return atomic_load_explicit(&manager->plain_topology, memory_order_relaxed) !=
+           roma_topology_get();
 }
 
 int roma__heap_of_caches(roma_manager *manager, roma__heap **heap, roma_error *error)
 {
     int code = 0;
     *heap = atomic_load_explicit(&manager->plain_heap, memory_order_acquire);
-    if (*heap == NULL) {
+    if (*heap == NULL || is_outdated(manager)) {
         /* Also where there is no policy: the first one must not come between look and publishing.
          */
         pthread_rwlock_rdlock(&manager->policy_lock);
@@ -184,15 +196,14 @@ static int find_own(roma_manager *manager, size_t bytes, roma__heap **heap,
     return code < 0 ? code : roma__heap_for(manager, &routing.wish, heap, error);
 }
 
-int roma__heap_plain(roma_manager *manager, size_t bytes, roma__heap **heap,
+int roma__heap_plain(roma_manager *manager, size_t bytes, size_t align, roma__heap **heap,
                      unsigned *populate_threads, roma_error *error)
 {
+    size_t cell_bytes = roma__align_up(roma__max(bytes, 1), roma__max(align, 1));
     /* The heap knows itself for which lengths it is, whatever policy is in place by now. Where it
      * is not to be had, what is then found by itself says why. */
-    if (roma__heap_of_caches(manager, heap, error) < 0 ||
-        !roma__heap_takes(*heap, roma__max(bytes, 1)))
+    if (roma__heap_of_caches(manager, heap, error) < 0 || !roma__heap_takes(*heap, cell_bytes))
         return find_own(manager, bytes, heap, populate_threads, error);
-    *populate_threads = atomic_load_explicit(&manager->plain_populate_threads,
-                                             memory_order_relaxed);
+    *populate_threads = 0;
     return 0;
 }

@@ -42,6 +42,16 @@ int roma__request_read(roma_request *own, const roma_request *given, roma_error 
     return code < 0 ? code : check(own, error);
 }
 
+/* What a block is to be known by while it lives, a manager without counts has no place for. */
+int roma__request_check_counts(const roma_manager *manager, const roma_request *request,
+                               roma_error *error)
+{
+    if (manager->words != ROMA__WORDS_NONE || (!request->weak && !request->registered))
+        return 0;
+    return roma__error_subject(error, -EOPNOTSUPP, ROMA_WHY_UNSUPPORTED,
+                               request->weak ? "request.weak" : "request.registered");
+}
+
 size_t roma__natural_align(const roma_manager *manager, size_t bytes)
 {
     enum { LEAST = 16 };

@@ -66,6 +66,8 @@ static int moved(roma_manager *manager, roma__cell *cell, size_t bytes, bool zer
     return 0;
 }
 
+/* In the same heap, as it was placed; but one that plain requests of only shorter lengths share has
+ * no such cells, and the new block is routed as a plain one of its length. */
 static int copied(roma_manager *manager, roma__cell *cell, size_t bytes, bool zero,
                   const roma__site *site)
 {
@@ -80,7 +82,12 @@ static int copied(roma_manager *manager, roma__cell *cell, size_t bytes, bool ze
     };
     roma__cell fresh;
     roma_error ignored;
-    int code = roma__life_begin(manager, cell->heap, &wanted, site, &fresh, NULL, &ignored);
+    roma__heap *heap = cell->heap;
+    int code = 0;
+    if (!roma__heap_takes(heap, roma__max(bytes, 1)))
+        code = roma__heap_plain(manager, bytes, 0, &heap, &wanted.populate_threads, &ignored);
+    if (code == 0)
+        code = roma__life_begin(manager, heap, &wanted, site, &fresh, NULL, &ignored);
     if (code < 0)
         return code;
     memcpy(fresh.address, cell->address, roma__min(before, bytes));

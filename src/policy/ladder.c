@@ -4,6 +4,7 @@
  * the grant, so that a caller who got base pages can read that node 1 had no free 2 MiB pages. */
 #include "policy/ladder.h"
 
+#include "base/bits.h"
 #include "base/error.h"
 #include "base/grant.h"
 #include "base/text.h"
@@ -110,7 +111,8 @@ static int add_steps(const roma__ladder_wish *wish, const struct kinds *kinds,
 static unsigned groups_that_fit(const roma__ladder_wish *wish, const struct kinds *kinds)
 {
     size_t steps_each = kinds->count * wish->providers_count;
-    size_t turns = ROMA_STEPS_MAX / steps_each;
+    size_t at_last = roma__min(ROMA_STEPS_MAX, 2 * wish->plain_providers_count);
+    size_t turns = (ROMA_STEPS_MAX - at_last) / steps_each;
     size_t most = wish->strict || turns == 0 ? turns : turns - 1; /* the last: any node */
     return (unsigned)(most == 0 ? 1 : most < wish->groups_count ? most : wish->groups_count);
 }
@@ -145,8 +147,8 @@ static int add_plain_steps(const roma__ladder_wish *wish, const roma__ladder_mac
                            roma__ladder *ladder, roma_error *error)
 {
     roma__ladder plain = {.count = 0};
-    roma__ladder_wish nothing = {.providers = wish->providers,
-                                 .providers_count = wish->providers_count};
+    roma__ladder_wish nothing = {.providers = wish->plain_providers,
+                                 .providers_count = wish->plain_providers_count};
     int code = roma__ladder_build(&nothing, machine, &plain, error);
     for (unsigned i = 0; code == 0 && i < plain.count; i++) {
         if (has_step(ladder, &plain.steps[i]))
@@ -175,7 +177,9 @@ int roma__ladder_build(const roma__ladder_wish *wish, const roma__ladder_machine
         roma_nodes any = roma_nodes_none();
         code = add_steps(wish, &kinds, &any, ladder, error);
     }
-    return code == 0 && wish->plain_at_last ? add_plain_steps(wish, machine, ladder, error) : code;
+    return code == 0 && wish->plain_providers_count > 0
+               ? add_plain_steps(wish, machine, ladder, error)
+               : code;
 }
 
 roma__ladder_machine roma__ladder_machine_now(void)

@@ -46,9 +46,11 @@ typedef struct roma__ladder_wish {
     roma_spread spread; /* how pages are laid on the nodes of a set                */
     uint8_t weights[ROMA_WEIGHTS_MAX];
     bool strict;
-    bool plain_at_last; /* when all that failed: as without any wish, not strict   */
     roma_provider *const *providers;
     size_t providers_count;
+    /* When all that failed: as without any wish, not strict, by these; none: no such steps. */
+    roma_provider *const *plain_providers;
+    size_t plain_providers_count;
 } roma__ladder_wish;
 
 /* Build the ladder:
@@ -57,7 +59,8 @@ typedef struct roma__ladder_wish {
  *          smallest hugetlb kind named, the machine's smaller page pools, then transparent huge
  *          where it is not larger than what was named, then base.
  *   nodes  the wish's sets in order; not strict: then all kinds again without a wish for nodes.
- *   last   asked for at last: the default kinds on any node, not strict, by all providers named.
+ *   last   the default kinds on any node, not strict, by the providers named for that; those that
+ *          are among the steps already are not there twice.
  *   order  nodes before kinds before providers: memory of the right kind on the right node first,
  *          then weaker pages on the right node, then other nodes.
  *

@@ -2,11 +2,18 @@
  * matches, else the default. Placement, nodes and weights are one part. */
 #include "policy/wish.h"
 
+#include "base/error.h"
 #include "numa/machine.h"
 #include "numa/order.h"
 #include "policy/policy.h"
 
+#include <errno.h>
 #include <string.h>
+
+_Static_assert(sizeof(roma__wish) == sizeof(roma_placement) + sizeof(int) + sizeof(roma_nodes) +
+                                         ROMA_WEIGHTS_MAX + sizeof(roma_pages) +
+                                         2 * sizeof(size_t) + ROMA_RULE_PROVIDERS_MAX + 4,
+               "no padding");
 
 /* ---- what decides --------------------------------------------------------------------------- */
 
@@ -123,6 +130,13 @@ int roma__wish_of(const roma__wisher *wisher, const roma_policy *policy,
 
 /* ---- the ladder ----------------------------------------------------------------------------- */
 
+/* Strict, and the machine has no node of the kind meant: not the kernel's choice then. */
+static bool is_without_nodes(const roma__wish *wish, const roma__ladder_wish *asked)
+{
+    return wish->strict && asked->groups_count == 0 && wish->placement != ROMA_ANYWHERE &&
+           wish->placement != ROMA_NODES;
+}
+
 int roma__wish_ladder(const roma__wisher *wisher, const roma__wish *wish, roma__ladder *ladder,
                       roma_error *error)
 {
@@ -131,10 +145,13 @@ int roma__wish_ladder(const roma__wisher *wisher, const roma__wish *wish, roma__
     roma__ladder_wish asked = {
         .pages = wish->pages,
         .strict = wish->strict,
-        .plain_at_last = wish->plain_at_last,
         .providers = wisher->providers,
         .providers_count = wisher->providers_count,
     };
+    if (wish->plain_at_last) {
+        asked.plain_providers = wisher->providers;
+        asked.plain_providers_count = wisher->providers_count;
+    }
     if (wish->providers[0] != 0) {
         asked.providers = some;
         asked.providers_count = 0;
@@ -142,5 +159,8 @@ int roma__wish_ladder(const roma__wisher *wisher, const roma__wish *wish, roma__
             some[asked.providers_count++] = wisher->providers[wish->providers[i] - 1];
     }
     int code = roma__wish_place(wish, &asked, error);
+    if (code == 0 && is_without_nodes(wish, &asked))
+        code = roma__error_subject(error, -EXDEV, ROMA_WHY_UNSUPPORTED,
+                                   "a strict placement: no node for it may be used");
     return code < 0 ? code : roma__ladder_build(&asked, &machine, ladder, error);
 }

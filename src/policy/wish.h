@@ -25,19 +25,15 @@ typedef struct roma__wish {
     roma_nodes nodes;
     uint8_t weights[ROMA_WEIGHTS_MAX];
     roma_pages pages;
-    size_t apart_below; /* > 0: of plain requests shorter than this, and of no other wish: see
+    size_t apart_below; /* > 0: of plain requests shorter than this, and of no other: see
                            manager/plain.c                                                      */
+    size_t populate_threads; /* > 0: of plain requests, each block's pages are to be present    */
     uint8_t providers[ROMA_RULE_PROVIDERS_MAX]; /* places in the list of those known, counted from
                                                    1; the first 0: the usual ones               */
     bool strict, inherit;
     bool plain_at_last; /* when all steps fail: see ladder.h                                    */
-    bool populates;     /* each block's pages are to be present                                 */
+    bool none;          /* 0: there is no padding                                               */
 } roma__wish;
-
-_Static_assert(sizeof(roma__wish) == sizeof(roma_placement) + sizeof(int) + sizeof(roma_nodes) +
-                                         ROMA_WEIGHTS_MAX + sizeof(roma_pages) + sizeof(size_t) +
-                                         ROMA_RULE_PROVIDERS_MAX + 4,
-               "no padding");
 
 /* What becomes of a request. */
 typedef struct roma__routing {

@@ -199,7 +199,10 @@ int roma__mapping_probe(const roma_extent_request *request, roma_error *error)
 {
     roma__mapping_plan plan;
     int code = make_plan(request, &plan, error);
-    return code < 0 ? code : roma__mapping_ready(&plan, plan.bytes, error);
+    if (code < 0)
+        return code;
+    roma__mapping_take_turns(&plan, true);
+    return roma__mapping_ready(&plan, plan.bytes, error);
 }
 
 /* ---- furnishing ----------------------------------------------------------------------------- */
@@ -299,8 +302,10 @@ int roma__mapping_obtain(const roma_extent_request *request, roma_extent *extent
     roma__mapping_plan plan;
     char *address = NULL;
     int code = make_plan(request, &plan, error);
-    if (code == 0)
-        code = roma__mapping_ready(&plan, plan.bytes, error);
+    if (code < 0)
+        return code;
+    roma__mapping_take_turns(&plan, false);
+    code = roma__mapping_ready(&plan, plan.bytes, error);
     if (code == 0)
         code = roma__space_map(&plan.kind, plan.bytes, &address, error);
     if (code < 0)

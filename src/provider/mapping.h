@@ -16,6 +16,7 @@ typedef struct roma__mapping_plan {
     roma_nodes nodes;
     roma_spread spread;      /* how pages are laid on the nodes                     */
     const uint8_t *weights;  /* of the nodes, from the lowest up; NULL: not WEIGHTED */
+    unsigned turns_before;   /* of the weights, that others have taken               */
     bool prove_nodes; /* look where the pages are, and fail if elsewhere  */
     bool prove_kind;  /* look whether they are huge pages, and fail if not */
     bool strict, inherit;
@@ -58,6 +59,9 @@ int roma__mapping_furnish(const roma__mapping_plan *plan, char *address, size_t 
 int roma__mapping_furnish_weighted(const roma__mapping_plan *plan, char *address, size_t bytes,
                                    roma_error *error);
 
+/* Where it is by weight: decide whose turn is the first of the plan, and take its turns. */
+void roma__mapping_take_turns(roma__mapping_plan *plan, bool only_look);
+
 /* The most bytes of an extent that one of its nodes gets: where pages are spread. */
 size_t roma__mapping_share(const roma__mapping_plan *plan, unsigned node, size_t bytes);
 
@@ -81,7 +85,7 @@ typedef struct roma__mapping_memory {
 void *roma__mapping_tag(const roma__mapping_memory *memory);
 roma__mapping_memory roma__mapping_memory_of(const roma_extent *extent);
 
-/* The plan after which new pages of an extent are to be made like its old ones. */
+/* The plan after which new pages of an extent are to be made like its old ones; without weights. */
 roma__mapping_plan roma__mapping_plan_of(const roma_extent *extent);
 
 #endif

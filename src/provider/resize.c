@@ -7,7 +7,10 @@
  * and hugetlb pages, which the kernel moves but does not grow, need no special way.
  *
  * New pages are made as the old ones were: on the same nodes, as strictly, populated when those
- * were. An extent keeps the alignment that it was asked with. Its new pages carry no name. */
+ * were. An extent keeps the alignment that it was asked with. Its new pages carry no name.
+ *
+ * An extent does not remember the weights that it was laid by, so one that lies by weight becomes
+ * only shorter. */
 #include "provider/mapping.h"
 
 #include "base/bits.h"
@@ -85,6 +88,9 @@ int roma__mapping_resize(roma_extent *extent, size_t bytes, bool may_move, roma_
     }
     if (rounded <= extent->bytes)
         return rounded == extent->bytes ? 0 : shrink(extent, rounded, error);
+    if (extent->spread == ROMA_SPREAD_WEIGHTED)
+        return roma__error_subject(error, -EOPNOTSUPP, ROMA_WHY_UNSUPPORTED,
+                                   "growing an extent that lies by weight");
     roma__mapping_plan plan = roma__mapping_plan_of(extent);
     int code = roma__mapping_complete(&plan, error);
     if (code == 0)

@@ -7,7 +7,9 @@
 #include <atomic>
 #include <cstring>
 #include <string>
+#include <sys/wait.h>
 #include <thread>
+#include <unistd.h>
 #include <vector>
 
 namespace {
@@ -163,4 +165,75 @@ TEST_CASE("the first policy of a manager meets its first requests", "[policy]")
         CHECK(on.far.has(block));
         roma_free(block);
     }
+}
+
+TEST_CASE("a limit that comes and goes refuses nothing that it has room for", "[policy]")
+{
+    scene on;
+    roma_policy *limited = nullptr, *free = nullptr;
+    REQUIRE(roma_policy_parse("limit 60M", &limited, nullptr) == 0);
+    REQUIRE(roma_policy_parse("any -> providers near far, pages base", &free, nullptr) == 0);
+    std::vector<std::thread> threads;
+    for (unsigned i = 0; i < 3; i++)
+        threads.emplace_back([&on] {
+            while (!on.ended) {
+                roma_request want = roma_request_default();
+                want.bytes = 2 << 20;
+                want.pages = ROMA_PAGES_BASE;
+                void *block = roma_alloc_with(on.manager, &want, nullptr);
+                on.refused += block == nullptr;
+                on.done++;
+                roma_free(block);
+                (void)roma_manager_trim(on.manager, 0);
+            }
+        });
+    for (int round = 0; round < 1000; round++)
+        REQUIRE(roma_manager_policy(on.manager, round % 2 == 0 ? limited : free, nullptr) == 0);
+    on.ended = true;
+    for (std::thread &thread : threads)
+        thread.join();
+    CHECK(on.refused == 0);
+    CHECK(on.done > 0);
+    roma_policy_destroy(limited);
+    roma_policy_destroy(free);
+}
+
+TEST_CASE("a child made while threads route by a policy can put one in place, and fork", "[policy]")
+{
+    scene on;
+    on.put("any -> providers near, pages base");
+    roma_policy *other = nullptr;
+    REQUIRE(roma_policy_parse("any -> providers far, pages base", &other, nullptr) == 0);
+    std::vector<std::thread> threads;
+    for (unsigned i = 0; i < 3; i++)
+        threads.emplace_back([&on, i] { allocate(on, i * 1000); });
+    threads.emplace_back([&on, other] { /* writers wait, too */
+                                        while (!on.ended)
+                                            (void)roma_manager_policy(on.manager, other, nullptr);
+    });
+    unsigned failed = 0;
+    for (int round = 0; round < 100; round++) {
+        const pid_t child = fork();
+        if (child == 0) {
+            alarm(20);
+            if (roma_manager_policy(on.manager, other, nullptr) != 0)
+                _exit(2);
+            const pid_t grandchild = fork();
+            if (grandchild == 0)
+                _exit(0);
+            int status = -1;
+            waitpid(grandchild, &status, 0);
+            _exit(status);
+        }
+        int status = -1;
+        waitpid(child, &status, 0);
+        failed += status != 0;
+        if (failed > 0)
+            break;
+    }
+    CHECK(failed == 0);
+    on.ended = true;
+    for (std::thread &thread : threads)
+        thread.join();
+    roma_policy_destroy(other);
 }

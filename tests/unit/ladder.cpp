@@ -279,7 +279,8 @@ TEST_CASE("a ladder may end as if nothing had been wished", "[ladder]")
     wish.groups_count = 1;
     wish.groups[0] = roma_nodes_one(1);
     wish.strict = true;
-    wish.plain_at_last = true;
+    wish.plain_providers = &first;
+    wish.plain_providers_count = 1;
     roma__ladder ladder;
     roma_error error;
     REQUIRE(roma__ladder_build(&wish, &x86, &ladder, &error) == 0);
@@ -292,4 +293,40 @@ TEST_CASE("a ladder may end as if nothing had been wished", "[ladder]")
     REQUIRE(roma__ladder_build(&wish, &x86, &ladder, &error) == 0);
     CHECK(kinds_of(ladder) == std::vector<roma_page_kind>{huge1g, huge2m, thp2m, base4k, huge1g,
                                                           huge2m, thp2m, base4k});
+
+    wish.plain_providers = &second; /* another than that of the wish: its steps are new */
+    REQUIRE(roma__ladder_build(&wish, &x86, &ladder, &error) == 0);
+    REQUIRE(ladder.count == 10);
+    CHECK(ladder.steps[7].provider == first);
+    CHECK(ladder.steps[8].provider == second);
+    CHECK(ladder.steps[9].provider == second);
+}
+
+TEST_CASE("sets of nodes leave room for the steps at last", "[ladder]")
+{
+    roma__ladder_wish wish{};
+    wish.providers = &first;
+    wish.providers_count = 1; /* 2 steps a set */
+    wish.strict = true;
+    wish.plain_providers = &first;
+    wish.plain_providers_count = 1;
+    wish.groups_count = 16;
+    for (unsigned g = 0; g < 16; g++)
+        wish.groups[g] = roma_nodes_one(g);
+    roma__ladder ladder;
+    roma_error error;
+    REQUIRE(roma__ladder_build(&wish, &x86, &ladder, &error) == 0);
+    REQUIRE(ladder.count == ROMA_STEPS_MAX);
+    CHECK(roma_nodes_count(&ladder.steps[28].nodes) == 2);
+    CHECK(roma_nodes_is_empty(&ladder.steps[30].nodes));
+    CHECK_FALSE(ladder.steps[31].strict);
+
+    wish.strict = false; /* base pages on any node, then transparent ones, which nobody named */
+    wish.pages = ROMA_PAGES_BASE;
+    roma_provider *const both[] = {first, second};
+    wish.providers = wish.plain_providers = both;
+    wish.providers_count = wish.plain_providers_count = 2;
+    REQUIRE(roma__ladder_build(&wish, &x86, &ladder, &error) == 0);
+    CHECK(ladder.count <= ROMA_STEPS_MAX);
+    CHECK(ladder.steps[ladder.count - 1].pages == thp2m);
 }

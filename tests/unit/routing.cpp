@@ -237,6 +237,44 @@ TEST_CASE("what a request says itself goes before the rule", "[routing]")
     roma_free(block);
 }
 
+TEST_CASE("a resize past a parting leaves no cell for plain requests of that length", "[routing]")
+{
+    two_places at;
+    route(at.manager.self,
+          "size < 4K -> providers near, pages base; any -> providers far, pages base");
+    for (const size_t bytes : {(size_t)4096, (size_t)8192, (size_t)64 << 10}) {
+        INFO(bytes << " bytes");
+        void *grown = roma_resize(at.manager.alloc(64), bytes);
+        REQUIRE(grown != nullptr);
+        CHECK(at.far.has(grown)); /* a new block of that length */
+        roma_free(grown);
+        for (int i = 0; i < 64; i++) {
+            void *block = at.manager.alloc(bytes);
+            CHECK(at.far.has(block));
+            roma_free(block);
+        }
+    }
+}
+
+TEST_CASE("a short block with a wide alignment leaves no cell for longer requests", "[routing]")
+{
+    two_places at;
+    route(at.manager.self,
+          "size < 4K -> providers near, pages base; any -> providers far, pages base");
+    for (const size_t align : {(size_t)4096, (size_t)16384}) {
+        void *aligned = roma_alloc_aligned(at.manager.self, 64, align);
+        REQUIRE(aligned != nullptr);
+        CHECK(at.near.has(aligned));
+        roma_free(aligned);
+        for (int i = 0; i < 64; i++) {
+            void *block = at.manager.alloc(align);
+            INFO(align << " bytes, block " << i);
+            CHECK(at.far.has(block));
+            roma_free(block);
+        }
+    }
+}
+
 TEST_CASE("a rule's populate holds for plain requests of any length", "[routing]")
 {
     owned manager;
@@ -248,6 +286,37 @@ TEST_CASE("a rule's populate holds for plain requests of any length", "[routing]
         CHECK(report.resident_bytes == report.bytes);
         roma_free(block);
     }
+}
+
+TEST_CASE("a rule's populate holds for blocks of batches and caches, too", "[routing]")
+{
+    owned manager;
+    const size_t bytes = 64 << 10;
+    void *blocks[8];
+    route(manager.self, "any -> pages base, populate 1");
+    const auto check = [&blocks] {
+        for (void *block : blocks) {
+            roma_report report;
+            REQUIRE(roma_where(block, &report) == 0);
+            CHECK(report.resident_bytes == report.bytes);
+        }
+        roma_free_batch(blocks, 8);
+    };
+    REQUIRE(roma_alloc_batch(manager.self, bytes, blocks, 8) == 0);
+    check();
+    roma_cache *cache = roma_cache_of(manager.self);
+    REQUIRE(cache != nullptr);
+    REQUIRE(roma_manager_trim(manager.self, 0) >= 0);
+    REQUIRE(roma_cache_alloc_batch(cache, bytes, blocks, 8) == 0);
+    check();
+
+    /* A cache that was taken before goes on as it was. */
+    REQUIRE(roma_manager_policy(manager.self, nullptr, nullptr) == 0);
+    roma_free(manager.alloc(bytes));
+    REQUIRE(roma_manager_trim(manager.self, 0) >= 0);
+    for (void *&block : blocks)
+        REQUIRE((block = roma_cache_alloc(cache, bytes)) != nullptr);
+    check();
 }
 
 TEST_CASE("the policy's limit holds, and the options' again without it", "[routing]")
@@ -302,6 +371,30 @@ TEST_CASE("otherwise plain: when all steps fail, it is tried as if nothing was w
     roma_free(block);
 }
 
+TEST_CASE("otherwise plain: the manager's own providers are tried, whatever the rule names",
+          "[routing]")
+{
+    place full("full", 1 << 20), spare("spare");
+    roma_provider *both[] = {spare.self, full.self};
+    roma_options options = roma_options_default();
+    options.providers = both;
+    options.providers_count = 2;
+    owned manager(options);
+    roma_request want = of(8 << 20);
+    roma_grant grant;
+    for (const char *strict : {"", ", strict"}) {
+        route(manager.self,
+              std::string("any -> providers full, pages base") + strict + "; otherwise plain");
+        void *block = roma_alloc_with(manager.self, &want, &grant);
+        INFO(strict);
+        REQUIRE(block != nullptr);
+        CHECK(spare.has(block));
+        CHECK(std::string(grant.steps[0].provider) == "full");
+        CHECK(std::string(grant.steps[grant.steps_count - 1].provider) == "spare");
+        roma_free(block);
+    }
+}
+
 TEST_CASE("a policy that names an unknown provider changes nothing", "[routing]")
 {
     two_places at;
@@ -331,8 +424,12 @@ TEST_CASE("built-in providers are known to any manager", "[routing]")
     REQUIRE(block != nullptr);
     CHECK(std::string(grant.steps[0].provider) == "node0");
     roma_free(block);
-    const parsed wrong("any -> providers node1023");
-    CHECK(roma_manager_policy(at.manager.self, wrong.self, nullptr) == -EINVAL);
+    /* A name is the provider's own: not what merely reads as the same number. */
+    for (const char *name : {"node1023", "node00", "node-0", "node-1", "node", "node99999"}) {
+        const parsed wrong(std::string("any -> providers ") + name);
+        INFO(name);
+        CHECK(roma_manager_policy(at.manager.self, wrong.self, nullptr) == -EINVAL);
+    }
 }
 
 TEST_CASE("blocks stay where they are when the policy changes", "[routing]")
@@ -462,4 +559,27 @@ TEST_CASE("a child of fork makes the first request of a manager", "[routing]")
     int status = -1;
     REQUIRE(waitpid(child, &status, 0) == child);
     CHECK(status == 0);
+}
+
+TEST_CASE("a block that lies by weight gets longer, and lies by weight again", "[routing]")
+{
+    owned manager;
+    roma_request want = of(4 << 20);
+    want.placement = ROMA_WEIGHTED;
+    const roma_nodes nodes = roma_topology_memory_nodes(roma_topology_get());
+    want.nodes = roma_nodes_one((unsigned)roma_nodes_next(&nodes, 0));
+    want.weights[0] = 3;
+    for (const unsigned threads : {0u, 1u}) {
+        want.populate_threads = threads;
+        auto *block = static_cast<char *>(roma_alloc_with(manager.self, &want, nullptr));
+        REQUIRE(block != nullptr);
+        block[0] = 7;
+        block = static_cast<char *>(roma_resize(block, 9 << 20));
+        REQUIRE(block != nullptr);
+        CHECK(block[0] == 7);
+        block = static_cast<char *>(roma_resize(block, 3 << 20));
+        REQUIRE(block != nullptr);
+        CHECK(block[0] == 7);
+        roma_free(block);
+    }
 }
