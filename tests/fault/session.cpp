@@ -250,7 +250,9 @@ bool is_harmless(faults::entry which)
     case faults::at_thread_start: /* the calling thread does that part                          */
     case faults::at_thread_join:  /* the thread has ended                                       */
     case faults::at_getcpu:       /* local means the only node on a machine that has one        */
-    case faults::at_membarrier:   /* what idle threads keep stays with them                     */
+    case faults::
+        at_set_affinity:        /* pages are cleared from further away, and lie where they should */
+    case faults::at_membarrier: /* what idle threads keep stays with them                     */
     case faults::at_pagemap_scan: /* other files of /proc tell the same, slower                 */
         return true;
     default: return false;
