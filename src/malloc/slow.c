@@ -73,7 +73,9 @@ void *roma__take_slow(size_t bytes, size_t align, bool zero)
     void *block = NULL;
     if (heap != NULL && bytes <= PTRDIFF_MAX) {
         bind(heap);
-        block = take_cached(bytes, align, zero);
+        block = bytes <= ROMA__CLASS_MAX_BYTES ? take_cached(bytes, align, zero)
+                : zero                         ? NULL
+                                               : roma__heap_take_parked(heap, bytes, align);
         if (block == NULL)
             block = take_from_heap(heap, bytes, align, zero);
         roma__background_serve();
@@ -105,7 +107,7 @@ void roma__free_slow(void *block)
     if (block == NULL)
         return;
     int saved = errno;
-    if (!free_cached(block)) {
+    if (!roma__heap_end_parked(block, SIZE_MAX) && !free_cached(block)) {
         roma__cell cell;
         int code = roma__cell_find(block, &cell);
         if (code == 0)
