@@ -42,6 +42,11 @@ void roma__cell_fill(struct roma__slab *slab, uint32_t index, roma__cell *cell)
     cell->index = index;
 }
 
+static bool is_parked(const struct roma__slab *slab)
+{
+    return roma__slab_is_large(slab) && roma__parked_state(slab) == ROMA__PARK_FREE;
+}
+
 int roma__cell_find(const void *address, roma__cell *cell)
 {
     cell->slab = NULL;
@@ -59,6 +64,11 @@ int roma__cell_find(const void *address, roma__cell *cell)
     roma__cell_fill(slab, index, cell);
     if (cell->heap == NULL)
         return -ESTALE; /* retired while we looked */
+    if (cell->count == 0 && is_parked(slab)) {
+        cell->slab = NULL;
+        cell->owner = NULL;
+        return -ESTALE; /* as if it had been */
+    }
     return inside == 0 ? 0 : -EINVAL;
 }
 
@@ -192,6 +202,8 @@ int roma__cell_release(roma__cell *cell, uint32_t generation)
 {
     if (cell->heap == NULL)
         return -ESTALE;
+    if (roma__slab_is_large(cell->slab) && roma__parked_end(cell->slab, generation))
+        return 0;
     if (is_exact(cell)) {
         int left = roma__cell_drop(cell, generation);
         if (left == 0)

@@ -174,7 +174,9 @@ uint64_t roma__heap_check(roma__heap *heap, void (*report)(void *context, const 
     for (struct roma__slab *slab = heap->large; slab != NULL; slab = slab->next)
         check_large(&checker, heap, slab);
     pthread_mutex_unlock(&heap->caches_lock);
-    const char *fault = roma__extents_fault(&heap->extents);
+    const char *fault = roma__parked_fault(heap);
+    expect(&checker, fault == NULL, "%s", fault == NULL ? "" : fault);
+    fault = roma__extents_fault(&heap->extents);
     expect(&checker, fault == NULL, "%s", fault == NULL ? "" : fault);
     return checker.faults;
 }

@@ -195,9 +195,9 @@ bool roma__extents_lengthen(struct roma__extents *extents, struct roma__extent_r
 
 /* ---- own extents ---------------------------------------------------------------------------- */
 
-/* A cached extent is what its step gave once; only the wish for pages that are there can be new. */
-static int reuse_own(struct roma__extents *extents, struct roma__extent_record *record,
-                     unsigned populate_threads, roma_grant *grant, roma_error *error)
+/* It is what its step gave once; only the wish for pages that are there can be new. */
+int roma__extents_reuse(struct roma__extents *extents, struct roma__extent_record *record,
+                        unsigned populate_threads, roma_grant *grant, roma_error *error)
 {
     if (grant != NULL)
         roma__extents_grant(extents, record, grant);
@@ -207,10 +207,8 @@ static int reuse_own(struct roma__extents *extents, struct roma__extent_record *
     roma_populate_options options = {sizeof options, populate_threads, NULL};
     int code = roma_provider_populate(roma__extents_provider(extents, record), &range, &options,
                                       error);
-    if (code < 0) {
-        roma__extents_release_own(extents, record, roma__extents_now(extents));
+    if (code < 0)
         return roma__grant_fail(grant, code, error);
-    }
     if (grant != NULL)
         grant->populated = true;
     return 0;
@@ -247,13 +245,16 @@ int roma__extents_take_own(struct roma__extents *extents, size_t bytes, size_t a
     pthread_mutex_lock(&extents->lock);
     *record = roma__large_cache_take(&extents->cache, bytes, roma__max(align, 1));
     pthread_mutex_unlock(&extents->lock);
-    if (*record != NULL)
-        return reuse_own(extents, *record, populate_threads, grant, error);
-    return obtain_own(extents, bytes, align, populate_threads, record, grant, error);
+    if (*record == NULL)
+        return obtain_own(extents, bytes, align, populate_threads, record, grant, error);
+    int code = roma__extents_reuse(extents, *record, populate_threads, grant, error);
+    if (code < 0)
+        roma__extents_release_own(extents, *record, roma__extents_now(extents));
+    return code;
 }
 
-static void cache_locked(struct roma__extents *extents, struct roma__extent_record *record,
-                         uint64_t now_ns)
+void roma__extents_keep_locked(struct roma__extents *extents, struct roma__extent_record *record,
+                               uint64_t now_ns)
 {
     struct roma__large_cache *cache = &extents->cache;
     if (roma__large_cache_is_full(cache))
@@ -273,7 +274,7 @@ void roma__extents_release_own(struct roma__extents *extents, struct roma__exten
     if (extents->return_delay_ns == 0 || record->is_migrated)
         roma__extents_release_locked(extents, record);
     else
-        cache_locked(extents, record, now_ns);
+        roma__extents_keep_locked(extents, record, now_ns);
     pthread_mutex_unlock(&extents->lock);
 }
 

@@ -12,7 +12,7 @@
  *
  *   a span         its pages are discarded, whole pages only; the address range stays
  *   an extent      the address range goes, too, but for one extent that stays without pages
- *   an own extent  goes back to its provider
+ *   an own extent  goes back to its provider, out of its place (parked.h) or the cache
  *
  * Nobody's clock ticks here: a caller that comes by asks roma__extents_is_due(), one load, and then
  * calls roma__extents_return(). What is not to be had otherwise (a limit, an empty page pool) is
@@ -24,6 +24,7 @@
 
 #include "heap/heap.h"
 #include "heap/large_cache.h"
+#include "heap/parked.h"
 #include "heap/spans.h"
 
 #include <pthread.h>
@@ -37,6 +38,7 @@ struct roma__extents {
     size_t growth_bytes;
     uint64_t return_delay_ns; /* 0: at once; UINT64_MAX: only on trim and when memory is short */
     bool inherit;
+    struct roma__places places; /* own extents that keep their slabs between lives */
     char label[64];
     void *owner;
     int (*charge)(void *owner, size_t bytes);
@@ -86,6 +88,11 @@ bool roma__extents_lengthen(struct roma__extents *extents, struct roma__extent_r
 int roma__extents_take_own(struct roma__extents *extents, size_t bytes, size_t align,
                            unsigned populate_threads, struct roma__extent_record **record,
                            roma_grant *grant, roma_error *error);
+
+/* What a cell that gets such an extent is told, and its wish for pages that are there. Returns 0 or
+ * -errno; it is the caller's all the same. */
+int roma__extents_reuse(struct roma__extents *extents, struct roma__extent_record *record,
+                        unsigned populate_threads, roma_grant *grant, roma_error *error);
 
 /* Its cell gives an own extent up: into the cache; to its provider without a delay, or where it was
  * migrated. */

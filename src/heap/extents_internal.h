@@ -1,8 +1,8 @@
 /* extents_internal.h - between extents.c, obtain.c and giveback.c.
  *
  * Three things wait for their delay, each in the order of time: free spans, empty extents, cached
- * extents. So the oldest of each is all that a look has to see, and next_due_ns, which is never
- * later than the first of them, all that a caller has to.
+ * extents. So the oldest of each is all that a look has to see, besides the few places (parked.h),
+ * and next_due_ns, which is never later than the first of them, all that a caller has to.
  *
  * Threads: all calls under the lock of the extents, except where said. */
 #ifndef ROMA_HEAP_EXTENTS_INTERNAL_H
@@ -43,6 +43,12 @@ int roma__extents_adopt(struct roma__extents *extents, roma_extent *extent, unsi
 /* Release an extent, of any kind and in any state, to its provider, and its record. */
 void roma__extents_release_locked(struct roma__extents *extents,
                                   struct roma__extent_record *record);
+
+/* ---- extents.c ------------------------------------------------------------------------------ */
+
+/* An own extent that no cell has into the cache. */
+void roma__extents_keep_locked(struct roma__extents *extents, struct roma__extent_record *record,
+                               uint64_t now_ns);
 
 /* ---- giveback.c ----------------------------------------------------------------------------- */
 

@@ -28,9 +28,10 @@ static uint64_t raise_peak(roma__heap *heap, uint64_t now)
 
 void roma__heap_publish(roma__heap *heap, uint64_t more)
 {
-    if (more == 0)
-        return;
-    (void)raise_peak(heap, roma__add(&heap->published_bytes, more) + more);
+    uint64_t now = more == 0 ? roma__load(&heap->published_bytes)
+                             : roma__add(&heap->published_bytes, more) + more;
+    if ((int64_t)now > (int64_t)roma__load(&heap->peak_bytes))
+        (void)raise_peak(heap, now - roma__parked_bytes(&heap->extents));
 }
 
 void roma__heap_count_descriptor(roma__heap *heap, const struct roma__slab *slab, bool stands)
@@ -143,10 +144,11 @@ roma__heap_figures roma__heap_figures_of(roma__heap *heap)
     }
     figures.bytes_live = has_words ? sums.bytes_live : figures.usable_live;
     pthread_mutex_lock(&heap->large_lock);
-    figures.takes += heap->large_takes;
-    figures.releases += heap->large_releases;
-    figures.bytes_live += heap->large_bytes;
-    figures.usable_live += heap->large_usable_bytes;
+    const struct roma__parked_figures parked = roma__parked_figures_of(heap);
+    figures.takes += heap->large_takes + parked.takes;
+    figures.releases += heap->large_releases + parked.releases;
+    figures.bytes_live += heap->large_bytes + parked.bytes;
+    figures.usable_live += heap->large_usable_bytes + parked.usable_bytes;
     pthread_mutex_unlock(&heap->large_lock);
     figures.cells_live = not_negative(figures.takes - figures.releases);
     figures.bytes_live = not_negative(figures.bytes_live);
@@ -155,7 +157,7 @@ roma__heap_figures roma__heap_figures_of(roma__heap *heap)
     const struct roma__extents *extents = &heap->extents;
     figures.extents_live = atomic_load_explicit(&extents->count, memory_order_relaxed);
     figures.extents_bytes = atomic_load_explicit(&extents->bytes, memory_order_relaxed);
-    figures.free_bytes = roma__extents_dirty_bytes(extents);
+    figures.free_bytes = roma__extents_dirty_bytes(extents) + roma__parked_bytes(extents);
     figures.returned_bytes = roma__extents_clean_bytes(extents);
     figures.metadata_bytes = sizeof *heap + roma__load(&heap->descriptor_bytes) +
                              atomic_load_explicit(&extents->record_bytes, memory_order_relaxed) +
@@ -184,7 +186,7 @@ void roma__heap_takes_by_class(roma__heap *heap, uint64_t takes[ROMA__CLASS_COUN
     for (unsigned i = 0; i < ROMA__CLASS_COUNT; i++)
         takes[i] = sums.taken[i];
     pthread_mutex_lock(&heap->large_lock);
-    takes[ROMA__CLASS_COUNT] = heap->large_takes;
+    takes[ROMA__CLASS_COUNT] = heap->large_takes + roma__parked_figures_of(heap).takes;
     pthread_mutex_unlock(&heap->large_lock);
 }
 

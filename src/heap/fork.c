@@ -28,14 +28,14 @@ void roma__heap_fork_hold(roma__heap *heap)
     for (struct roma__cache *cache = heap->caches; cache != NULL; cache = cache->next)
         pthread_mutex_lock(&cache->lock);
     pthread_mutex_lock(&heap->common.lock);
-    pthread_mutex_lock(&heap->large_lock);
     pthread_mutex_lock(&heap->extents.lock);
+    pthread_mutex_lock(&heap->large_lock);
 }
 
 void roma__heap_fork_free(roma__heap *heap)
 {
-    pthread_mutex_unlock(&heap->extents.lock);
     pthread_mutex_unlock(&heap->large_lock);
+    pthread_mutex_unlock(&heap->extents.lock);
     pthread_mutex_unlock(&heap->common.lock);
     for (struct roma__cache *cache = heap->caches; cache != NULL; cache = cache->next)
         pthread_mutex_unlock(&cache->lock);
@@ -155,6 +155,7 @@ uint64_t roma__heap_fork_child(roma__heap *heap)
     uint64_t ended = settle_cache(&heap->common);
     for (struct roma__cache *cache = heap->caches; cache != NULL; cache = cache->next)
         ended += settle_cache(cache);
+    roma__parked_forget(heap); /* what was free in a place is nobody's, and goes */
     ended += settle_large(heap);
 
     roma__extents_unmark(&heap->extents);

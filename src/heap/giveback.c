@@ -40,6 +40,7 @@ static void look_for_next(struct roma__extents *extents)
         roma__giveback_expect(extents, cached->freed_ns);
     if (extents->empty_first != NULL)
         roma__giveback_expect(extents, extents->empty_first->freed_ns);
+    roma__parked_expect(extents);
 }
 
 static void leave_queue(struct roma__extents *extents, struct roma__extent_record *record)
@@ -221,6 +222,9 @@ size_t roma__giveback_due(struct roma__extents *extents, uint64_t now_ns)
     if (now_ns >= extents->return_delay_ns) {
         uint64_t limit_ns = now_ns - extents->return_delay_ns;
         struct roma__extent_record *record;
+        roma__parked_age(extents, limit_ns);
+        while ((record = roma__parked_withdraw(extents, limit_ns, SIZE_MAX)) != NULL)
+            given += release(extents, record);
         while ((record = roma__large_cache_oldest(&extents->cache)) != NULL &&
                record->freed_ns <= limit_ns)
             given += release(extents, record);
@@ -264,6 +268,8 @@ size_t roma__giveback_all(struct roma__extents *extents)
 {
     size_t given = 0;
     struct roma__extent_record *record;
+    while ((record = roma__parked_withdraw(extents, UINT64_MAX, SIZE_MAX)) != NULL)
+        given += release(extents, record);
     while ((record = roma__large_cache_oldest(&extents->cache)) != NULL)
         given += release(extents, record);
     for (record = extents->shared; record != NULL;) {
@@ -297,9 +303,20 @@ static bool can_spare(const struct roma__extents *extents, const struct roma__ex
     return held > keep_bytes && held - record->extent.bytes >= keep_bytes;
 }
 
+/* How much of what is held, in one piece, may go. */
+static size_t spare_bytes(const struct roma__extents *extents, size_t keep_bytes)
+{
+    uint64_t held = held_bytes(extents);
+    return held > keep_bytes ? held - keep_bytes : 0;
+}
+
 static size_t trim_locked(struct roma__extents *extents, size_t keep_bytes)
 {
     size_t given = 0;
+    struct roma__extent_record *parked;
+    while ((parked = roma__parked_withdraw(extents, UINT64_MAX,
+                                           spare_bytes(extents, keep_bytes))) != NULL)
+        given += release(extents, parked);
     for (uint32_t i = 0; i < extents->cache.count;) {
         if (can_spare(extents, extents->cache.records[i], keep_bytes))
             given += release(extents, extents->cache.records[i]);

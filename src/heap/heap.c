@@ -147,6 +147,7 @@ uint64_t roma__heap_clear(roma__heap *heap)
     }
     roma__cache_discard(&heap->common);
     (void)roma__cache_clear(&heap->common);
+    roma__parked_forget(heap);
     for (struct roma__slab *slab = heap->large, *next; slab != NULL; slab = next) {
         next = slab->next;
         (void)roma__heap_end_slab(slab);

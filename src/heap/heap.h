@@ -117,6 +117,15 @@ void *roma__heap_owner(const roma__heap *heap);
 int roma__heap_take(roma__heap *heap, const roma__take *take, roma__cell *cell, roma_grant *grant,
                     roma_error *error);
 
+/* The same for one of the lengths that get an extent of their own, where one waits that is as it
+ * was, and nothing else is wished for: an address, or NULL. Without a lock. */
+void *roma__heap_take_parked(roma__heap *heap, size_t bytes, size_t align);
+
+/* End the life at an address in the same way: a large cell with one reference and without flags, of
+ * which nobody looks at the bytes; of that length, where one is given (SIZE_MAX: none is; without
+ * words it may be shorter). Returns false, with nothing changed, where anything is not so. */
+bool roma__heap_end_parked(const void *block, size_t bytes);
+
 /* Empty all caches, those of idle threads too, and give back what holds no cell, as long as more
  * than keep_bytes stay held. Returns bytes. */
 size_t roma__heap_trim(roma__heap *heap, size_t keep_bytes);

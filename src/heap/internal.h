@@ -22,7 +22,7 @@ struct roma__heap {
 
     struct roma__extents extents;
 
-    pthread_mutex_t large_lock; /* large cells: the list and its figures                         */
+    pthread_mutex_t large_lock; /* large cells: the list and its figures; after the extents'     */
     struct roma__slab *large;
     uint64_t large_takes, large_releases, large_bytes, large_usable_bytes;
 
@@ -51,7 +51,8 @@ void roma__heap_late_misuse(roma__heap *heap, void *address);
  * are set right, its length as a guess, that of the life that is there now. */
 void roma__heap_take_back(roma__heap *heap, unsigned class_index, void *address);
 
-/* The sum of what caches publish has changed by `more`, modulo 2^64; note the peak. */
+/* The sum of what caches publish has changed by `more`, modulo 2^64; note the peak. With 0: that of
+ * what is parked has. */
 void roma__heap_publish(roma__heap *heap, uint64_t more);
 
 /* Correct the figures of class cells: so many live by class (NULL: none), and none is on its way.

@@ -3,6 +3,8 @@
  *   run    up to own_bytes   whole granules of a shared extent
  *   own    beyond, or aligned to more than a granule: an extent of its own
  *
+ * An own one that ends may stay as it is for the next (parked.h).
+ *
  * own_bytes is the page size of the ladder's first step, but at least 1 MiB: so a block of n huge
  * pages is exactly n huge pages, and a block smaller than one shares it with others.
  *
@@ -82,14 +84,6 @@ static void count_release(roma__heap *heap, struct roma__slab *slab)
 
 /* ---- taking ---------------------------------------------------------------------------------- */
 
-/* A life begins: the cell is the caller's alone. */
-static void start_life(struct roma__slab *slab, const roma__take *take)
-{
-    uint32_t word = roma__load(&slab->states[0].word);
-    roma__slab_set_tail(slab, 0, take->bytes, take->flags);
-    roma__store_release(&slab->states[0].word, roma__word_make(roma__word_generation(word), 1));
-}
-
 static int take_run(roma__heap *heap, size_t bytes, struct roma__slab **from, bool *reused,
                     roma_grant *grant, roma_error *error)
 {
@@ -130,24 +124,58 @@ static int take_own(roma__heap *heap, const roma__take *take, struct roma__slab 
     return 0;
 }
 
+/* *from is NULL where none is parked that fits. */
+static int take_parked(roma__heap *heap, const roma__take *take, struct roma__slab **from,
+                       roma_grant *grant, roma_error *error)
+{
+    *from = roma__parked_take(heap, roma__max(take->bytes, 1), take->align);
+    if (*from == NULL)
+        return 0;
+    int code = roma__extents_reuse(&heap->extents, (*from)->extent, take->populate_threads, grant,
+                                   error);
+    if (code < 0) {
+        roma__parked_put_back(heap, *from);
+        return code;
+    }
+    roma__slab_start_large(*from, take->bytes, take->flags);
+    roma__parked_note_peak(heap);
+    return 0;
+}
+
 int roma__large_take(roma__heap *heap, size_t bytes, const roma__take *take,
                      struct roma__slab **from, bool *reused, roma_grant *grant, roma_error *error)
 {
     roma__cache_pass_by(heap);
     bool own = take->align > ROMA__GRANULE_BYTES || bytes >= heap->own_bytes;
-    int code = own ? take_own(heap, take, from, grant, error)
-                   : take_run(heap, bytes, from, reused, grant, error);
+    int code = own ? take_parked(heap, take, from, grant, error) : 0;
+    if (code < 0 || (own && *from != NULL))
+        return code;
+    code = own ? take_own(heap, take, from, grant, error)
+               : take_run(heap, bytes, from, reused, grant, error);
     if (code < 0)
         return code;
-    start_life(*from, take);
+    roma__slab_start_large(*from, take->bytes, take->flags);
     count_take(heap, *from);
     return 0;
 }
 
 /* ---- giving back ----------------------------------------------------------------------------- */
 
+/* In its place, or one that it gets now; but not where its generation has wrapped: a slab that
+ * stands anew starts from what is noted. */
+static bool rest(roma__heap *heap, struct roma__slab *slab)
+{
+    bool is_wrapped = roma__word_generation(roma__load(&slab->states[0].word)) == 0;
+    if (roma__parked_state(slab) == ROMA__PARK_NONE)
+        return !is_wrapped && roma__parked_put(heap, slab);
+    roma__parked_put_back(heap, slab);
+    return true;
+}
+
 void roma__large_recycle(roma__heap *heap, struct roma__slab *slab)
 {
+    if (rest(heap, slab))
+        return;
     struct roma__extent_record *record = slab->extent;
     char *base = roma__load(&slab->head.base);
     size_t bytes = roma__load(&slab->head.cell_bytes);

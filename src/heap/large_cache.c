@@ -6,8 +6,6 @@
 
 #include <string.h>
 
-enum { WASTE_SHARE = 8 }; /* an extent may be an eighth longer than what is asked */
-
 static void count_held(struct roma__large_cache *cache, uint64_t more)
 {
     uint64_t held = atomic_load_explicit(&cache->held_bytes, memory_order_relaxed);
@@ -50,8 +48,8 @@ static size_t waste_of(const struct roma__extent_record *record, size_t bytes, s
         record->extent.bytes < asked ||
         !roma__is_aligned((size_t)(uintptr_t)record->extent.address, align))
         return SIZE_MAX;
-    size_t waste = record->extent.bytes - asked;
-    return waste <= asked / WASTE_SHARE ? waste : SIZE_MAX;
+    return roma__large_cache_fits(record->extent.bytes, asked) ? record->extent.bytes - asked
+                                                               : SIZE_MAX;
 }
 
 struct roma__extent_record *roma__large_cache_take(struct roma__large_cache *cache, size_t bytes,

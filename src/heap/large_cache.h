@@ -39,6 +39,14 @@ static inline struct roma__extent_record *roma__large_cache_oldest(
     return cache->count == 0 ? NULL : cache->records[0];
 }
 
+enum { ROMA__LARGE_CACHE_WASTE_SHARE = 8 };
+
+/* Is an extent not too long for so many bytes, whole pages of its own? */
+static inline bool roma__large_cache_fits(size_t extent_bytes, size_t asked)
+{
+    return extent_bytes - asked <= asked / ROMA__LARGE_CACHE_WASTE_SHARE;
+}
+
 /* Put one in; the cache must not be full. */
 void roma__large_cache_put(struct roma__large_cache *cache, struct roma__extent_record *record);
 

@@ -39,9 +39,11 @@ int roma__extents_migrate(struct roma__extents *extents, struct roma__extent_rec
 int roma__cell_migrate(const roma__cell *cell, const roma_nodes *nodes, roma_migration *migration,
                        roma_error *error)
 {
-    if (roma__slab_is_large(cell->slab) && cell->slab->extent->own)
+    if (roma__slab_is_large(cell->slab) && cell->slab->extent->own) {
+        roma__parked_leave(cell->slab);
         return roma__extents_migrate(&cell->heap->extents, cell->slab->extent, nodes, migration,
                                      error);
+    }
     memset(migration, 0, sizeof *migration);
     int code = roma__error_subject(error, -EOPNOTSUPP, ROMA_WHY_UNSUPPORTED,
                                    "migrating a block that shares its pages with others");

@@ -176,9 +176,12 @@ static bool holds_back(const struct roma__extent_record *record, unsigned step)
     return record->step < step && roma__extent_is_hugetlb(&record->extent);
 }
 
-/* Does something free hold pages of a pool that a step before this one could have given? */
+/* Does something free hold pages of a pool that a step before this one could have given? (What has
+ * a place is of the first step.) */
 static bool is_held_back(const struct roma__extents *extents, unsigned step)
 {
+    if (roma__parked_holds_hugetlb(extents))
+        return true;
     for (uint32_t i = 0; i < extents->cache.count; i++)
         if (holds_back(extents->cache.records[i], step))
             return true;

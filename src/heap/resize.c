@@ -109,7 +109,10 @@ int roma__cell_resize(roma__cell *cell, size_t bytes)
         set_length(cell, cell->usable, bytes);
         return 0;
     }
-    return cell->slab->extent->own ? resize_own(cell, bytes) : resize_run(cell, bytes);
+    if (!cell->slab->extent->own)
+        return resize_run(cell, bytes);
+    roma__parked_leave(cell->slab);
+    return resize_own(cell, bytes);
 }
 
 /* A descriptor for one large cell at `base`: what stood there before, or the one put aside. */
@@ -141,6 +144,7 @@ int roma__cell_move(roma__cell *cell, size_t bytes)
             roma__slab_discard(aside);
         return -ENOMEM;
     }
+    roma__parked_leave(old);
     uint32_t had;
     int code = roma__word_end_sole(&old->states[0].word, &had);
     if (code == 0) {

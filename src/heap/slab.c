@@ -5,6 +5,7 @@
 #include "base/bits.h"
 #include "base/check.h"
 #include "heap/metadata.h"
+#include "heap/parked.h"
 
 #include <string.h>
 
@@ -191,6 +192,7 @@ void roma__slab_publish_large(struct roma__slab *slab, roma__heap *heap, size_t 
     roma__store(&slab->head.key, NULL);
     roma__store(&slab->head.class_index, ROMA__CLASS_LARGE);
     roma__store(&slab->keeper, NULL);
+    roma__store(&slab->states[0].tail, (uint32_t)ROMA__PARK_NONE);
     put_into_map(slab);
 }
 

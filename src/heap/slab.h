@@ -6,7 +6,8 @@
  *
  *   head    what the inline paths need, a line of the processor's cache (<roma/cache.h>)
  *   states  8 bytes a cell: its word (word.h), and its tail: length asked for and flags. A heap
- *           without words has none, except for large cells, which have one in every heap
+ *           without words has none, except for large cells, which have one in every heap, their
+ *           tail elsewhere (large_tail) and in its place what parked.h says
  *   bits    a bit for each cell that is free in the slab: not live, in no magazine, not on its way
  *
  * Who writes. A slab of a class belongs to a *keeper*, the cache in whose bins it is; bits and
@@ -51,8 +52,11 @@ struct roma__slab {
     struct roma__cache *keeper;   /* NULL: large                                          */
     uint32_t granules;            /* mapped: all of a class's slab, only the first of a large one */
     uint32_t free_count, hint;    /* free cells; the first word of bits that may hold one  */
+    uint32_t parked_generation;   /* of a large cell with a place, when it got it          */
     uint64_t first_generation;    /* of all its words at the start; not cut to 22 bits     */
     bool turned;                  /* a cell's generation has gone past its last one        */
+    uint8_t page_shift;           /* log2 of the extent's pages, of one that ever had a place */
+    uint64_t rested_ns;           /* when it last ended in its place (parked.h)            */
     struct roma__slab *next, *previous; /* in the bin's list of slabs with free cells, or the
                                            heap's list of large ones                       */
     struct roma__slab *all_next, *all_previous; /* in the bin's list of all slabs         */
@@ -112,6 +116,14 @@ static inline struct roma__state *roma__slab_state(struct roma__slab *slab, uint
 void roma__slab_set_tail(struct roma__slab *slab, uint32_t index, size_t bytes, unsigned flags);
 size_t roma__slab_bytes(const struct roma__slab *slab, uint32_t index);
 unsigned roma__slab_flags(const struct roma__slab *slab, uint32_t index);
+
+/* A life of a large cell begins: it is the caller's alone. */
+static inline void roma__slab_start_large(struct roma__slab *slab, size_t bytes, unsigned flags)
+{
+    uint32_t word = roma__load(&slab->states[0].word);
+    roma__store_release(&slab->large_tail, (uint64_t)bytes << ROMA__FLAG_BITS | flags);
+    roma__store_release(&slab->states[0].word, roma__word_make(roma__word_generation(word), 1));
+}
 
 /* Free bits: written by the keeper, under its lock; looked at by anybody. */
 

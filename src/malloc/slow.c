@@ -85,7 +85,9 @@ void *roma__take_slow(size_t bytes, size_t align, bool zero)
     roma__heap *heap = roma__shim_heap();
     if (heap != NULL && bytes <= PTRDIFF_MAX) {
         bind(heap);
-        block = take_cached(bytes, align, zero);
+        block = bytes <= ROMA__CLASS_MAX_BYTES ? take_cached(bytes, align, zero)
+                : zero                         ? NULL
+                                               : roma__heap_take_parked(heap, bytes, align);
         if (block == NULL)
             block = roma__routes_part ? roma__routes_take(bytes, align, zero)
                                       : take_from_heap(heap, bytes, align, zero);
@@ -118,7 +120,7 @@ void roma__free_slow(void *block)
     if (block == NULL)
         return;
     int saved = errno;
-    if (!free_cached(block)) {
+    if (!roma__heap_end_parked(block, SIZE_MAX) && !free_cached(block)) {
         roma__cell cell;
         int code = roma__cell_find(block, &cell);
         if (code == 0)

@@ -74,6 +74,9 @@ void *roma__block_begin_in(roma_manager *manager, roma__heap *heap, size_t bytes
 static SLOW void *begin_slowly(roma_manager *manager, size_t bytes, size_t align, bool zero,
                                const void *caller)
 {
+    void *block = zero ? NULL : roma__fast_begin_parked(manager, bytes, align);
+    if (block != NULL)
+        return block;
     const roma__site site = roma__site_take(caller);
     if (manager == NULL)
         return fail(-EINVAL);
@@ -190,6 +193,8 @@ int roma_retain(void *block)
 
 static SLOW int release_slowly(void *block, const void *caller)
 {
+    if (roma__heap_end_parked(block, SIZE_MAX))
+        return 0;
     const roma__site site = roma__site_take(caller);
     roma__cell cell;
     int code = roma__block_at(block, &cell);
@@ -215,6 +220,8 @@ void roma__block_end(void *block, const roma__site *site)
 
 static SLOW void free_slowly(void *block, const void *caller)
 {
+    if (roma__heap_end_parked(block, SIZE_MAX))
+        return;
     const roma__site site = roma__site_take(caller);
     roma__block_end(block, &site);
 }
@@ -245,6 +252,8 @@ void roma__block_end_sized(void *block, size_t bytes, const roma__site *site)
 
 static SLOW void free_sized_slowly(void *block, size_t bytes, const void *caller)
 {
+    if (roma__heap_end_parked(block, bytes))
+        return;
     const roma__site site = roma__site_take(caller);
     roma__block_end_sized(block, bytes, &site);
 }

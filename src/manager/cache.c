@@ -20,6 +20,9 @@ roma_cache *roma_cache_of(roma_manager *manager)
 
 void *roma__cache_alloc_slow(roma_cache *cache, size_t bytes)
 {
+    void *block = roma__heap_take_parked(cache->heap, bytes, 1);
+    if (block != NULL)
+        return block;
     const roma__site site = ROMA__SITE_HERE();
     roma_manager *manager = roma__heap_owner(cache->heap);
     return roma__block_begin_in(manager, cache->heap, bytes, &site);
@@ -28,6 +31,8 @@ void *roma__cache_alloc_slow(roma_cache *cache, size_t bytes)
 /* Not the fast way's, which so needs no stack. */
 static __attribute__((noinline)) void free_rest(void *block, size_t bytes, const void *caller)
 {
+    if (roma__heap_end_parked(block, bytes))
+        return;
     const roma__site site = roma__site_take(caller);
     roma__block_end_sized(block, bytes, &site);
 }

@@ -17,6 +17,7 @@
 
 #include "manager/manager.h"
 
+#include "base/bits.h"
 #include "heap/pagemap.h"
 
 /* A call less on paths of some twenty instructions. */
@@ -30,6 +31,22 @@ ROMA__HOT void *roma__fast_begin(roma_manager *manager, size_t bytes)
     roma__heap *heap = atomic_load_explicit(&manager->plain_heap, memory_order_acquire);
     roma_cache *cache = heap == NULL ? NULL : roma__heap_cache(heap);
     return cache == NULL ? NULL : roma__cache_take(cache, bytes);
+}
+
+/* A block of an extent of its own, one that waits for whoever asks; NULL: take the slow way. Where
+ * plain requests are local it is a stand-in's heap, which has none. */
+static inline void *roma__fast_begin_parked(roma_manager *manager, size_t bytes, size_t align)
+{
+    if (manager == NULL || bytes <= ROMA__CLASS_MAX_BYTES)
+        return NULL;
+    roma__heap *heap = atomic_load_explicit(&manager->plain_heap, memory_order_acquire);
+    if (heap == NULL)
+        return NULL;
+    void *block = roma__heap_take_parked(heap, bytes,
+                                         roma__max(align, roma__natural_align(manager, bytes)));
+    if (block != NULL && manager->background)
+        roma__background_ensure();
+    return block;
 }
 
 /* The heap that a block is of, with slab and index of its cell. NULL: no block starts there. */

@@ -80,7 +80,7 @@ static int copied(roma_manager *manager, roma__cell *cell, size_t bytes, bool ze
         .flags = cell->flags & ROMA__CELL_WEAK,
         .label = has_note ? roma__note_label(&manager->notes, cell->address) : NULL,
     };
-    roma__cell fresh;
+    roma__cell fresh = {0};
     roma_error ignored;
     roma__heap *heap = cell->heap;
     int code = 0;

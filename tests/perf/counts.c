@@ -4,8 +4,8 @@
  *     counts-KIND --build            print what the figures depend on: compiler, machine, flags
  *
  * KIND is what the paths are compiled against: malloc, calls, cache (perf/bench/subject.h). COUNTS
- * is what roma's manager keeps about blocks: counted, none, exact. Paths, all with blocks of 64
- * bytes that nobody writes to:
+ * is what roma's manager keeps about blocks: counted, none, exact. Paths, with blocks of 64 bytes
+ * where nothing else is said, that nobody writes to:
  *
  *   pair          one block allocated and freed; an operation is both
  *   batch         64 blocks allocated by one call, freed by another (malloc: one by one); an
@@ -14,6 +14,8 @@
  *                 on in turn: what the owner does to get them back is in it; an operation is one
  *                 block
  *   remote-batch  the same by the calls of `batch`
+ *   large         a pair again, of blocks of 64 MiB: an extent of its own, which waits for the next
+ *                 who asks
  *
  * What is counted is everything between the start and the end of collect(), on either thread, and
  * nothing else: tests/perf/counts has callgrind collect inside that function alone. First the same
@@ -36,6 +38,7 @@
 #include <string.h>
 
 enum { BLOCK_BYTES = 64, BATCH_COUNT = 64, PAIR_ROUNDS = 100000, BATCH_ROUNDS = 2000 };
+enum { LARGE_BYTES = 64 << 20, LARGE_ROUNDS = 10000 };
 
 void die(const char *what, int code)
 {
@@ -71,6 +74,21 @@ static uint64_t run_pair_path(void)
     pair_work(&here);
     collect(pair_work, &here);
     return PAIR_ROUNDS;
+}
+
+static void large_work(void *context)
+{
+    subject here = *(subject *)context;
+    for (unsigned i = 0; i < LARGE_ROUNDS; i++)
+        subject_free(here, subject_alloc(here, LARGE_BYTES), LARGE_BYTES);
+}
+
+static uint64_t run_large_path(void)
+{
+    subject here = subject_here();
+    large_work(&here);
+    collect(large_work, &here);
+    return LARGE_ROUNDS;
 }
 
 static void batch_work(void *context)
@@ -267,7 +285,8 @@ int main(int count, char **words)
     } PATHS[] = {{"pair", run_pair_path},
                  {"batch", run_batch_path},
                  {"remote", run_remote_path},
-                 {"remote-batch", run_remote_batch_path}};
+                 {"remote-batch", run_remote_batch_path},
+                 {"large", run_large_path}};
     const char *path = count > 1 ? words[1] : "";
     if (strcmp(path, "--build") == 0) {
         print_build();
