@@ -80,7 +80,7 @@ static int copied(roma_manager *manager, roma__cell *cell, size_t bytes, bool ze
         .flags = cell->flags & ROMA__CELL_WEAK,
         .label = has_note ? roma__note_label(&manager->notes, cell->address) : NULL,
     };
-    roma__cell fresh = {0};
+    roma__cell fresh;
     roma_error ignored;
     roma__heap *heap = cell->heap;
     int code = 0;
@@ -88,7 +88,7 @@ static int copied(roma_manager *manager, roma__cell *cell, size_t bytes, bool ze
         code = roma__heap_plain(manager, bytes, 0, &heap, &wanted.populate_threads, &ignored);
     if (code == 0)
         code = roma__life_begin(manager, heap, &wanted, site, &fresh, NULL, &ignored);
-    if (code < 0)
+    if (code != 0)
         return code;
     memcpy(fresh.address, cell->address, roma__min(before, bytes));
     code = roma__life_drop(cell, site);
