@@ -6,7 +6,7 @@
 #            80 to 320 ns, 40 to 200 GB/s
 #   tiny     1 node of 1 CPU, 256 MiB
 #   hotplug  2 nodes of 1 CPU, 768 MiB each, and node 2 of 512 MiB, movable: it can go offline
-#   giant    2 nodes of 1 CPU, 4096 MiB each, with 1 and 2 pages of 1 GiB
+#   giant    2 nodes of 1 CPU, 6144 MiB each, with 1 and 2 pages of 1 GiB: for large blocks
 #
 # topology_of NAME sets machine, memory_options, qemu (an array), nodes_count, cpus_count, ram_mib
 # and append. mib_per_node, where not empty, replaces the sizes above. topology_names has them all.
@@ -80,8 +80,8 @@ topology_of() {
         distances 0,1,20 0,2,24 1,2,34
         ;;
     giant)
-        node 4096 1
-        node 4096 1
+        node 6144 1
+        node 6144 1
         append=' hugepagesz=1G hugepages=0:1,1:2'
         ;;
     *)
