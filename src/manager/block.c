@@ -252,7 +252,7 @@ void roma__block_end_sized(void *block, size_t bytes, const roma__site *site)
 
 static SLOW void free_sized_slowly(void *block, size_t bytes, const void *caller)
 {
-    if (roma__heap_end_parked(block, bytes))
+    if (bytes < SIZE_MAX && roma__heap_end_parked(block, bytes))
         return;
     const roma__site site = roma__site_take(caller);
     roma__block_end_sized(block, bytes, &site);

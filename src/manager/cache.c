@@ -31,7 +31,7 @@ void *roma__cache_alloc_slow(roma_cache *cache, size_t bytes)
 /* Not the fast way's, which so needs no stack. */
 static __attribute__((noinline)) void free_rest(void *block, size_t bytes, const void *caller)
 {
-    if (roma__heap_end_parked(block, bytes))
+    if (bytes < SIZE_MAX && roma__heap_end_parked(block, bytes))
         return;
     const roma__site site = roma__site_take(caller);
     roma__block_end_sized(block, bytes, &site);
