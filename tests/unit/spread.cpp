@@ -92,7 +92,7 @@ TEST_CASE("an extent of a whole round of turns or more keeps to its weights alon
     for (const auto &weights : tables) {
         const unsigned sum = sum_of(weights);
         for (const size_t granules : {sum, sum + 1, 2 * sum, 2 * sum + sum / 2}) {
-            if (granules >= 1024) /* granules are larger then */
+            if (granules > 64) /* a small machine does not even give the addresses of more */
                 continue;
             const noting calls;
             lay(weights, granules * 2 * mib, 1);
