@@ -21,7 +21,7 @@ static struct {
 
 static void hold_manager(roma_manager *manager)
 {
-    roma__policy_fork_hold(manager);
+    pthread_mutex_lock(&manager->policy_lock);
     pthread_mutex_lock(&manager->routes_lock);
     ROMA__EACH_HEAP (manager, route) {
         roma__heap_fork_hold(route->heap);
@@ -40,27 +40,27 @@ static void hold_all(void)
 
 /* ---- after ----------------------------------------------------------------------------------- */
 
-static void free_manager(roma_manager *manager, bool is_child)
+static void free_manager(roma_manager *manager)
 {
     roma__notes_fork_free(&manager->notes);
     ROMA__EACH_HEAP (manager, route) {
         roma__heap_fork_free(route->heap);
     }
     pthread_mutex_unlock(&manager->routes_lock);
-    roma__policy_fork_free(manager, is_child);
+    pthread_mutex_unlock(&manager->policy_lock);
 }
 
-static void free_all(bool is_child)
+static void free_all(void)
 {
     roma__heap_process_fork_free();
     for (roma_manager *manager = managers.first; manager != NULL; manager = manager->next)
-        free_manager(manager, is_child);
+        free_manager(manager);
     pthread_mutex_unlock(&managers.lock);
 }
 
 static void free_in_parent(void)
 {
-    free_all(false);
+    free_all();
     roma__background_fork_free(false);
 }
 
@@ -86,7 +86,7 @@ static void settle_in_child(roma_manager *manager)
 
 static void free_in_child(void)
 {
-    free_all(true);
+    free_all();
     for (roma_manager *manager = managers.first; manager != NULL; manager = manager->next)
         settle_in_child(manager);
     roma__background_fork_free(true);

@@ -74,16 +74,16 @@ struct roma_manager {
     pthread_mutex_t routes_lock; /* who adds one */
 
     /* plain.c: for requests that wish nothing; NULL before the first, and when the policy changed.
-     * Set under policy_lock, to be read, where the policy that it follows from is the one in
+     * Set under policy_lock, where the policy that it follows from is the one in
      * place; with it the topology that it follows from: both under routes_lock, and a reader who
      * meets halves of two pairs uses either heap once. */
     _Atomic(roma__heap *) plain_heap;
     _Atomic(const roma_topology *) plain_topology;
     struct roma__stand_in *stand_ins; /* that there ever were; under routes_lock */
 
-    /* policy.c: a copy of our own; NULL: none. Held to read by who routes, to write by who
+    /* policy.c: a copy of our own; NULL: none. Its lock is held by who routes and by who
      * replaces it. */
-    pthread_rwlock_t policy_lock;
+    pthread_mutex_t policy_lock;
     roma_policy *policy;
     _Atomic(bool) has_policy;        /* without it nobody needs the lock                   */
     _Atomic(size_t) providers_known; /* those of the options, and what policies named besides */
@@ -156,7 +156,7 @@ int roma__heap_plain(roma_manager *manager, size_t bytes, size_t align, roma__he
 int roma__heap_of_caches(roma_manager *manager, roma__heap **heap, roma_error *error);
 
 /* The policy has changed, or there was none before: plain requests are routed anew. Under
- * policy_lock, held to write. */
+ * policy_lock. */
 void roma__plain_forget(roma_manager *manager);
 
 /* The manager ends: after its heaps. */
@@ -166,10 +166,6 @@ void roma__plain_close(roma_manager *manager);
 
 void roma__policy_open(roma_manager *manager);
 void roma__policy_close(roma_manager *manager);
-
-/* Before fork, and after it. */
-void roma__policy_fork_hold(roma_manager *manager);
-void roma__policy_fork_free(roma_manager *manager, bool is_child);
 
 /* Hold the policy in place. NULL: there is none. To be let go in either case. */
 const roma_policy *roma__policy_hold(roma_manager *manager, bool *is_held);

@@ -173,9 +173,9 @@ int roma__heap_of_caches(roma_manager *manager, roma__heap **heap, roma_error *e
     if (*heap == NULL || is_outdated(manager)) {
         /* Also where there is no policy: the first one must not come between look and publishing.
          */
-        pthread_rwlock_rdlock(&manager->policy_lock);
+        pthread_mutex_lock(&manager->policy_lock);
         code = open_plain(manager, manager->policy, heap, error);
-        pthread_rwlock_unlock(&manager->policy_lock);
+        pthread_mutex_unlock(&manager->policy_lock);
     }
     if (code < 0)
         return code;

@@ -1,8 +1,10 @@
 /* policy.c - a manager's policy: put in place, held there while a request is routed, replaced.
  *
- * The policy is a copy of the manager's own. Who routes a request holds it in place to read, who
- * replaces it waits until nobody does. Without a policy nobody touches the lock, and neither does
- * the fast way (plain.c tells why that is right). */
+ * The policy is a copy of the manager's own. Who routes a request holds it in place, by a mutex,
+ * and who replaces it waits until nobody does. Without a policy nobody touches the lock, and
+ * neither does the fast way (plain.c tells why that is right). A read-write lock would let several
+ * threads route at once, but cannot be held over fork: the C library knows its writer by the
+ * thread, and the child has another one. */
 #include "manager/manager.h"
 
 #include "base/error.h"
@@ -21,14 +23,14 @@ const roma_policy *roma__policy_hold(roma_manager *manager, bool *is_held)
     *is_held = atomic_load_explicit(&manager->has_policy, memory_order_acquire);
     if (!*is_held)
         return NULL;
-    pthread_rwlock_rdlock(&manager->policy_lock);
+    pthread_mutex_lock(&manager->policy_lock);
     return manager->policy;
 }
 
 void roma__policy_let_go(roma_manager *manager, bool is_held)
 {
     if (is_held)
-        pthread_rwlock_unlock(&manager->policy_lock);
+        pthread_mutex_unlock(&manager->policy_lock);
 }
 
 void roma__policy_failed(const roma_manager *manager, const roma_error *error)
@@ -42,37 +44,9 @@ void roma__policy_failed(const roma_manager *manager, const roma_error *error)
 
 /* ---- making --------------------------------------------------------------------------------- */
 
-/* Writers first, where the C library knows how: threads that allocate all the time would keep a new
- * policy waiting for ever. */
-static void make_lock(roma_manager *manager)
-{
-    pthread_rwlockattr_t attributes;
-    pthread_rwlockattr_init(&attributes);
-#if defined(__GLIBC__)
-    pthread_rwlockattr_setkind_np(&attributes, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
-#endif
-    pthread_rwlock_init(&manager->policy_lock, &attributes);
-    pthread_rwlockattr_destroy(&attributes);
-}
-
-void roma__policy_fork_hold(roma_manager *manager)
-{
-    pthread_rwlock_wrlock(&manager->policy_lock);
-}
-
-/* The C library knows a writer by its thread, and the child's thread is another one: there the lock
- * is made anew. Nobody waits for it. */
-void roma__policy_fork_free(roma_manager *manager, bool is_child)
-{
-    if (is_child)
-        make_lock(manager);
-    else
-        pthread_rwlock_unlock(&manager->policy_lock);
-}
-
 void roma__policy_open(roma_manager *manager)
 {
-    make_lock(manager);
+    pthread_mutex_init(&manager->policy_lock, NULL);
     manager->providers_known = manager->providers_count;
     roma__plain_forget(manager);
 }
@@ -80,7 +54,7 @@ void roma__policy_open(roma_manager *manager)
 void roma__policy_close(roma_manager *manager)
 {
     roma_policy_destroy(manager->policy);
-    pthread_rwlock_destroy(&manager->policy_lock);
+    pthread_mutex_destroy(&manager->policy_lock);
 }
 
 /* ---- providers by name ---------------------------------------------------------------------- */
@@ -93,7 +67,7 @@ static bool is_known(const roma_manager *manager, const char *name)
     return false;
 }
 
-/* Those that are always there need not be among a manager's. Under policy_lock, held to write.
+/* Those that are always there need not be among a manager's. Under policy_lock.
  * What was added stays: heaps may use it. */
 static int know_provider(roma_manager *manager, const char *name, roma_error *error)
 {
@@ -142,7 +116,7 @@ int roma_manager_policy(roma_manager *manager, const roma_policy *policy, roma_e
         return roma__error(error, -ENOMEM, ROMA_WHY_OUT_OF_MEMORY);
     /* Whoever routes from now on takes the lock. Who did not, found no policy: there was none. */
     atomic_store_explicit(&manager->has_policy, true, memory_order_release);
-    pthread_rwlock_wrlock(&manager->policy_lock);
+    pthread_mutex_lock(&manager->policy_lock);
     int code = know_providers(manager, copy, error);
     if (code == 0) {
         roma_policy *before = manager->policy;
@@ -153,7 +127,7 @@ int roma_manager_policy(roma_manager *manager, const roma_policy *policy, roma_e
         set_limits(manager);
         roma__plain_forget(manager);
     }
-    pthread_rwlock_unlock(&manager->policy_lock);
+    pthread_mutex_unlock(&manager->policy_lock);
     roma_policy_destroy(copy);
     return code;
 }
