@@ -9,6 +9,7 @@
 
 #include "sys/sys.h"
 
+#include <atomic>
 #include <cerrno>
 
 namespace roma_tests {
@@ -29,14 +30,16 @@ private:
 /* Counts down at every call of the table; the call that reaches 0 fails with `number`, and when
  * `for_good` every later one too. */
 struct fail_nth {
-    static inline long left;
+    /* Threads that roma starts make calls, too. */
+    static inline std::atomic<long> left;
     static inline int number;
     static inline bool for_good;
-    static inline bool reached;
+    static inline std::atomic<bool> reached;
 
     static bool fails()
     {
-        if (--left > 0 || (left < 0 && !for_good))
+        const long now = --left;
+        if (now > 0 || (now < 0 && !for_good))
             return false;
         reached = true;
         errno = number;
