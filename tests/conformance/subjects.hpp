@@ -3,6 +3,7 @@
 #ifndef ROMA_TESTS_SUBJECTS_HPP
 #define ROMA_TESTS_SUBJECTS_HPP
 
+#include "emulated.hpp"
 #include "huge_pages.hpp"
 #include "skip.hpp"
 #include "user_provider.h"
@@ -102,6 +103,8 @@ template <typename Other> struct arena : Other {
         roma_extent_request wish = this->request(1);
         if (this->lacks.empty() && roma_provider_probe(this->provider, &wish, &error) != 0)
             this->lacks = roma_error_text(&error, text, sizeof text);
+        if (this->lacks.empty() && is_emulated())
+            this->lacks = "an emulator has no mbind";
     }
 };
 

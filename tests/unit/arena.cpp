@@ -197,6 +197,7 @@ TEST_CASE("a request is placed on the arena's node, or refused where it names on
 
 TEST_CASE("pages of an arena may come home, and none may leave", "[arena]")
 {
+    SKIP_WHERE_EMULATED(); /* qemu-user has no mbind */
     SKIP_WHERE_EMULATED();
     const unsigned node = first_node();
     roma_provider *provider = roma_provider_node(node);

@@ -2,6 +2,7 @@
  *
  * Providers of different names stand for places: where a block came from is then what its grant, or
  * the count of extents of each, says. */
+#include "emulated.hpp"
 #include "owned.hpp"
 
 #include <cerrno>
@@ -277,6 +278,7 @@ TEST_CASE("a short block with a wide alignment leaves no cell for longer request
 
 TEST_CASE("a rule's populate holds for plain requests of any length", "[routing]")
 {
+    SKIP_WHERE_EMULATED();
     owned manager;
     route(manager.self, "any -> pages base, populate 1");
     for (const size_t bytes : {(size_t)64 << 10, (size_t)8 << 20}) {
@@ -290,6 +292,7 @@ TEST_CASE("a rule's populate holds for plain requests of any length", "[routing]
 
 TEST_CASE("a rule's populate holds for blocks of batches and caches, too", "[routing]")
 {
+    SKIP_WHERE_EMULATED();
     owned manager;
     const size_t bytes = 64 << 10;
     void *blocks[8];
@@ -411,6 +414,7 @@ TEST_CASE("a policy that names an unknown provider changes nothing", "[routing]"
 
 TEST_CASE("built-in providers are known to any manager", "[routing]")
 {
+    SKIP_WHERE_EMULATED(); /* qemu-user has no mbind */
     two_places at;
     route(at.manager.self, "any -> providers anonymous");
     void *block = at.manager.alloc(64);
