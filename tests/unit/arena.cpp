@@ -197,7 +197,6 @@ TEST_CASE("a request is placed on the arena's node, or refused where it names on
 
 TEST_CASE("pages of an arena may come home, and none may leave", "[arena]")
 {
-    SKIP_WHERE_EMULATED(); /* qemu-user has no mbind */
     SKIP_WHERE_EMULATED();
     const unsigned node = first_node();
     roma_provider *provider = roma_provider_node(node);
@@ -245,6 +244,7 @@ TEST_CASE("an arena's figures are its own", "[arena]")
 
 TEST_CASE("a manager on an arena has its blocks there, and says so", "[arena]")
 {
+    SKIP_WHERE_EMULATED(); /* qemu-user has no mbind */
     roma_provider *provider = roma_provider_node(first_node());
     REQUIRE(provider != nullptr);
     auto wish = base_request(1);
