@@ -103,6 +103,12 @@ ROMA_API size_t roma_policy_threshold(const roma_policy *policy);
 ROMA_API int roma_policy_set_otherwise(roma_policy *policy, roma_otherwise otherwise);
 ROMA_API roma_otherwise roma_policy_otherwise(const roma_policy *policy);
 
+/** The word that the text form has for a value, as "preferred-many"; NULL where it has none: for
+ *  UNKNOWN, and beyond the last.  Threads: any.  Signals: yes.  Cost: none.  Since: 0.1 */
+ROMA_API const char *roma_placement_word(roma_placement placement);
+ROMA_API const char *roma_lifetime_word(roma_lifetime lifetime);
+ROMA_API const char *roma_access_word(roma_access access);
+
 /** Read a policy from text, as docs/policy.md describes it.
  *
  *  text    terminated

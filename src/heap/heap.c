@@ -46,18 +46,32 @@ static void open_extents(struct roma__extents *extents, const roma__heap_options
     roma__text_copy(extents->label, sizeof extents->label, options->label);
 }
 
+/* A record with a slot; NULL: no memory. */
+static roma__heap *new_record(void *owner)
+{
+    roma__heap *heap = roma__record_new(sizeof *heap);
+    if (heap == NULL)
+        return NULL;
+    heap->owner = owner;
+    heap->slot = roma__slot_take(&heap->serial);
+    if (heap->slot != UINT32_MAX)
+        return heap;
+    roma__record_free(heap, sizeof *heap);
+    return NULL;
+}
+
+static void free_record(roma__heap *heap)
+{
+    roma__slot_give(heap->slot);
+    roma__record_free(heap, sizeof *heap);
+}
+
 int roma__heap_open(const roma__heap_options *options, roma__heap **opened, roma_error *error)
 {
     roma_check(options->ladder.count > 0);
-    roma__heap *heap = roma__record_new(sizeof *heap);
+    roma__heap *heap = new_record(options->owner);
     if (heap == NULL)
         return roma__error(error, -ENOMEM, ROMA_WHY_OUT_OF_MEMORY);
-    heap->slot = roma__slot_take(&heap->serial);
-    if (heap->slot == UINT32_MAX) {
-        roma__record_free(heap, sizeof *heap);
-        return roma__error(error, -ENOMEM, ROMA_WHY_OUT_OF_MEMORY);
-    }
-    heap->owner = options->owner;
     heap->own_bytes = roma__max(OWN_LEAST_BYTES, roma_page_bytes(options->ladder.steps[0].pages));
     heap->lengths_below = options->lengths_below == 0 ? SIZE_MAX : options->lengths_below;
     heap->words = options->words;
@@ -77,15 +91,9 @@ int roma__heap_open(const roma__heap_options *options, roma__heap **opened, roma
 int roma__heap_open_stand_in(void *owner, roma__heap *(*here)(void *owner), roma__heap **opened,
                              roma_error *error)
 {
-    roma__heap *heap = roma__record_new(sizeof *heap);
+    roma__heap *heap = new_record(owner);
     if (heap == NULL)
         return roma__error(error, -ENOMEM, ROMA_WHY_OUT_OF_MEMORY);
-    heap->slot = roma__slot_take(&heap->serial);
-    if (heap->slot == UINT32_MAX) {
-        roma__record_free(heap, sizeof *heap);
-        return roma__error(error, -ENOMEM, ROMA_WHY_OUT_OF_MEMORY);
-    }
-    heap->owner = owner;
     heap->here = here;
     *opened = heap;
     return 0;
@@ -93,8 +101,7 @@ int roma__heap_open_stand_in(void *owner, roma__heap *(*here)(void *owner), roma
 
 void roma__heap_close_stand_in(roma__heap *heap)
 {
-    roma__slot_give(heap->slot);
-    roma__record_free(heap, sizeof *heap);
+    free_record(heap);
 }
 
 const roma__ladder *roma__heap_ladder(const roma__heap *heap)

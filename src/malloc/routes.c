@@ -109,30 +109,6 @@ static void set_defaults(void)
     routes.providers_known = 1;
 }
 
-static int know_provider(const char *name, roma_error *error)
-{
-    for (size_t i = 0; i < routes.providers_known; i++)
-        if (strcmp(roma_provider_name(routes.providers[i]), name) == 0)
-            return 0;
-    roma_provider *provider = roma__provider_named(name);
-    if (provider == NULL || routes.providers_known == ROMA_STEPS_MAX)
-        return roma__error_invalid(error, name);
-    routes.providers[routes.providers_known++] = provider;
-    return 0;
-}
-
-static int know_providers(const roma_policy *policy, roma_error *error)
-{
-    int code = 0;
-    for (unsigned r = 0; r < policy->rules_count; r++) {
-        const roma_rule *rule = &policy->rules[r];
-        for (unsigned i = 0; i < ROMA_RULE_PROVIDERS_MAX && rule->providers[i][0] != '\0'; i++)
-            if (code == 0)
-                code = know_provider(rule->providers[i], error);
-    }
-    return code;
-}
-
 /* Where a thread runs that asks now is left to who asks. */
 static int wish_of(const roma_policy *policy, size_t bytes, roma__routing *routing,
                    roma_error *error)
@@ -266,7 +242,8 @@ static int add_route(const roma_policy *policy, size_t least_bytes, roma_error *
 
 static int add_routes(const roma_policy *policy, roma_error *error)
 {
-    int code = know_providers(policy, error);
+    int code = roma__wish_know_providers(policy, routes.providers, &routes.providers_known,
+                                         roma__provider_named, error);
     size_t at = 0;
     while (code == 0 && at != SIZE_MAX) {
         code = add_route(policy, at, error);

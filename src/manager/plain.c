@@ -42,10 +42,12 @@ static int route_plain(roma_manager *manager, const roma_policy *policy, size_t 
 enum { KNOWN_NODES = 64 };
 
 /* Leads each thread to the heap for where it runs. There is one for each wish that ever was that of
- * plain requests, since a thread may still be on its way to one that is not in use any more. */
+ * plain requests, and each topology, since a thread may still be on its way to one that is not in
+ * use any more. */
 struct roma__stand_in {
     roma_manager *manager;
-    roma__wish wish; /* its origin is found at each call */
+    roma__wish wish;               /* its origin is found at each call */
+    const roma_topology *topology; /* that the heaps below follow from */
     roma__heap *heap;
     /* Those found before, by origin: release when one is noted, acquire by who uses it. */
     _Atomic(roma__heap *) known[KNOWN_NODES];
@@ -71,7 +73,7 @@ static roma__heap *heap_here(void *owner)
 }
 
 static struct roma__stand_in *open_stand_in(roma_manager *manager, const roma__wish *wish,
-                                            roma_error *error)
+                                            const roma_topology *topology, roma_error *error)
 {
     struct roma__stand_in *stand_in = roma__record_new(sizeof *stand_in);
     if (stand_in == NULL) {
@@ -80,6 +82,7 @@ static struct roma__stand_in *open_stand_in(roma_manager *manager, const roma__w
     }
     stand_in->manager = manager;
     stand_in->wish = *wish;
+    stand_in->topology = topology;
     if (roma__heap_open_stand_in(stand_in, heap_here, &stand_in->heap, error) < 0) {
         roma__record_free(stand_in, sizeof *stand_in);
         return NULL;
@@ -89,17 +92,18 @@ static struct roma__stand_in *open_stand_in(roma_manager *manager, const roma__w
     return stand_in;
 }
 
-static int find_stand_in(roma_manager *manager, const roma__wish *wish, roma__heap **heap,
-                         roma_error *error)
+static int find_stand_in(roma_manager *manager, const roma__wish *wish,
+                         const roma_topology *topology, roma__heap **heap, roma_error *error)
 {
     roma__wish wanted = *wish;
     wanted.origin = -1;
     pthread_mutex_lock(&manager->routes_lock);
     struct roma__stand_in *stand_in = manager->stand_ins;
-    while (stand_in != NULL && memcmp(&stand_in->wish, &wanted, sizeof wanted) != 0)
+    while (stand_in != NULL &&
+           (stand_in->topology != topology || memcmp(&stand_in->wish, &wanted, sizeof wanted) != 0))
         stand_in = stand_in->next;
     if (stand_in == NULL)
-        stand_in = open_stand_in(manager, &wanted, error);
+        stand_in = open_stand_in(manager, &wanted, topology, error);
     pthread_mutex_unlock(&manager->routes_lock);
     if (stand_in == NULL)
         return -ENOMEM;
@@ -148,8 +152,9 @@ static int open_plain(roma_manager *manager, const roma_policy *policy, roma__he
     if (parting < SIZE_MAX)
         routing.wish.apart_below = least_of_class(parting);
     routing.wish.populate_threads = routing.populate_threads; /* or the fast way would not */
-    code = roma__wish_follows(&routing.wish) ? find_stand_in(manager, &routing.wish, heap, error)
-                                             : roma__heap_for(manager, &routing.wish, heap, error);
+    code = roma__wish_follows(&routing.wish)
+               ? find_stand_in(manager, &routing.wish, topology, heap, error)
+               : roma__heap_for(manager, &routing.wish, heap, error);
     if (code < 0)
         return code;
     pthread_mutex_lock(&manager->routes_lock);

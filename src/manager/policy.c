@@ -59,37 +59,16 @@ void roma__policy_close(roma_manager *manager)
 
 /* ---- providers by name ---------------------------------------------------------------------- */
 
-static bool is_known(const roma_manager *manager, const char *name)
-{
-    for (size_t i = 0; i < manager->providers_known; i++)
-        if (strcmp(roma_provider_name(manager->providers[i]), name) == 0)
-            return true;
-    return false;
-}
-
-/* Those that are always there need not be among a manager's. Under policy_lock.
- * What was added stays: heaps may use it. */
-static int know_provider(roma_manager *manager, const char *name, roma_error *error)
-{
-    if (is_known(manager, name))
-        return 0;
-    roma_provider *provider = roma__provider_named(name);
-    if (provider == NULL || manager->providers_known == ROMA_STEPS_MAX)
-        return roma__error_invalid(error, name);
-    roma__provider_hold(provider);
-    manager->providers[manager->providers_known++] = provider;
-    return 0;
-}
-
+/* Those that are always there need not be among a manager's. Under policy_lock. Those that were
+ * added stay: heaps may use them. */
 static int know_providers(roma_manager *manager, const roma_policy *policy, roma_error *error)
 {
-    int code = 0;
-    for (unsigned r = 0; policy != NULL && r < policy->rules_count; r++) {
-        const roma_rule *rule = &policy->rules[r];
-        for (unsigned i = 0; i < ROMA_RULE_PROVIDERS_MAX && rule->providers[i][0] != '\0'; i++)
-            if (code == 0)
-                code = know_provider(manager, rule->providers[i], error);
-    }
+    size_t before = manager->providers_known, known = before;
+    int code = roma__wish_know_providers(policy, manager->providers, &known, roma__provider_named,
+                                         error);
+    for (size_t i = before; i < known; i++)
+        roma__provider_hold(manager->providers[i]);
+    manager->providers_known = known;
     return code;
 }
 

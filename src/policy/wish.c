@@ -28,12 +28,31 @@ static void take_place(roma__wish *wish, roma_placement placement, const roma_no
     memcpy(wish->weights, weights, sizeof wish->weights);
 }
 
-static uint8_t provider_index(const roma__wisher *wisher, const char *name)
+/* Its place in the list, from 1; 0: it is not known. */
+static uint8_t place_of(roma_provider *const *providers, size_t known, const char *name)
 {
-    for (size_t i = 0; i < wisher->providers_known; i++)
-        if (strcmp(roma_provider_name(wisher->providers[i]), name) == 0)
+    for (size_t i = 0; i < known; i++)
+        if (strcmp(roma_provider_name(providers[i]), name) == 0)
             return (uint8_t)(i + 1);
-    return 0; /* who put the policy in place saw to it that there is one */
+    return 0;
+}
+
+int roma__wish_know_providers(const roma_policy *policy, roma_provider **providers, size_t *known,
+                              roma_provider *(*named)(const char *name), roma_error *error)
+{
+    for (unsigned r = 0; policy != NULL && r < policy->rules_count; r++) {
+        const roma_rule *rule = &policy->rules[r];
+        for (unsigned i = 0; i < ROMA_RULE_PROVIDERS_MAX && rule->providers[i][0] != '\0'; i++) {
+            const char *name = rule->providers[i];
+            if (place_of(providers, *known, name) != 0)
+                continue;
+            roma_provider *provider = named(name);
+            if (provider == NULL || *known == ROMA_STEPS_MAX)
+                return roma__error_invalid(error, name);
+            providers[(*known)++] = provider;
+        }
+    }
+    return 0;
 }
 
 static void take_rule(const roma__wisher *wisher, const roma_rule *rule, roma__routing *routing)
@@ -45,7 +64,8 @@ static void take_rule(const roma__wisher *wisher, const roma_rule *rule, roma__r
     if (routing->populate_threads == 0)
         routing->populate_threads = rule->populate_threads;
     for (unsigned i = 0; i < ROMA_RULE_PROVIDERS_MAX && rule->providers[i][0] != '\0'; i++)
-        wish->providers[i] = provider_index(wisher, rule->providers[i]);
+        wish->providers[i] = place_of(wisher->providers, wisher->providers_known,
+                                      rule->providers[i]);
 }
 
 static void take_defaults(const roma_request *defaults, roma__routing *routing)

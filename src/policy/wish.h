@@ -51,6 +51,12 @@ typedef struct roma__wisher {
     size_t providers_count;           /* of them the first are the usual ones               */
 } roma__wisher;
 
+/* Have the providers that a policy (NULL: none) names be known: those that are not yet are added to
+ * the list of ROMA_STEPS_MAX by `named` (NULL: no such). Returns 0 or -EINVAL with *error naming
+ * the one; those before it are known then. */
+int roma__wish_know_providers(const roma_policy *policy, roma_provider **providers, size_t *known,
+                              roma_provider *(*named)(const char *name), roma_error *error);
+
 /* What a request wishes: itself, else the rule of the policy (NULL: none) that matches, else the
  * defaults. Providers that the rule names are known. The caller's node is looked up where it
  * counts. Returns 0 or -errno with *error filled. */

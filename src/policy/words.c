@@ -65,3 +65,23 @@ int roma__words_find(const roma__words *words, const char *text, size_t length)
     }
     return -1;
 }
+
+static const char *word_at(const roma__words *words, unsigned index)
+{
+    return index < words->count ? words->list[index] : NULL;
+}
+
+const char *roma_placement_word(roma_placement placement)
+{
+    return word_at(&roma__placement_words, (unsigned)placement);
+}
+
+const char *roma_lifetime_word(roma_lifetime lifetime)
+{
+    return word_at(&roma__lifetime_words, (unsigned)lifetime);
+}
+
+const char *roma_access_word(roma_access access)
+{
+    return word_at(&roma__access_words, (unsigned)access);
+}

@@ -62,63 +62,63 @@ static bool read_bytes(const char *command, const char *text, roma_request *requ
     return true;
 }
 
-/* The index of a word in a list, in which a NULL is none; -1 after complaining. */
-static int read_word(const char *command, const char *option, const char *text,
-                     const char *const *words, unsigned count)
+/* Read the word of one of the values below `count` that have one. */
+static bool read_word(const char *command, const char *option, const char *text, unsigned count,
+                      const char *(*word_of)(unsigned value), unsigned *value)
 {
     char list[SENTENCE_BYTES] = "";
     size_t length = 0;
-    for (unsigned i = 0; i < count; i++) {
-        if (words[i] != NULL && strcmp(text, words[i]) == 0)
-            return (int)i;
-        if (words[i] != NULL)
+    for (*value = 0; *value < count; (*value)++) {
+        const char *word = word_of(*value);
+        if (word != NULL && strcmp(text, word) == 0)
+            return true;
+        if (word != NULL)
             length += (size_t)snprintf(list + length, sizeof list - length, "%s%s",
-                                       length == 0 ? "" : ", ", words[i]);
+                                       length == 0 ? "" : ", ", word);
     }
     complain_misuse(command, "%s: '%s' is not one of %s", option, text, list);
-    return -1;
+    return false;
 }
 
-#define READ_WORD(command, option, text, words)                                                    \
-    read_word(command, option, text, words, sizeof words / sizeof words[0])
+static const char *placement_word(unsigned value)
+{
+    return roma_placement_word((roma_placement)value);
+}
+
+static const char *lifetime_word(unsigned value)
+{
+    return roma_lifetime_word((roma_lifetime)value);
+}
+
+static const char *access_word(unsigned value)
+{
+    return roma_access_word((roma_access)value);
+}
 
 static bool read_placement(const char *command, const char *text, roma_request *request)
 {
-    static const char *const words[] = {
-        [ROMA_ANYWHERE] = "anywhere",
-        [ROMA_LOCAL] = "local",
-        [ROMA_NODES] = "nodes",
-        [ROMA_PREFERRED] = "preferred",
-        [ROMA_PREFERRED_MANY] = "preferred-many",
-        [ROMA_INTERLEAVE] = "interleave",
-        [ROMA_WEIGHTED] = "weighted",
-        [ROMA_NEAREST] = "nearest",
-        [ROMA_BANDWIDTH] = "bandwidth",
-        [ROMA_LATENCY] = "latency",
-        [ROMA_CAPACITY] = "capacity",
-    };
-    int word = READ_WORD(command, "--placement", text, words);
-    request->placement = (roma_placement)(word < 0 ? 0 : word);
-    return word >= 0;
+    unsigned value;
+    bool good = read_word(command, "--placement", text, ROMA_PLACEMENTS_COUNT, placement_word,
+                          &value);
+    request->placement = good ? (roma_placement)value : ROMA_ANYWHERE;
+    return good;
 }
 
 static bool read_lifetime(const char *command, const char *text, roma_request *request)
 {
-    static const char *const words[] = {
-        [ROMA_LIFETIME_SHORT] = "short", [ROMA_LIFETIME_LONG] = "long"};
-    int word = READ_WORD(command, "--lifetime", text, words);
-    request->lifetime = (roma_lifetime)(word < 0 ? 0 : word);
-    return word >= 0;
+    unsigned value;
+    bool good = read_word(command, "--lifetime", text, ROMA_LIFETIME_LONG + 1, lifetime_word,
+                          &value);
+    request->lifetime = good ? (roma_lifetime)value : ROMA_LIFETIME_UNKNOWN;
+    return good;
 }
 
 static bool read_access(const char *command, const char *text, roma_request *request)
 {
-    static const char *const words[] = {[ROMA_ACCESS_SEQUENTIAL] = "sequential",
-                                        [ROMA_ACCESS_RANDOM] = "random",
-                                        [ROMA_ACCESS_RARE] = "rare"};
-    int word = READ_WORD(command, "--access", text, words);
-    request->access = (roma_access)(word < 0 ? 0 : word);
-    return word >= 0;
+    unsigned value;
+    bool good = read_word(command, "--access", text, ROMA_ACCESS_RARE + 1, access_word, &value);
+    request->access = good ? (roma_access)value : ROMA_ACCESS_UNKNOWN;
+    return good;
 }
 
 /* Options with a value. */

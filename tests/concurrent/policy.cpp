@@ -1,6 +1,7 @@
 /* policy.cpp - a policy is replaced while threads allocate: each block is where one of the policies
  * in place at that time puts it, and after the call only where the new one does. */
 #include "catch.hpp"
+#include "place.hpp"
 
 #include <roma.h>
 
@@ -14,33 +15,8 @@
 
 namespace {
 
-constexpr size_t place_bytes = (size_t)64 << 20;
-
-struct place {
-    std::vector<char> bytes;
-    roma_provider *self = nullptr;
-
-    explicit place(const char *name) : bytes(place_bytes)
-    {
-        roma_region_config config{};
-        config.size = sizeof config;
-        config.name = name;
-        config.address = bytes.data();
-        config.bytes = bytes.size();
-        REQUIRE(roma_provider_region(&config, &self, nullptr) == 0);
-    }
-    place(const place &) = delete;
-    place &operator=(const place &) = delete;
-    ~place() { CHECK(roma_provider_unregister(self) == 0); }
-
-    bool has(const void *block) const
-    {
-        return block >= bytes.data() && block < bytes.data() + bytes.size();
-    }
-};
-
 struct scene {
-    place near{"near"}, far{"far"};
+    roma_tests::place near{"near", 64u << 20}, far{"far", 64u << 20};
     roma_provider *both[2] = {near.self, far.self};
     roma_manager *manager = nullptr;
     std::atomic<bool> ended{false};

@@ -4,6 +4,7 @@
  * the count of extents of each, says. */
 #include "emulated.hpp"
 #include "owned.hpp"
+#include "place.hpp"
 
 #include <cerrno>
 #include <cstdio>
@@ -16,30 +17,6 @@
 using namespace roma_tests;
 
 namespace {
-
-/* A region of its own: the provider is named, and an address tells whose it is. */
-struct place {
-    std::vector<char> bytes;
-    roma_provider *self = nullptr;
-
-    explicit place(const char *name, size_t size = 32u << 20) : bytes(size)
-    {
-        roma_region_config config{};
-        config.size = sizeof config;
-        config.name = name;
-        config.address = bytes.data();
-        config.bytes = bytes.size();
-        REQUIRE(roma_provider_region(&config, &self, nullptr) == 0);
-    }
-    place(const place &) = delete;
-    place &operator=(const place &) = delete;
-    ~place() { CHECK(roma_provider_unregister(self) == 0); }
-
-    bool has(const void *block) const
-    {
-        return block >= bytes.data() && block < bytes.data() + bytes.size();
-    }
-};
 
 struct parsed {
     roma_policy *self = nullptr;
