@@ -378,6 +378,37 @@ TEST_CASE("requests go by the topology that was last read, as explaining them do
     }
 }
 
+TEST_CASE("plain requests that follow the caller go by the topology last read, too", "[placement]")
+{
+    const tree changing(fixture("two-nodes"));
+    const machine here(changing.root());
+    const caller at(0);
+    faulty table;
+    table.calls.getcpu = at.table.calls.getcpu;
+    static unsigned long asked;
+    table.calls.mbind = [](void *, size_t, int, const unsigned long *mask, unsigned long,
+                           unsigned) -> int {
+        asked = mask[0];
+        return 0;
+    };
+    roma_request nearest = wish(ROMA_NEAREST, "");
+    roma_options options = roma_options_default();
+    options.request = &nearest;
+    options.return_delay_ns = ROMA_RETURN_AT_ONCE;
+    owned manager(options);
+    for (const unsigned long nodes : {1ul, 2ul, 1ul}) {
+        INFO("nearest: " << nodes);
+        changing.put("/sys/devices/system/node/node0/distance", nodes == 1 ? "10 20" : "20 10");
+        REQUIRE(roma_topology_refresh() >= 0);
+        for (const size_t bytes : {(size_t)64 << 10, (size_t)8 << 20}) {
+            asked = 0;
+            roma_free(manager.alloc(bytes));
+            CHECK(asked == nodes);
+            REQUIRE(roma_manager_trim(manager.self, 0) >= 0);
+        }
+    }
+}
+
 TEST_CASE("a request that finds no place is counted as a failure, by whatever call", "[placement]")
 {
     const machine here(fixture("two-nodes"));
