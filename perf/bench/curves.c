@@ -6,10 +6,12 @@
  * schedules them as it likes.
  *
  * live-N: N blocks live, and in each step a random one is freed and replaced. Sizes are uniform
- * from 16 to 128 bytes, so that 50 million fit a small machine. A block begins with its own length,
+ * from 16 to 128 bytes, so that 50 million fit a small machine. The first word of a block is
  * written when it is allocated and read when it is freed, as a program would look at what it frees:
  * with many blocks, each step misses the cache for the slot, for the block that goes, and for the
- * one that comes. The curve grows within one process, and ends where memory does. */
+ * one that comes. The length stands beside the slot: in the block, only those who are told the
+ * length would have to wait for it. The curve grows within one process, and ends where memory
+ * does. */
 #include "mixed.h"
 
 #include <pthread.h>
@@ -114,20 +116,27 @@ void run_scaling(const struct test *test)
 
 enum { LIVE_BYTES_MIN = 16, LIVE_BYTES_MAX = 128 };
 
-/* A block with its slot, and room for an allocator that needs half as much again. */
+/* A block with its owner, and room for an allocator that needs half as much again. */
 enum { LIVE_BYTES_PLANNED = 128 };
+
+/* Who owns a block knows its length, as a vector or a string does. */
+struct owner {
+    uint64_t *block;
+    size_t bytes;
+};
 
 struct live {
     uint64_t random, count;
-    uint64_t **blocks; /* each begins with its length */
+    uint64_t seen; /* sum of what stood in blocks that went */
+    struct owner *owners;
 };
 
-static uint64_t *live_block(subject here, uint64_t random)
+static struct owner live_block(subject here, uint64_t random)
 {
     size_t bytes = LIVE_BYTES_MIN + ((random >> 32) * (LIVE_BYTES_MAX - LIVE_BYTES_MIN + 1) >> 32);
     uint64_t *block = subject_must_alloc(here, bytes);
-    *block = bytes;
-    return block;
+    *block = random;
+    return (struct owner){block, bytes};
 }
 
 static void live_work(void *context, uint64_t rounds)
@@ -136,9 +145,10 @@ static void live_work(void *context, uint64_t rounds)
     subject here = subject_here();
     for (uint64_t i = 0; i < rounds; i++) {
         uint64_t random = random_next(&live->random);
-        uint64_t **slot = &live->blocks[(random & UINT32_MAX) * live->count >> 32];
-        subject_free(here, *slot, **slot);
-        *slot = live_block(here, random);
+        struct owner *owner = &live->owners[(random & UINT32_MAX) * live->count >> 32];
+        live->seen += *owner->block;
+        subject_free(here, owner->block, owner->bytes);
+        *owner = live_block(here, random);
     }
 }
 
@@ -154,9 +164,9 @@ void run_live(const struct test *test)
 {
     static const uint64_t COUNTS[] = {1000, 10000, 100000, 1000000, 10000000, 50000000};
     uint64_t count_max = live_count_max();
-    size_t mapped = (count_max + 1) * sizeof(uint64_t *);
+    size_t mapped = (count_max + 1) * sizeof(struct owner);
     subject here = subject_here();
-    struct live live = {.random = 1, .blocks = bench_map(mapped)};
+    struct live live = {.random = 1, .owners = bench_map(mapped)};
     char name[32];
     for (unsigned i = 0; i < sizeof COUNTS / sizeof COUNTS[0]; i++) {
         if (COUNTS[i] > settings.live_max)
@@ -167,10 +177,10 @@ void run_live(const struct test *test)
             continue;
         }
         while (live.count < COUNTS[i])
-            live.blocks[live.count++] = live_block(here, random_next(&live.random));
+            live.owners[live.count++] = live_block(here, random_next(&live.random));
         measure(name, live_work, &live, 1, COUNTS[i] < 100000 ? COUNTS[i] : 100000);
     }
     for (uint64_t i = 0; i < live.count; i++)
-        subject_free(here, live.blocks[i], *live.blocks[i]);
-    bench_unmap(live.blocks, mapped);
+        subject_free(here, live.owners[i].block, live.owners[i].bytes);
+    bench_unmap(live.owners, mapped);
 }
