@@ -5,6 +5,7 @@
  *   roma/error.h     what went wrong and what to do
  *   roma/request.h   what a caller wants, and what it got
  *   roma/provider.h  sources of memory, and how to write one
+ *   roma/prefetch.h  file mappings that are in memory before the program asks
  *   roma/topology.h  what this machine has
  *   roma/manager.h   managers
  *   roma/policy.h    rules that route requests
@@ -22,6 +23,7 @@
 #include <roma/manager.h>
 #include <roma/nodes.h>
 #include <roma/policy.h>
+#include <roma/prefetch.h>
 #include <roma/provider.h>
 #include <roma/request.h>
 #include <roma/segment.h>
