@@ -44,6 +44,9 @@ typedef enum roma_why {
     ROMA_WHY_PROVIDER,            /**< a user's provider failed and said no more                  */
     ROMA_WHY_POLICY_TEXT,         /**< a policy's text: line `need`, column `have`; `subject` is
                                        what was expected there                                    */
+    ROMA_WHY_FILE_ENDS,           /**< the file has `have` bytes, the range reaches `need`        */
+    ROMA_WHY_FILE_IO,             /**< the device or file system could not read or write          */
+    ROMA_WHY_CANCELLED,           /**< given up before it was done                                */
     ROMA_WHY_COUNT
 } roma_why;
 

@@ -73,7 +73,8 @@ typedef struct roma_map_options {
                                  own)                                                            */
     size_t bytes;           /**< how much of it; 0: to the file's end                            */
     size_t reserve_bytes;   /**< addresses to keep, so that the map can follow a file that grows
-                                 (roma_map_refresh()); 0: none beyond what is mapped             */
+                                 (roma_map_refresh()); 0: none beyond what is mapped. Not on
+                                 hugetlbfs, whose files grow by being mapped                     */
 } roma_map_options;
 
 static inline roma_map_options roma_map_options_default(void)

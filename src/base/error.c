@@ -270,6 +270,16 @@ static void add_space(roma__text *out, const roma_error *error)
     }
 }
 
+static void add_file_ends(roma__text *out, const roma_error *error)
+{
+    char have[WORD_BYTES], need[WORD_BYTES];
+    roma__text_add(out, "the file ends before the range does");
+    if (error->need != 0)
+        roma__text_add(out, ": it has %s, the range reaches %s", size_text(error->have, have),
+                       size_text(error->need, need));
+    roma__text_add(out, "; it was cut meanwhile, or the range is wrong: look at its length again");
+}
+
 static void add_sentence(roma__text *out, const roma_error *error)
 {
     char word[WORD_BYTES];
@@ -332,6 +342,16 @@ static void add_sentence(roma__text *out, const roma_error *error)
                        "the policy is wrong at line %" PRIu64 ", column %" PRIu64
                        ": expected %s; docs/policy.md has the grammar",
                        error->need, error->have, subject_or(error, "something else"));
+        return;
+    case ROMA_WHY_FILE_ENDS: add_file_ends(out, error); return;
+    case ROMA_WHY_FILE_IO:
+        roma__text_add(out,
+                       "the device or the file system failed (%s); the kernel's log (dmesg) tells "
+                       "what happened",
+                       errno_text(-error->code, word));
+        return;
+    case ROMA_WHY_CANCELLED:
+        roma__text_add(out, "it was cancelled before it was done; submit it again if it is wanted");
         return;
     case ROMA_WHY_COUNT: break;
     }

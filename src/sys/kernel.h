@@ -55,6 +55,9 @@
 #ifndef MADV_PAGEOUT
 #define MADV_PAGEOUT 21 /* Linux 5.4 */
 #endif
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22 /* Linux 5.14 */
+#endif
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23 /* Linux 5.14 */
 #endif
@@ -88,6 +91,9 @@
 #ifndef SYS_io_uring_setup
 #define SYS_io_uring_setup 425
 #endif
+#ifndef SYS_cachestat
+#define SYS_cachestat 451 /* Linux 6.5 */
+#endif
 
 enum { ROMA__IO_URING_PARAMS_BYTES = 120 };
 
@@ -97,6 +103,19 @@ enum {
     ROMA__MEMBARRIER_PRIVATE_EXPEDITED = 1 << 3,
     ROMA__MEMBARRIER_REGISTER_PRIVATE_EXPEDITED = 1 << 4
 };
+
+/* ---- files and the page cache ------------------------------------------------------------------ */
+
+enum { ROMA__TMPFS_MAGIC = 0x01021994 }; /* statfs.f_type */
+#define ROMA__HUGETLBFS_MAGIC 0x958458f6u
+
+typedef struct roma__cachestat_range {
+    uint64_t offset, bytes;
+} roma__cachestat_range;
+
+typedef struct roma__cachestat {
+    uint64_t cached, dirty, writeback, evicted, recently_evicted; /* base pages */
+} roma__cachestat;
 
 /* ---- PAGEMAP_SCAN (Linux 6.7) ---------------------------------------------------------------- */
 

@@ -9,8 +9,11 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
 #include <unistd.h>
 
 _Static_assert(sizeof(pthread_t) <= sizeof(void *), "a thread is handed out as a pointer");
@@ -62,6 +65,28 @@ static int kernel_open(const char *path, int flags)
 static ssize_t kernel_getdents(int fd, void *buffer, size_t bytes)
 {
     return syscall(SYS_getdents64, fd, buffer, bytes);
+}
+
+static int kernel_dup(int fd)
+{
+    return fcntl(fd, F_DUPFD_CLOEXEC, 0);
+}
+
+static int kernel_fadvise(int fd, off_t offset, off_t bytes, int advice)
+{
+    int code = posix_fadvise(fd, offset, bytes, advice); /* an errno, and not in errno */
+    errno = code;
+    return code == 0 ? 0 : -1;
+}
+
+static int kernel_eventfd(unsigned count, int flags)
+{
+    return eventfd(count, flags | EFD_CLOEXEC);
+}
+
+static int kernel_cachestat(int fd, const void *range, void *found, unsigned flags)
+{
+    return (int)syscall(SYS_cachestat, fd, range, found, flags);
 }
 
 static int kernel_pagemap_scan(int fd, void *argument)
@@ -119,6 +144,15 @@ const struct roma__sys roma__sys_kernel = {
     .write = write,
     .getdents = kernel_getdents,
     .close = close,
+    .dup = kernel_dup,
+    .fstat = fstat,
+    .fstatfs = fstatfs,
+    .fadvise = kernel_fadvise,
+    .sync_file_range = sync_file_range,
+    .fdatasync = fdatasync,
+    .cachestat = kernel_cachestat,
+    .mincore = mincore,
+    .eventfd = kernel_eventfd,
     .pagemap_scan = kernel_pagemap_scan,
     .io_uring_setup = kernel_io_uring_setup,
     .membarrier = kernel_membarrier,

@@ -16,6 +16,9 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+struct stat;
+struct statfs;
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -47,6 +50,19 @@ extern "C" {
     X(ssize_t, write, -1, (int fd, const void *buffer, size_t bytes), (fd, buffer, bytes))         \
     X(ssize_t, getdents, -1, (int fd, void *buffer, size_t bytes), (fd, buffer, bytes))            \
     X(int, close, -1, (int fd), (fd))                                                              \
+    X(int, dup, -1, (int fd), (fd))                                                                \
+    X(int, fstat, -1, (int fd, struct stat *status), (fd, status))                                 \
+    X(int, fstatfs, -1, (int fd, struct statfs *status), (fd, status))                             \
+    X(int, fadvise, -1, (int fd, off_t offset, off_t bytes, int advice),                           \
+      (fd, offset, bytes, advice))                                                                 \
+    X(int, sync_file_range, -1, (int fd, off_t offset, off_t bytes, unsigned flags),               \
+      (fd, offset, bytes, flags))                                                                  \
+    X(int, fdatasync, -1, (int fd), (fd))                                                          \
+    X(int, cachestat, -1, (int fd, const void *range, void *found, unsigned flags),                \
+      (fd, range, found, flags))                                                                   \
+    X(int, mincore, -1, (void *address, size_t bytes, unsigned char *present),                     \
+      (address, bytes, present))                                                                   \
+    X(int, eventfd, -1, (unsigned count, int flags), (count, flags))                               \
     X(int, pagemap_scan, -1, (int fd, void *argument), (fd, argument))                             \
     X(int, io_uring_setup, -1, (unsigned entries, void *parameters), (entries, parameters))        \
     X(int, membarrier, -1, (int command, unsigned flags), (command, flags))                        \

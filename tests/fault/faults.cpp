@@ -230,6 +230,15 @@ std::vector<int> errors_of(entry which)
     case at_write: return {ENOSPC, EPIPE};
     case at_getdents: return {EIO};
     case at_close: return {EIO};
+    case at_dup: return {EMFILE};
+    case at_fstat: return {EBADF};
+    case at_fstatfs: return {ENOSYS};
+    case at_fadvise: return {EINVAL, EBADF};
+    case at_sync_file_range: return {EIO, ESPIPE};
+    case at_fdatasync: return {EIO, ENOSPC};
+    case at_cachestat: return {ENOSYS, EPERM};
+    case at_mincore: return {EAGAIN, ENOMEM};
+    case at_eventfd: return {EMFILE};
     case at_pagemap_scan: return {ENOTTY, EPERM};
     case at_io_uring_setup: return {EPERM, ENOSYS};
     case at_membarrier: return {EPERM, ENOSYS};
