@@ -12,6 +12,7 @@
 #include "base/structs.h"
 #include "base/text.h"
 #include "prefetch/engine.h"
+#include "prefetch/shadow.h"
 #include "sys/kernel.h"
 #include "sys/records.h"
 #include "sys/sys.h"
@@ -23,24 +24,6 @@
 enum { FIRST_OPTIONS_BYTES = sizeof(roma_map_options) };
 
 /* ---- addresses ------------------------------------------------------------------------------ */
-
-/* Addresses for `bytes` that lie as `offset` does modulo a huge page, or any; NULL with errno. */
-static char *reserve(size_t bytes, uint64_t offset, size_t huge_bytes)
-{
-    size_t more = bytes >= huge_bytes ? huge_bytes : 0;
-    char *start = roma__sys->mmap(NULL, bytes + more, PROT_NONE,
-                                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (start == MAP_FAILED)
-        return NULL;
-    if (more == 0)
-        return start;
-    size_t skip = (size_t)(offset - (uintptr_t)start) & (huge_bytes - 1);
-    if (skip > 0)
-        (void)roma__sys->munmap(start, skip);
-    if (skip < more)
-        (void)roma__sys->munmap(start + skip + bytes, more - skip);
-    return start + skip;
-}
 
 static void advise(const roma_map *map, roma_map_access access)
 {
@@ -60,8 +43,7 @@ static int map_file(roma_map *map, const roma_map_options *options, roma_error *
     int protection = PROT_READ | (options->writable ? PROT_WRITE : 0);
     /* hugetlbfs places its mappings itself, since only some addresses fit. */
     bool is_hugetlb = map->file.kind == ROMA__FILE_HUGETLB;
-    char *address = is_hugetlb ? NULL
-                               : reserve(map->reserved_bytes, map->offset, roma__file_huge_bytes());
+    char *address = is_hugetlb ? NULL : roma__addresses_like(map->offset, map->reserved_bytes);
     if (!is_hugetlb && address == NULL)
         return roma__error_call(error, "mmap", errno);
     char *mapped = roma__sys->mmap(address, map->reserved_bytes, protection,

@@ -1,10 +1,12 @@
 /* plan.c - see plan.h.
  *
- * Ranges are sorted as indices, by merging: stable, no recursion, and one pass over what is in order
- * already, as most lists are. A long run (dense) is read in whole huge pages; where it begins or
- * ends in the middle of one, less than half of that page is an edge of its own, read like a short
- * run, and more is read with the run. So nothing more than half a huge page is read in vain at
- * either side; what the kernel reads ahead past the end comes on top. */
+ * Ranges are sorted as indices, by merging: stable, no recursion, and one pass over what is in
+ * order already, as most lists are.
+ *
+ * A long run (dense) is read in whole huge pages. Where it begins or ends in the middle of one,
+ * less than half of that page is an edge of its own, read like a short run, and more is read with
+ * the run. So nothing more than half a huge page is read in vain at either side; what the kernel reads
+ * ahead past the end comes on top. */
 #include "prefetch/plan.h"
 
 #include "base/bits.h"
@@ -118,8 +120,8 @@ static size_t put_run(const roma__file *file, const roma__run *run, const roma__
     bool is_long = run->bytes >= ROMA__DENSE_LEAST_BYTES;
     bool reads = file->kind == ROMA__FILE_DISK || file->kind == ROMA__FILE_DEVICE;
     out[0] = *run;
-    out[0].dense = is_long && reads;
-    if (!out[0].dense || rules->huge_bytes == 0 || rules->keep_whole)
+    out[0].dense = is_long && reads && !rules->no_dense;
+    if (!out[0].dense || rules->huge_bytes == 0)
         return 1;
     uint64_t end = run->offset + run->bytes;
     uint64_t before = edge_before(run->offset, rules->huge_bytes);
@@ -158,8 +160,8 @@ size_t roma__plan(const roma__file *files, roma__asked *asked, uint32_t *order, 
         roma__asked *range = &asked[order[i]];
         const roma__file *file = &files[range->file];
         uint64_t start, end;
-        if (!roma__asked_pages(file, range, &start, &end)) {
-            if (range->bytes > 0)
+        if (range->code != 0 || !roma__asked_pages(file, range, &start, &end)) {
+            if (range->code == 0 && range->bytes > 0)
                 range->code = -EFAULT;
             run.count++; /* it may stand between two that are merged; none of its bytes count */
             continue;

@@ -33,7 +33,7 @@ typedef struct roma__run {
 typedef struct roma__rules {
     size_t huge_bytes; /* 0: no huge pages for files                                             */
     bool by_address;   /* runs must be contiguous in the program's mapping, too                  */
-    bool keep_whole;   /* one run stays one: no edges are cut off (flush)                        */
+    bool no_dense;     /* all runs are short ones                                               */
 } roma__rules;
 
 /* Long runs begin here: a fault reads one huge page and the next, so that shorter ones would read
@@ -52,7 +52,8 @@ static inline size_t roma__runs_most(size_t n)
 
 /* Clamp to the files' lengths, widen to pages, sort by file (and mapping, by_address) and offset,
  * merge what touches or overlaps, and cut the edges off long runs. A range that begins past its
- * file's end gets the code -EFAULT and is in no run; one of no bytes is in none either.
+ * file's end gets the code -EFAULT and is in no run; one of no bytes, or with a code already, is
+ * in none either.
  *
  * order and spare have room for n indices, runs for roma__runs_most(n). Returns how many runs. */
 size_t roma__plan(const roma__file *files, roma__asked *asked, uint32_t *order, uint32_t *spare,

@@ -104,7 +104,7 @@ enum {
     ROMA__MEMBARRIER_REGISTER_PRIVATE_EXPEDITED = 1 << 4
 };
 
-/* ---- files and the page cache ------------------------------------------------------------------ */
+/* ---- files and the page cache --------------------------------------------------------------- */
 
 enum { ROMA__TMPFS_MAGIC = 0x01021994 }; /* statfs.f_type */
 #define ROMA__HUGETLBFS_MAGIC 0x958458f6u
