@@ -5,8 +5,8 @@
  *
  * A long run (dense) is read in whole huge pages. Where it begins or ends in the middle of one,
  * less than half of that page is an edge of its own, read like a short run, and more is read with
- * the run. So nothing more than half a huge page is read in vain at either side; what the kernel reads
- * ahead past the end comes on top. */
+ * the run. So nothing more than half a huge page is read in vain at either side; what the kernel
+ * reads ahead past the end comes on top. */
 #include "prefetch/plan.h"
 
 #include "base/bits.h"

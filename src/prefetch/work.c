@@ -639,9 +639,11 @@ static void finish_read(roma_prefetch_engine *engine, roma__op *op)
     settle_followers(engine, op);
     if (op->code == 0 && !op->come_again) {
         account_done(job, op->bytes, op->was_resident);
-        if (op->dense && !op->was_resident)
-            job->chunk_bytes = roma__chunk_next((size_t)op->bytes, roma__now_ns() - op->begun_ns,
-                                                engine->options.chunk_bytes);
+        if (op->dense)
+            job->chunk_bytes = op->was_resident ? engine->options.chunk_bytes
+                                                : roma__chunk_next((size_t)op->bytes,
+                                                                   roma__now_ns() - op->begun_ns,
+                                                                   engine->options.chunk_bytes);
         release_window(op);
         free_op(engine, op);
         return;
