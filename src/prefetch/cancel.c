@@ -44,6 +44,23 @@ static bool wants(const roma__job *job, const roma__file *file, uint64_t offset,
     return false;
 }
 
+/* A job that nobody has planned yet: what lies in the ban as a whole will be in no run. */
+static void give_up_inside(roma__job *job, const roma__file *file, uint64_t offset, uint64_t end)
+{
+    for (size_t i = 0; i < job->n; i++) {
+        roma__asked *asked = &job->asked[i];
+        const roma__file *own = &job->files[asked->file];
+        uint64_t start, stop;
+        if (asked->code != 0 || !roma__file_is_same(own, file) ||
+            !roma__asked_pages(own, asked, &start, &stop) || start < offset || stop > end)
+            continue;
+        asked->code = -ECANCELED;
+        job->total_bytes += stop - start;
+        job->cancelled_bytes += stop - start;
+        job->engine->figures.cancelled += stop - start;
+    }
+}
+
 size_t roma__engine_ban(roma_prefetch_engine *engine, const roma__file *file, uint64_t offset,
                         uint64_t end)
 {
@@ -52,6 +69,8 @@ size_t roma__engine_ban(roma_prefetch_engine *engine, const roma__file *file, ui
         if (!roma__job_has_file(job, file) || !wants(job, file, offset, end))
             continue;
         count++;
+        if (!job->planned && !job->held)
+            give_up_inside(job, file, offset, end);
         if (job->bans_count == ROMA__BANS) {
             roma__job_give_up(job);
             continue;

@@ -249,8 +249,8 @@ bool roma__job_has_file(const roma__job *job, const roma__file *file);
 bool roma__op_is_in(const roma__op *op, const roma__file *file, uint64_t offset, uint64_t end);
 bool roma__engine_is_valid(const roma_prefetch_engine *engine);
 
-/* Unlocks, runs the callbacks of jobs that are done, and locks again. */
-void roma__work_settle(roma_prefetch_engine *engine);
+/* Tell of jobs that are done; callbacks run without the lock. Returns whether there was one. */
+bool roma__work_settle(roma_prefetch_engine *engine);
 
 /* ---- prepare.c: without the lock ------------------------------------------------------------ */
 

@@ -26,6 +26,7 @@ typedef struct roma__file {
     roma__file_kind kind;
     int fd;
     bool may_ask;           /* the kernel tells this process what is resident                    */
+    bool wanted;            /* the planner's: a range that is not given up is in it              */
 } roma__file;
 
 /* Look at an open file. Returns 0, -EBADF, -EOPNOTSUPP (neither a file nor a block device), -errno

@@ -54,8 +54,9 @@ static void tell_descriptor(int fd)
         (void)roma__sys->write(fd, &one, sizeof one);
 }
 
-void roma__work_settle(roma_prefetch_engine *engine)
+bool roma__work_settle(roma_prefetch_engine *engine)
 {
+    bool had_one = engine->settling != NULL;
     while (engine->settling != NULL) {
         roma__job *job = engine->settling;
         engine->settling = job->next_settling;
@@ -68,6 +69,7 @@ void roma__work_settle(roma_prefetch_engine *engine)
         roma__job_drop(job);
         (void)pthread_cond_broadcast(&engine->changed);
     }
+    return had_one;
 }
 
 /* ---- waiting -------------------------------------------------------------------------------- */

@@ -36,14 +36,20 @@ uint64_t roma__now_ns(void)
 
 /* ---- planning ------------------------------------------------------------------------------- */
 
+/* Of a file that was given up before, the descriptor may be another one's by now. */
 static void look_at_lengths(roma__job *job)
 {
+    for (size_t range = 0; range < job->n; range++)
+        if (job->asked[range].code == 0)
+            job->files[job->asked[range].file].wanted = true;
     for (size_t i = 0; i < job->files_count; i++) {
+        if (!job->files[i].wanted)
+            continue;
         int code = roma__file_length(job->files[i].fd, &job->files[i].bytes);
         if (code == 0)
             continue;
         for (size_t range = 0; range < job->n; range++)
-            if (job->asked[range].file == i)
+            if (job->asked[range].file == i && job->asked[range].code == 0)
                 job->asked[range].code = code;
     }
 }

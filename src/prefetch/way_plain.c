@@ -35,7 +35,7 @@ static void submitted(roma_prefetch_engine *engine, roma__job *job)
         roma__engine_lock(engine);
         roma__work_finish(engine, op);
     }
-    roma__work_settle(engine);
+    (void)roma__work_settle(engine);
     roma__engine_unlock(engine);
 }
 

@@ -47,8 +47,8 @@ static void *run(void *argument)
         roma__op *op = roma__work_take(engine);
         if (op != NULL)
             work_on(engine, op);
-        roma__work_settle(engine);
-        if (op != NULL)
+        /* Before each sleep, and after what took the lock away for a while: is there more to do? */
+        if (roma__work_settle(engine) || op != NULL)
             continue;
         if (engine->threads_stop)
             break;

@@ -75,7 +75,8 @@ static bool begin_all(roma_prefetch_engine *engine)
     for (;;) {
         bool has_room = engine->broken || roma__rings->room(engine->ring) > ROMA__OP_CALLS;
         roma__op *op = has_room ? roma__work_take(engine) : NULL;
-        roma__work_settle(engine);
+        if (op == NULL && roma__work_settle(engine))
+            continue; /* meanwhile there may be more to do */
         if (op == NULL) {
             bool goes_on = !engine->threads_stop;
             /* With the queue full there is more to be taken after the next enter. */

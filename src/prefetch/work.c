@@ -163,7 +163,8 @@ static void give_up_unplanned(roma__job *job)
     for (size_t i = 0; i < job->n; i++) {
         uint64_t start, end;
         roma__asked *asked = &job->asked[i];
-        if (!roma__asked_pages(&job->files[asked->file], asked, &start, &end))
+        job->failed_ranges += asked->code != 0;
+        if (asked->code != 0 || !roma__asked_pages(&job->files[asked->file], asked, &start, &end))
             continue;
         job->total_bytes += end - start;
         job->cancelled_bytes += end - start;
