@@ -28,7 +28,7 @@ int roma__call_make(const roma__call *call)
         return result_of(sys->sync_file_range(call->fd, offset, bytes, SYNC_FILE_RANGE_WRITE));
     case ROMA__CALL_SYNC: return result_of(sys->fdatasync(call->fd));
     }
-    roma_check(!"a call of a known kind");
+    roma__check_failed("a call of a known kind", __FILE__, __LINE__);
 }
 
 const char *roma__call_name(roma__call_kind kind)

@@ -10,6 +10,16 @@
 #include <cstring>
 #include <string>
 
+#ifndef ROMA_TESTS_UNDER_TSAN
+#if defined(__SANITIZE_THREAD__)
+#define ROMA_TESTS_UNDER_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define ROMA_TESTS_UNDER_TSAN 1
+#endif
+#endif
+#endif
+
 namespace roma_tests {
 
 struct by_ring {
