@@ -43,6 +43,8 @@ class owned_engine {
         char text[256];
         if (roma_prefetch_create(&self, &options, &error) != 0)
             lacks = roma_error_text(&error, text, sizeof text);
+        else if (!report().populate)
+            lacks = "this kernel has no MADV_POPULATE_READ";
     }
     explicit owned_engine(roma_prefetch_way way) : owned_engine(with_way(way)) {}
     owned_engine(const owned_engine &) = delete;
@@ -54,6 +56,14 @@ class owned_engine {
         roma_prefetch_options options = roma_prefetch_options_default();
         options.way = way;
         return options;
+    }
+
+    roma_prefetch_report report() const
+    {
+        roma_prefetch_report report = {};
+        report.size = sizeof report;
+        REQUIRE(roma_prefetch_backend(self, &report) == 0);
+        return report;
     }
 
     uint64_t figure(const char *wanted) const
