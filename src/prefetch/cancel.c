@@ -44,17 +44,21 @@ static bool wants(const roma__job *job, const roma__file *file, uint64_t offset,
     return false;
 }
 
-/* A job that nobody has planned yet: what lies in the ban as a whole will be in no run. */
+/* A job that nobody has planned yet: what lies in the ban as a whole will be in no run, and a file
+ * with no other range is not looked at any more. So this is about ranges as asked, wherever the
+ * file ends. */
 static void give_up_inside(roma__job *job, const roma__file *file, uint64_t offset, uint64_t end)
 {
     for (size_t i = 0; i < job->n; i++) {
         roma__asked *asked = &job->asked[i];
         const roma__file *own = &job->files[asked->file];
         uint64_t start, stop;
-        if (asked->code != 0 || !roma__file_is_same(own, file) ||
-            !roma__asked_pages(own, asked, &start, &stop) || start < offset || stop > end)
+        if (asked->code != 0 || asked->bytes == 0 || !roma__file_is_same(own, file) ||
+            asked->offset < offset || asked->offset + asked->bytes > end)
             continue;
         asked->code = -ECANCELED;
+        if (!roma__asked_pages(own, asked, &start, &stop))
+            continue;
         job->total_bytes += stop - start;
         job->cancelled_bytes += stop - start;
         job->engine->figures.cancelled += stop - start;

@@ -189,13 +189,13 @@ static int try_way(roma_prefetch_engine *engine, roma_prefetch_way way, unsigned
         fit_depths(&engine->options, entries);
     else if (way == ROMA_PREFETCH_PLAIN) /* as many as there are callers */
         engine->options.dense_depth = engine->options.sparse_depth = ROMA__OPS_MOST / 4;
+    /* Before its thread starts, which may have other news. */
+    report->way = way;
+    report->entries = entries;
+    report->threads = way == ROMA_PREFETCH_PLAIN ? 0 : engine->options.threads;
     int code = engine->way->start(engine, error);
-    if (code == 0) {
-        report->way = way;
-        report->entries = entries;
-        report->threads = way == ROMA_PREFETCH_PLAIN ? 0 : engine->options.threads;
+    if (code == 0)
         return 0;
-    }
     engine->options = wanted;
     if (report->steps_count < ROMA_PREFETCH_STEPS)
         report->steps[report->steps_count++] = (struct roma_prefetch_step){way, entries, *error};

@@ -85,6 +85,8 @@ size_t roma__file_huge_bytes(void)
         return huge_bytes;
     uint64_t value = 0;
     int code = roma__read_number("", &value, "/sys/kernel/mm/transparent_hugepage/hpage_pmd_size");
+    if (code < 0 && code != -ENOENT)
+        return 0; /* this time */
     bool is_fit = code == 0 && value <= HUGE_MOST_BYTES && roma__is_power_of_two((size_t)value) &&
                   value > (size_t)getpagesize();
     huge_bytes = is_fit ? (size_t)value : 0;

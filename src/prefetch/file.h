@@ -43,7 +43,7 @@ static inline bool roma__file_is_same(const roma__file *a, const roma__file *b)
 
 /* Bytes of a huge page that a fault in a VM_HUGEPAGE mapping reads as a whole; 0 where the kernel
  * has none, or only ones that are too large to be read for a few bytes (512 MiB with base pages of
- * 64 KiB). Read once. */
+ * 64 KiB). Read until it is known. */
 size_t roma__file_huge_bytes(void);
 
 /* How much of one FADV_WILLNEED the kernel acts on for this file; what is beyond it is silently

@@ -40,7 +40,7 @@ uint64_t roma__now_ns(void)
 static void look_at_lengths(roma__job *job)
 {
     for (size_t range = 0; range < job->n; range++)
-        if (job->asked[range].code == 0)
+        if (job->asked[range].code == 0 && job->asked[range].bytes > 0)
             job->files[job->asked[range].file].wanted = true;
     for (size_t i = 0; i < job->files_count; i++) {
         if (!job->files[i].wanted)

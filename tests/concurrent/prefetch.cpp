@@ -1,4 +1,4 @@
-/* prefetch.cpp - many threads at one engine: submissions that overlap, storms of cancels, files that
+/* prefetch.cpp - many threads at one engine: overlapping submissions, storms of cancels, files that
  * are cut meanwhile, mappings that go. Whatever the order, every handle ends, every byte is
  * accounted for, and nothing is in flight afterwards. */
 #include "disk_file.hpp"

@@ -112,26 +112,36 @@ TEMPLATE_TEST_CASE("each call of the engine failed at its N-th use is told, and 
     }
     disk_file file(8 * MiB);
     use_all(file, TestType::way);
-    for (int error : {ENOMEM, EPERM, EIO}) {
-        for (bool for_good : {false, true}) {
-            long n = 1;
-            for (;; n++) {
-                INFO("call " << n << (for_good ? " and on" : "") << ", errno " << error);
-                const held before = look();
-                {
-                    fail_nth faults(n, error, for_good);
-                    faults.table.calls.thread_join = roma__sys_kernel.thread_join;
-                    faults.table.calls.write = roma__sys_kernel.write;
-                    use_all(file, TestType::way);
-                }
-                const held after = look();
-                REQUIRE(after.descriptors == before.descriptors);
-                REQUIRE(after.mappings == before.mappings);
-                if (!fail_nth::reached)
-                    break;
+    const struct {
+        int error;
+        bool for_good, without_cachestat;
+    } rows[] = {{ENOMEM, false, false}, {ENOMEM, true, false}, {EPERM, false, false},
+                {EPERM, true, false},   {EIO, false, false},   {EIO, true, false},
+                {ENOMEM, false, true},  {ENOMEM, true, true}};
+    for (const auto &row : rows) {
+        long n = 1;
+        for (;; n++) {
+            INFO("call " << n << (row.for_good ? " and on" : "") << ", errno " << row.error
+                         << (row.without_cachestat ? ", without cachestat" : ""));
+            const held before = look();
+            {
+                fail_nth faults(n, row.error, row.for_good);
+                faults.table.calls.thread_join = roma__sys_kernel.thread_join;
+                faults.table.calls.write = roma__sys_kernel.write;
+                if (row.without_cachestat)
+                    faults.table.calls.cachestat = [](int, const void *, void *, unsigned) {
+                        errno = ENOSYS;
+                        return -1;
+                    };
+                use_all(file, TestType::way);
             }
-            CHECK(n > 20);
+            const held after = look();
+            REQUIRE(after.descriptors == before.descriptors);
+            REQUIRE(after.mappings == before.mappings);
+            if (!fail_nth::reached)
+                break;
         }
+        CHECK(n > 20);
     }
     use_all(file, TestType::way);
 }

@@ -12,6 +12,7 @@
 #include "prefetch/ring.h"
 
 #include <cerrno>
+#include <cstdlib>
 #include <deque>
 #include <functional>
 #include <map>
@@ -108,7 +109,8 @@ int soft_enter(roma__ring *self, unsigned wait)
     carry_out(ring);
     while (wait > 0 && ring->answers.empty()) {
         struct pollfd readable = {ring->poll_fd, POLLIN, 0};
-        REQUIRE(poll(&readable, 1, 60000) == 1);
+        if (poll(&readable, 1, 60000) != 1)
+            std::abort(); /* not the thread of the test */
         ring->answers.push_back({ring->poll_tag, POLLIN});
     }
     return 0;
