@@ -84,8 +84,8 @@ size_t roma__engine_ban(roma_prefetch_engine *engine, const roma__file *file, ui
     return count;
 }
 
-static bool is_left(const roma_prefetch_engine *engine, const roma__file *file, uint64_t offset,
-                    uint64_t end)
+bool roma__engine_has_left(const roma_prefetch_engine *engine, const roma__file *file,
+                           uint64_t offset, uint64_t end)
 {
     for (size_t i = 0; i < engine->ops_count; i++)
         if (roma__op_is_in(&engine->ops[i], file, offset, end))
@@ -96,7 +96,7 @@ static bool is_left(const roma_prefetch_engine *engine, const roma__file *file, 
 void roma__engine_await_left(roma_prefetch_engine *engine, const roma__file *file, uint64_t offset,
                              uint64_t end)
 {
-    while (!is_left(engine, file, offset, end))
+    while (!roma__engine_has_left(engine, file, offset, end))
         (void)pthread_cond_wait(&engine->changed, &engine->lock);
 }
 

@@ -267,7 +267,10 @@ void roma__op_make_calls(roma__op *op);
 /* Give up a range of a file in all jobs; returns how many it concerned. Lock held. */
 size_t roma__engine_ban(roma_prefetch_engine *engine, const roma__file *file, uint64_t offset,
                         uint64_t end);
-/* Wait until no op is in it. Lock held, released meanwhile. */
+/* Whether no op is in it. Lock held. */
+bool roma__engine_has_left(const roma_prefetch_engine *engine, const roma__file *file,
+                           uint64_t offset, uint64_t end);
+/* Wait until none is. Lock held, released meanwhile. */
 void roma__engine_await_left(roma_prefetch_engine *engine, const roma__file *file,
                              uint64_t offset, uint64_t end);
 

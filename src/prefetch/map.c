@@ -194,6 +194,8 @@ int roma_map_close(roma_map *map)
 {
     if (map == NULL)
         return 0;
+    if (roma__calling != NULL)
+        return -EDEADLK; /* the thread that is to be waited for */
     /* Acquire: what a scan did with the map before it let go comes before the end. */
     if (atomic_load_explicit(&map->scans, memory_order_acquire) != 0)
         return -EBUSY;

@@ -74,7 +74,8 @@ struct chain {
     roma_file_range range;
     int left = 3;
     std::atomic<bool> over{false};
-    std::atomic<int> waited{0}, submitted{0}, cancelled{0}, destroyed{0};
+    roma_map *map = nullptr;
+    std::atomic<int> waited{0}, submitted{0}, cancelled{0}, destroyed{0}, closed{0};
 
     static void next(void *context, roma_prefetch_handle *handle, int)
     {
@@ -90,6 +91,7 @@ struct chain {
         me->waited = roma_prefetch_drain(me->engine, ROMA_FOREVER);
         me->cancelled = static_cast<int>(roma_prefetch_cancel_all(me->engine));
         me->destroyed = roma_prefetch_destroy(me->engine);
+        me->closed = roma_map_close(me->map);
         if (roma_prefetch_on_done(more, next, me) < 0)
             std::abort();
     }
@@ -97,7 +99,7 @@ struct chain {
 
 } // namespace
 
-TEST_CASE("a callback may submit and close, not wait nor destroy", "[prefetch]")
+TEST_CASE("a callback may submit and close handles, not wait, destroy nor close maps", "[prefetch]")
 {
     for (roma_prefetch_way way : {ROMA_PREFETCH_URING, ROMA_PREFETCH_POOL}) {
         owned_engine engine(way);
@@ -106,6 +108,8 @@ TEST_CASE("a callback may submit and close, not wait nor destroy", "[prefetch]")
         disk_file file(8 * MiB);
         (void)file.chill();
         chain chain;
+        owned_map map(file);
+        chain.map = map.self;
         chain.engine = engine.self;
         chain.range = file.range(0, file.bytes);
         roma_prefetch_handle *first = nullptr;
@@ -121,6 +125,7 @@ TEST_CASE("a callback may submit and close, not wait nor destroy", "[prefetch]")
             CHECK(chain.waited == -EDEADLK);
             CHECK(chain.cancelled == -EDEADLK);
             CHECK(chain.destroyed == -EDEADLK);
+            CHECK(chain.closed == -EDEADLK);
         }
     }
 }
