@@ -105,7 +105,7 @@ void roma__engine_await_left(roma_prefetch_engine *engine, const roma__file *fil
 static int read_range(const roma_file_range *range, size_t index, roma__file *file,
                       uint64_t *offset, uint64_t *end, roma_error *error)
 {
-    roma__asked asked;
+    roma__asked asked = {0};
     int code = roma__range_file(range, index, file, error);
     if (code == 0)
         code = roma__range_check(range, index, file, &asked, error);
@@ -126,7 +126,7 @@ int64_t roma_prefetch_cancel_ranges(roma_prefetch_engine *engine, const roma_fil
         return roma__error_subject(error, -ESTALE, ROMA_WHY_UNSUPPORTED, "an engine of the parent");
     if (roma__calling == engine)
         return roma__error_subject(error, -EDEADLK, ROMA_WHY_UNSUPPORTED, "waiting in a callback");
-    roma__file file;
+    roma__file file = {0};
     uint64_t offset, end;
     for (size_t i = 0; i < n; i++) { /* all are checked before any is given up */
         int code = read_range(&ranges[i], i, &file, &offset, &end, error);

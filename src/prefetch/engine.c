@@ -268,7 +268,7 @@ static void init_locks(roma_prefetch_engine *engine)
 int roma_prefetch_create(roma_prefetch_engine **engine, const roma_prefetch_options *options,
                          roma_error *error)
 {
-    roma_error ignored;
+    roma_error ignored = {.node = -1};
     error = error != NULL ? error : &ignored;
     if (engine == NULL)
         return roma__error_invalid(error, "engine");

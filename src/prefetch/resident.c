@@ -98,15 +98,15 @@ int roma_residency_of(const roma_file_range *ranges, size_t n, roma_residency *r
     residency->size = size;
     residency->details = true;
     for (size_t i = 0; i < n; i++) {
-        roma__file file;
-        roma__asked asked;
+        roma__file file = {0};
+        roma__asked asked = {0};
         uint64_t start, end;
         int code = roma__range_read(&ranges[i], i, &file, &asked, error);
         if (code < 0)
             return code;
         if (!roma__asked_pages(&file, &asked, &start, &end))
             continue;
-        roma__resident resident;
+        roma__resident resident = {0};
         code = roma__resident_ask(&file, start, end - start, &resident);
         if (code < 0)
             return roma__range_error(error, i, roma__error_call(error, "cachestat", -code));
