@@ -3,6 +3,7 @@
  * accounted for, and nothing is in flight afterwards. */
 #include "disk_file.hpp"
 #include "engine.hpp"
+#include "prefetch_shim.h"
 #include "skip.hpp"
 
 #include <roma/prefetch.h>
@@ -75,6 +76,7 @@ TEMPLATE_TEST_CASE("submissions of many threads that overlap all end well", "[pr
                 roma_prefetch_handle *handle = nullptr;
                 const auto level = static_cast<roma_prefetch_level>(random() % 2);
                 expect(roma_prefetch_submit(engine.self, ranges, 5, level, &handle, nullptr) == 0);
+                expect(prefetch_is_valid(engine.self));
                 end(handle, false, false);
             }
         });
@@ -101,13 +103,14 @@ TEMPLATE_TEST_CASE("a storm of cancels leaves nothing in flight", "[prefetch]", 
             roma_prefetch_handle *handle = nullptr;
             expect(roma_prefetch_submit(engine.self, ranges, 20, ROMA_PREFETCH_RESIDENT, &handle,
                                         nullptr) == 0);
-            switch (random() % 5) {
+            switch (random() % 6) {
             case 0: expect(roma_prefetch_cancel(handle) == 0); break;
             case 1:
                 expect(roma_prefetch_cancel_ranges(engine.self, ranges, 2, nullptr) >= 0);
                 break;
             case 2: expect(roma_prefetch_cancel_all(engine.self) >= 0); break;
             case 3: (void)roma_prefetch_wait(handle, random() % 200000); break;
+            case 4: expect(prefetch_is_valid(engine.self)); break;
             default: break;
             }
             end(handle, true, false);
