@@ -771,10 +771,11 @@ void roma__work_finish(roma_prefetch_engine *engine, roma__op *op)
 
 static bool job_is_valid(const roma__job *job)
 {
+    if (!job->planned) /* its runs are the planner's, who has no lock */
+        return job->references > 0;
     const uint64_t sum = job->done_bytes + job->failed_bytes + job->cancelled_bytes;
     return job->references > 0 && job->run <= job->runs_count && job->sync_run <= job->runs_count &&
-           (!job->planned || sum <= job->total_bytes) &&
-           job->resident_bytes + job->joined_bytes <= job->done_bytes &&
+           sum <= job->total_bytes && job->resident_bytes + job->joined_bytes <= job->done_bytes &&
            job->failed_ranges <= job->n;
 }
 
