@@ -47,7 +47,8 @@ enum {
     ROMA__WORKERS_MOST = 256,
     ROMA__BANS = 8,
     ROMA__WINDOWS = 2,
-    ROMA__TRIES = 100           /* of a call that is told to come again                           */
+    ROMA__TRIES = 100,          /* of a call that is told to come again                           */
+    ROMA__FAULT_TRIES = 3       /* of one that met a page that cannot be read                     */
 };
 
 typedef struct roma_prefetch_handle roma__job;

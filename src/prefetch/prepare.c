@@ -217,6 +217,10 @@ static void judge_fault(roma__op *op)
         op->good_bytes = end > op->offset ? end - op->offset : 0;
         return;
     }
+    if (op->tries < ROMA__FAULT_TRIES) { /* it may have been cut, and have grown again since */
+        op->come_again = true;
+        return;
+    }
     switch (file->kind) {
     case ROMA__FILE_DISK:
     case ROMA__FILE_DEVICE: op->code = -EIO; return;

@@ -564,7 +564,8 @@ static roma__op *take_again(roma_prefetch_engine *engine)
             cancel_op(engine, op);
             continue;
         }
-        op->look = op->file->may_ask && (op->dense || engine->report.cachestat);
+        /* A page whose read failed is in the page cache, too: only who was not read yet looks. */
+        op->look = op->tries == 0 && op->file->may_ask && (op->dense || engine->report.cachestat);
         if (leader != NULL) {
             follow(op, leader);
             continue;
