@@ -36,7 +36,8 @@ class disk_file {
     explicit disk_file(size_t length) : bytes(length)
     {
         /* /tmp is memory on many machines; /var/tmp is to survive a restart. */
-        for (const char *folder : {"/var/tmp", "/tmp"}) {
+        const char *wanted = std::getenv("TMPDIR");
+        for (const char *folder : {wanted != nullptr ? wanted : "/var/tmp", "/var/tmp", "/tmp"}) {
             path = std::string(folder) + "/roma-test-XXXXXX";
             fd = mkstemp(path.data());
             if (fd >= 0)
