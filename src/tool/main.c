@@ -81,11 +81,32 @@ static const char run_help[] =
     "\n"
     "An LD_PRELOAD that is set already is kept, behind roma's.\n";
 
+static const char warm_help[] =
+    "usage: roma warm FILE... [--evict | --status] [OPTIONS]\n"
+    "\n"
+    "Reads files into memory (the page cache), as fast as the device does, and tells how much of\n"
+    "them was there before and is there after. A FILE that is a folder stands for all files below\n"
+    "it, on its file system; symbolic links there are not followed.\n"
+    "\n"
+    "  --evict          out of memory instead; what is dirty is written first\n"
+    "  --status         change nothing, only tell what is in memory\n"
+    "  --range FROM:TO  these bytes of each file; FROM or TO may be left out; may be repeated\n"
+    "  --list FILE      these parts of each file: a line each, OFFSET [LENGTH]; without a length\n"
+    "                   a page; - is standard input\n"
+    "  --level WORD     resident: all is there at the end (the default); issued: it is asked for\n"
+    "  --way WORD       io_uring, threads or plain (calls of this thread), and nothing else;\n"
+    "                   default: auto, the first that works\n"
+    "  --json           one JSON object instead of a table\n"
+    "\n"
+    "Exit status: 0, or 1 when a file could not be read, or not all of it is in memory then (with\n"
+    "--evict: or some of it still is).\n";
+
 static const command commands[] = {
     {"topo", topo_command, "what this machine has: nodes, page kinds, pools, limits", topo_help},
     {"explain", explain_command, "what a request would get here, without doing it", explain_help},
     {"tour", tour_command, "measure each page kind, and see blocks at work", tour_help},
     {"run", run_command, "run a program on roma's malloc, and report on its memory", run_help},
+    {"warm", warm_command, "files into memory, or out of it, or what of them is there", warm_help},
 };
 enum { COMMANDS_COUNT = sizeof commands / sizeof commands[0] };
 
