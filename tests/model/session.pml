@@ -1,13 +1,14 @@
 /* session.pml - who is alive: byte locks, sessions of several lanes, threads, and recovery.
  *
  * store.pml takes a dead lane's byte in one step with reading its tag, and knows one lane a
- * process. Here are the steps of the code: a stripe's tag is read, the byte of its session is taken,
- * the session is looked at again. A process has several threads, each a lane, all under the one
- * byte of their session. That byte is an OFD lock, which does not conflict with itself: every thread
- * of the process would "get" any byte that the process has already, its own session's included, and
- * an unlock by one of them gives up the lock of all. So a process keeps a private flag for every
- * session slot (claim), set before the byte is tried and cleared after it is given back; a slot
- * whose flag is set is not tried. It is not a mutex: nobody waits for it while holding a stripe.
+ * process. Here are the steps of the code: a stripe's tag is read, the byte of its session is
+ * taken, the session is looked at again. A process has several threads, each a lane, all under the
+ * one byte of their session. That byte is an OFD lock, which does not conflict with itself: every
+ * thread of the process would "get" any byte that the process has already, its own session's
+ * included, and an unlock by one of them gives up the lock of all. So a process keeps a private
+ * flag for every session slot (claim), set before the byte is tried and cleared after it is given
+ * back; a slot whose flag is set is not tried. It is not a mutex: nobody waits for it while
+ * holding a stripe.
  *
  * The heap is two words that a redo record changes together under two stripes, taken in order, and
  * for each lane a thing that must be dropped in the same way when the lane goes (keep).

@@ -1,7 +1,7 @@
 /* units.pml - slabs and runs out of units of space, and space given back, crash-safe.
  *
- * A unit's word is {owner tag, PENDING, kind}, one word, changed by compare-and-swap unless the unit
- * is PREP, which nobody but its owner looks at. Kinds:
+ * A unit's word is {owner tag, PENDING, kind}, one word, changed by compare-and-swap unless the
+ * unit is PREP, which nobody but its owner looks at. Kinds:
  *     HOLE    free, no space behind it          SLAB1, SLAB2  a slab of a class of 1 or 2 blocks
  *     BACKED  free, the space is there          RUN, TAIL     a block of two units: head, tail
  *     PREP    its owner gives it space, or punches it
