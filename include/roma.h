@@ -11,6 +11,7 @@
  *   roma/block.h     blocks, by pointer and by handle
  *   roma/cache.h     blocks from a thread's own cache, inline
  *   roma/segment.h   checked views of memory
+ *   roma/store.h     blocks in a mapped file, shared by processes
  *   roma/visitor.h   statistics as typed keys and values */
 #ifndef ROMA_H
 #define ROMA_H
@@ -25,6 +26,7 @@
 #include <roma/provider.h>
 #include <roma/request.h>
 #include <roma/segment.h>
+#include <roma/store.h>
 #include <roma/topology.h>
 #include <roma/visitor.h>
 

@@ -91,9 +91,37 @@
 
 enum { ROMA__IO_URING_PARAMS_BYTES = 120 };
 
+/* ---- files ----------------------------------------------------------------------------------- */
+
+#ifndef F_OFD_GETLK
+#define F_OFD_GETLK 36
+#define F_OFD_SETLK 37
+#define F_OFD_SETLKW 38
+#endif
+#ifndef F_ADD_SEALS
+#define F_ADD_SEALS 1033
+#endif
+#ifndef FALLOC_FL_KEEP_SIZE
+#define FALLOC_FL_KEEP_SIZE 1
+#endif
+#ifndef FALLOC_FL_PUNCH_HOLE
+#define FALLOC_FL_PUNCH_HOLE 2
+#endif
+
+#define ROMA__FICLONE _IOW(0x94, 9, int)
+
+enum {
+    ROMA__MFD_CLOEXEC = 1,
+    ROMA__MFD_ALLOW_SEALING = 2,
+    ROMA__MFD_HUGETLB = 4,
+    ROMA__SEAL_SEAL = 1,
+    ROMA__SEAL_SHRINK = 2
+};
+
 /* ---- membarrier (Linux 4.14) ----------------------------------------------------------------- */
 
 enum {
+    ROMA__MEMBARRIER_GLOBAL = 1 << 0, /* all processes; a millisecond or so */
     ROMA__MEMBARRIER_PRIVATE_EXPEDITED = 1 << 3,
     ROMA__MEMBARRIER_REGISTER_PRIVATE_EXPEDITED = 1 << 4
 };

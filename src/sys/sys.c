@@ -9,8 +9,11 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 _Static_assert(sizeof(pthread_t) <= sizeof(void *), "a thread is handed out as a pointer");
@@ -103,6 +106,37 @@ static int kernel_thread_join(void *thread)
     return code == 0 ? 0 : -1;
 }
 
+static int kernel_create(const char *path, int flags, unsigned mode)
+{
+    return open(path, flags | O_CREAT | O_CLOEXEC, (mode_t)mode);
+}
+
+static int kernel_memfd_create(const char *name, unsigned flags)
+{
+    return (int)syscall(SYS_memfd_create, name, flags);
+}
+
+static int kernel_add_seals(int fd, int seals)
+{
+    return fcntl(fd, F_ADD_SEALS, seals);
+}
+
+/* Commands of fcntl() that take a struct flock: F_OFD_SETLK, F_OFD_GETLK. */
+static int kernel_lock(int fd, int command, struct flock *range)
+{
+    return fcntl(fd, command, range);
+}
+
+static int kernel_clone_file(int to, int from)
+{
+    return (int)syscall(SYS_ioctl, to, ROMA__FICLONE, from);
+}
+
+static int kernel_fstat(int fd, struct stat *status)
+{
+    return fstat(fd, status);
+}
+
 const struct roma__sys roma__sys_kernel = {
     .mmap = mmap,
     .munmap = munmap,
@@ -124,6 +158,22 @@ const struct roma__sys roma__sys_kernel = {
     .membarrier = kernel_membarrier,
     .thread_start = kernel_thread_start,
     .thread_join = kernel_thread_join,
+    .create = kernel_create,
+    .memfd_create = kernel_memfd_create,
+    .add_seals = kernel_add_seals,
+    .fstat = kernel_fstat,
+    .fstatfs = fstatfs,
+    .fallocate = fallocate,
+    .ftruncate = ftruncate,
+    .lock = kernel_lock,
+    .pwrite = pwrite,
+    .lseek = lseek,
+    .fsync = fsync,
+    .msync = msync,
+    .clone_file = kernel_clone_file,
+    .rename = rename,
+    .unlink = unlink,
+    .readlink = readlink,
 };
 
 const struct roma__sys *roma__sys = &roma__sys_kernel;

@@ -20,6 +20,10 @@
 extern "C" {
 #endif
 
+struct stat;
+struct statfs;
+struct flock;
+
 #define ROMA_SYS_CALLS(X)                                                                          \
     X(void *, mmap, ((void *)-1),                                                                  \
       (void *address, size_t bytes, int protection, int flags, int fd, off_t offset),              \
@@ -52,7 +56,25 @@ extern "C" {
     X(int, membarrier, -1, (int command, unsigned flags), (command, flags))                        \
     X(int, thread_start, -1, (void **thread, void *(*run)(void *), void *argument),                \
       (thread, run, argument))                                                                     \
-    X(int, thread_join, -1, (void *thread), (thread))
+    X(int, thread_join, -1, (void *thread), (thread))                                              \
+    X(int, create, -1, (const char *path, int flags, unsigned mode), (path, flags, mode))          \
+    X(int, memfd_create, -1, (const char *name, unsigned flags), (name, flags))                    \
+    X(int, add_seals, -1, (int fd, int seals), (fd, seals))                                        \
+    X(int, fstat, -1, (int fd, struct stat *status), (fd, status))                                 \
+    X(int, fstatfs, -1, (int fd, struct statfs *status), (fd, status))                             \
+    X(int, fallocate, -1, (int fd, int mode, off_t offset, off_t bytes),                           \
+      (fd, mode, offset, bytes))                                                                   \
+    X(int, ftruncate, -1, (int fd, off_t bytes), (fd, bytes))                                      \
+    X(int, lock, -1, (int fd, int command, struct flock *range), (fd, command, range))             \
+    X(ssize_t, pwrite, -1, (int fd, const void *buffer, size_t bytes, off_t offset),               \
+      (fd, buffer, bytes, offset))                                                                 \
+    X(off_t, lseek, -1, (int fd, off_t offset, int whence), (fd, offset, whence))                  \
+    X(int, fsync, -1, (int fd), (fd))                                                              \
+    X(int, msync, -1, (void *address, size_t bytes, int flags), (address, bytes, flags))           \
+    X(int, clone_file, -1, (int to, int from), (to, from))                                         \
+    X(int, rename, -1, (const char *from, const char *to), (from, to))                             \
+    X(int, unlink, -1, (const char *path), (path))                                                 \
+    X(ssize_t, readlink, -1, (const char *path, char *buffer, size_t bytes), (path, buffer, bytes))
 
 struct roma__sys {
 #define X(type, name, failure, parameters, arguments) type(*name) parameters;
