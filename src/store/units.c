@@ -389,7 +389,7 @@ static bool next_stretch(const roma_store *store, uint64_t *at, uint64_t *stop)
 int64_t roma__units_punch(roma__worker *worker, uint64_t keep_bytes)
 {
     roma_store *store = worker->store;
-    uint64_t at = store->view.regions.first_unit, stop, punched = 0;
+    uint64_t at = store->view.regions.first_unit, stop = at, punched = 0;
     uint64_t keep = (keep_bytes + ROMA__UNIT_BYTES - 1) >> ROMA__UNIT_SHIFT;
     int code = 0;
     if (store->is_image)

@@ -1,5 +1,5 @@
-/* store_slots.cpp - slots own references: link, relink, load, take, alloc into, release from; blocks
- * that own others. */
+/* store_slots.cpp - slots own references: link, relink, load, take, alloc into, release from; and
+ * blocks that own others. */
 #include "stores.hpp"
 
 #include <cerrno>
