@@ -14,6 +14,7 @@
 #include "store/layout.h"
 
 #include <errno.h>
+#include <execinfo.h>
 #include <fcntl.h>
 #include <getopt.h>
 #include <signal.h>
@@ -107,12 +108,47 @@ static void scribble(uint64_t seed)
     }
 }
 
+/* ---- faults ---------------------------------------------------------------------------------- */
+
+#ifdef ROMA_CRASH_SANITIZED /* whose own words are better */
+static void tell_of_faults(void) {}
+#else
+extern const char __executable_start;
+
+/* Where it was, as addr2line -e takes it, and then the signal does what it does. */
+static void on_fault(int number)
+{
+    enum { DEEP = 12 };
+    void *places[DEEP];
+    char text[40];
+    int count = backtrace(places, DEEP);
+    for (int i = 2; i < count; i++) {
+        unsigned long place = (unsigned long)places[i] - (unsigned long)&__executable_start;
+        int bytes = snprintf(text, sizeof text, "%s%#lx%s", i == 2 ? "at " : " ", place - (i > 2),
+                             i + 1 == count ? "\n" : "");
+        (void)!write(STDOUT_FILENO, text, (size_t)bytes);
+    }
+    (void)signal(number, SIG_DFL);
+    (void)raise(number);
+}
+
+static void tell_of_faults(void)
+{
+    void *places[1];
+    (void)backtrace(places, 1); /* loads what it needs */
+    (void)signal(SIGSEGV, on_fault);
+    (void)signal(SIGBUS, on_fault);
+    (void)signal(SIGABRT, on_fault);
+}
+#endif
+
 /* ---- the workers ----------------------------------------------------------------------------- */
 
 static void work(unsigned index, uint64_t seed)
 {
     struct scene scene = {.fd = store_fd, .process = index};
     random_state = seed | 1;
+    tell_of_faults();
     for (;;) {
         __atomic_add_fetch(&shared->beats[index], 1, __ATOMIC_RELAXED);
         if (scene.store == NULL) {

@@ -1,7 +1,7 @@
 /* kill_step.c - a kill after every instruction of every short word of calls.
  *
- *     kill_step [--stride N] [--first N] [--pairs-stride N] [--length N] [--every] [--thorough]
- *               [--setup NAME] [--word CALL,CALL,...] [--peer CALL]
+ *     kill_step [--stride N] [--first N] [--pairs-stride N] [--length N]
+ *               [--stores-from N] [--every] [--thorough] [--setup NAME] [--word CALL,CALL,...] [--peer CALL]
  *
  * Alone: for each setup (support/world.h) and each word of up to --length calls (support/scene.h),
  * a process runs all but the last call as usual and the last one step by step. After each
@@ -39,9 +39,9 @@ struct word {
 };
 
 static struct {
-    unsigned long stride, first, pairs_stride, length;
+    unsigned long stride, first, pairs_stride, length, stores_from;
     const char *setup, *word, *peer;
-} options = {.stride = 1, .pairs_stride = 1, .length = WORD_MAX};
+} options = {.stride = 1, .pairs_stride = 1, .length = WORD_MAX, .stores_from = WORD_MAX};
 
 static struct {
     uint64_t words, pairs, instructions, exams, violations, lost_bytes, waits;
@@ -132,6 +132,7 @@ static void be_stepped(int fd, void *context)
     stepped_fd = fd;
     scene = (struct scene){.fd = stepped->world->fd};
     stepper_install(scene.fd, on_change, stepped->in_pairs ? on_held : NULL);
+    stepper_only_stores = stepped->in_pairs || word->length >= options.stores_from;
     int code = 0;
     if (word->length != 0) {
         code = scene_attach(&scene);
@@ -485,8 +486,9 @@ static void run_setup(const struct setup *setup)
 
 static void usage(void)
 {
-    (void)fputs("kill_step [--stride N] [--first N] [--pairs-stride N] [--length N] [--every]\n"
-                "          [--thorough] [--setup NAME] [--word CALL,CALL,...] [--peer CALL]\n",
+    (void)fputs("kill_step [--stride N] [--first N] [--pairs-stride N] [--length N]\n"
+                "          [--stores-from N] [--every] [--thorough] [--setup NAME]\n"
+                "          [--word CALL,CALL,...] [--peer CALL]\n",
                 stderr);
     exit(2);
 }
@@ -497,6 +499,7 @@ static void read_options(int count, char **arguments)
                                           {"first", required_argument, NULL, 'f'},
                                           {"pairs-stride", required_argument, NULL, 'p'},
                                           {"length", required_argument, NULL, 'l'},
+                                          {"stores-from", required_argument, NULL, 'o'},
                                           {"every", no_argument, NULL, 'e'},
                                           {"thorough", no_argument, NULL, 't'},
                                           {"setup", required_argument, NULL, 'S'},
@@ -509,6 +512,7 @@ static void read_options(int count, char **arguments)
         case 'f': options.first = strtoul(optarg, NULL, 10); break;
         case 'p': options.pairs_stride = strtoul(optarg, NULL, 10); break;
         case 'l': options.length = strtoul(optarg, NULL, 10); break;
+        case 'o': options.stores_from = strtoul(optarg, NULL, 10); break;
         case 'e': stepper_is_thorough = true; break;
         case 't': exam_is_thorough = true; break;
         case 'S': options.setup = optarg; break;

@@ -77,7 +77,7 @@ static void make_image(void)
     roma__regions regions;
     unsigned index;
     expect(roma__super_choose(image, &super, &index, &regions) == 0);
-    roma__view_fill(&view, image, image_bytes, &regions);
+    roma__view_fill(&view, image, image_bytes, -1, &regions);
     /* One of the two seems to live. The other one has a record that is valid, of an earlier time.
      * */
     for (uint32_t i = 0; i < regions.sessions && living == 0; i++)
@@ -129,7 +129,7 @@ static uint64_t *block_word(uint64_t entry, uint64_t field)
         return NULL;
     uint32_t count = roma__block_count(word);
     roma__block block;
-    roma__block_at(&view, unit, word, (uint32_t)(field / 4 % count), &block);
+    roma__block_of_slab(&view, unit, word, (uint32_t)(field / 4 % count), &block);
     switch (field % 4) {
     case 0: return block.first;
     case 1: return block.second;

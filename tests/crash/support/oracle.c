@@ -72,13 +72,25 @@ static void name(oracle_account *account, const char *what, uint64_t place, roma
         block->named++;
 }
 
+/* Most blocks are free, and that is all that is read of them. */
+static bool is_free(const roma__view *view, uint64_t unit, uint64_t word, uint32_t index)
+{
+    if (roma__unit_kind(word) != ROMA__UNIT_SLAB)
+        return false;
+    const roma__geometry *geometry = &roma__geometries()[roma__unit_class(word)];
+    const char *words = view->base + unit * ROMA__UNIT_BYTES + geometry->words_at;
+    return roma__first_owner(*(const uint64_t *)(words + (size_t)index * 16)) == 0;
+}
+
 static void walk_blocks(const roma__view *view, uint64_t unit, uint64_t word,
                         oracle_account *account)
 {
     uint32_t count = roma__block_count(word);
     for (uint32_t i = 0; i < count; i++) {
+        if (is_free(view, unit, word, i))
+            continue;
         roma__block block;
-        roma__block_at(view, unit, word, i, &block);
+        roma__block_of_slab(view, unit, word, i, &block);
         uint64_t first = *block.first, second = *block.second;
         if (roma__first_owner(first) == 0)
             continue;
@@ -121,15 +133,15 @@ static void walk_units(const roma__view *view, uint32_t own_tag, oracle_account 
     uint64_t units = roma__view_units(view);
     for (uint64_t unit = view->regions.first_unit; unit < units;) {
         uint64_t word = view->units[unit].word;
-        bool is_free = roma__unit_kind(word) == ROMA__UNIT_FREE;
-        uint64_t length = is_free ? 1 : roma__unit_length(word);
-        account->free_units += is_free;
-        if (!is_free)
+        bool is_unused = roma__unit_kind(word) == ROMA__UNIT_FREE;
+        uint64_t length = is_unused ? 1 : roma__unit_length(word);
+        account->free_units += is_unused;
+        if (!is_unused)
             walk_unit(view, unit, word, own_tag, account);
         if (length == 0 || length > units - unit)
             length = 1;
         for (uint64_t i = 0; i < length; i++)
-            if (bit(view->free_bits, unit + i) != is_free)
+            if (bit(view->free_bits, unit + i) != is_unused)
                 fault(account, "the map of free units is wrong about unit %" PRIu64, unit + i);
         unit += length;
     }

@@ -109,7 +109,7 @@ static int resize(struct scene *scene)
     if (last == NULL)
         return SCENE_NOT_APPLICABLE;
     size_t bytes = roma_store_bytes(scene->store, last->thing);
-    void *block = roma_store_resize(scene->store, last->thing, bytes < 1000 ? 1000 : 200000);
+    void *block = roma_store_resize(scene->store, last->thing, bytes < 5000 ? 5000 : 200000);
     if (block == NULL)
         return errno == EBUSY || errno == EOPNOTSUPP || errno == ENOSPC ? 0 : -errno;
     last->thing = block;
@@ -324,7 +324,7 @@ static int make_many(struct scene *scene)
     char *block = roma_store_alloc_into(scene->store, root(scene, 2), &request);
     if (block == NULL)
         return -errno;
-    request = roma_store_request_of(SCENE_SMALL_BYTES);
+    request = roma_store_request_of(sizeof(scene_thing));
     request.zero = true;
     for (unsigned i = 0; i < MANY; i++)
         if (roma_store_alloc_into(scene->store, many_slot(block, i), &request) == NULL)

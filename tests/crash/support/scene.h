@@ -21,7 +21,8 @@ typedef struct scene_thing {
     uint64_t filler[2];
 } scene_thing;
 
-enum { SCENE_SMALL_BYTES = 48, SCENE_NODE_BYTES = 96, SCENE_LARGE_BYTES = 70000 };
+/* A slab has few blocks of these, so that little time goes into looking at all of them. */
+enum { SCENE_SMALL_BYTES = 1500, SCENE_NODE_BYTES = 3000, SCENE_LARGE_BYTES = 70000 };
 
 typedef struct scene_hold {
     scene_thing *thing;

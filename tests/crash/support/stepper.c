@@ -55,6 +55,12 @@ static uintptr_t place_of(void *context)
 {
     return (uintptr_t)((ucontext_t *)context)->uc_mcontext.gregs[REG_RIP];
 }
+/* When the handler returns. */
+static void set_trap_in(void *context, bool on)
+{
+    greg_t *flags = &((ucontext_t *)context)->uc_mcontext.gregs[REG_EFL];
+    *flags = on ? *flags | 0x100 : *flags & ~0x100;
+}
 #else
 static inline void trap_on(void) {}
 static inline void trap_off(void) {}
@@ -63,9 +69,13 @@ static uintptr_t place_of(void *context)
     (void)context;
     return 0;
 }
+static void set_trap_in(void *context, bool on)
+{
+    (void)context, (void)on;
+}
 #endif
 
-bool stepper_is_thorough;
+bool stepper_is_thorough, stepper_only_stores;
 
 /* ---- the mapping ----------------------------------------------------------------------------- */
 
@@ -133,6 +143,8 @@ static void on_fault(int signal, siginfo_t *information, void *context)
             give_up("a page that cannot be written", place_of(context));
     protect(offset, stepper.page_bytes, PROT_READ | PROT_WRITE);
     stepper.open[stepper.open_count++] = offset;
+    if (stepper.is_stepping)
+        set_trap_in(context, true);
 }
 
 static void on_trap(int signal, siginfo_t *information, void *context)
@@ -149,6 +161,8 @@ static void on_trap(int signal, siginfo_t *information, void *context)
         protect(stepper.open[i], stepper.page_bytes, PROT_READ);
     }
     stepper.open_count = 0;
+    if (stepper_only_stores)
+        set_trap_in(context, false);
     if (has_changed)
         stepper.on_change(&(stepper_stop){stepper.instructions, place_of(context)});
     errno = code;
