@@ -18,6 +18,7 @@
 #include "support/world.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <glob.h>
 #include <signal.h>
@@ -169,7 +170,7 @@ struct run {
 static void be_killed(int fd, void *context)
 {
     const struct run *run = context;
-    struct scene scene = {.fd = run->world->fd};
+    struct scene scene = {.fd = run->world->fd, .shrinks = run->world->setup->shrinks};
     int code = 0;
     if (run->recovers || run->last == NULL)
         arm(run->kill_at);
@@ -219,6 +220,39 @@ static void hold_exam(const struct world *world)
         violation(exam.text);
 }
 
+/* ---- ways ------------------------------------------------------------------------------------ */
+
+struct way {
+    const char **names; /* of the points that are passed */
+    uint64_t count;
+};
+
+/* Of a long way only some of the visits of each point. */
+static bool is_worth_it(const struct way *way, uint64_t index)
+{
+    unsigned before = 0, after = 0;
+    if (way->count < LONG_WAY)
+        return true;
+    for (uint64_t i = 0; i < way->count; i++) {
+        before += i < index && way->names[i] == way->names[index];
+        after += i > index && way->names[i] == way->names[index];
+    }
+    return before < OFTEN || after == 0;
+}
+
+/* Run without a kill; learn which points there are. */
+static int learn(struct run *run, struct way *way)
+{
+    run->kill_at = 0;
+    int code = run_child(run);
+    way->count = shared->count < TRACE_MAX ? shared->count : TRACE_MAX;
+    way->names = malloc((way->count + 1) * sizeof *way->names);
+    if (way->names == NULL)
+        abort();
+    memcpy(way->names, shared->trace, way->count * sizeof *way->names);
+    return code;
+}
+
 /* ---- inside recovery ------------------------------------------------------------------------- */
 
 static void order_peer(const struct world *world, const char *call)
@@ -255,62 +289,37 @@ static bool recover_and_die(const struct world *world, uint64_t at, const char *
     return true;
 }
 
-/* `run` dies at its point, as before; then each point of its recovery is killed at, and a second
- * recovery at one that moves on. */
-static void kill_recoveries(struct world *world, struct run *run)
+/* `run` dies at its point, as before; then a recovery at its own, and one more, of which only what
+ * the first one left is to be done, at one that moves on. */
+static void kill_recovery(struct world *world, struct run *run, uint64_t first, const char *from)
 {
     static uint64_t spread;
+    (void)alarm(STUCK_SECONDS);
+    (void)snprintf(current, sizeof current, "%.200s, recovery killed at point %llu", from,
+                   (unsigned long long)first);
+    if (world_renew(world) < 0 || run_child(run) != -EINTR) {
+        violation("two runs of the same calls pass different points");
+        return;
+    }
+    if (recover_and_die(world, first, "small"))
+        (void)recover_and_die(world, 1 + spread++ % (first + 3), "release");
+    hold_exam(world);
+}
+
+static void kill_recoveries(struct world *world, struct run *run)
+{
     char from[300];
     (void)snprintf(from, sizeof from, "%s", current);
-    for (uint64_t first = 1;; first++) {
-        (void)alarm(STUCK_SECONDS);
-        (void)snprintf(current, sizeof current, "%.200s, recovery killed at point %llu", from,
-                       (unsigned long long)first);
-        if (world_renew(world) < 0 || run_child(run) != -EINTR) {
-            violation("two runs of the same calls pass different points");
-            return;
-        }
-        bool has_died = recover_and_die(world, first, "small");
-        if (has_died)
-            (void)recover_and_die(world, 1 + spread++ % (shared->count + 3), "release");
-        hold_exam(world);
-        if (!has_died)
-            return;
-    }
+    struct run recovery = {.world = world, .recovers = true};
+    struct way way = {0};
+    if (world_renew(world) == 0 && run_child(run) == -EINTR && learn(&recovery, &way) == 0)
+        for (uint64_t i = 0; i < way.count; i++)
+            if (is_worth_it(&way, i))
+                kill_recovery(world, run, i + 1, from);
+    free(way.names);
 }
 
 /* ---- at every point -------------------------------------------------------------------------- */
-
-struct way {
-    const char **names; /* of the points that are passed */
-    uint64_t count;
-};
-
-/* Of a long way only some of the visits of each point. */
-static bool is_worth_it(const struct way *way, uint64_t index)
-{
-    unsigned before = 0, after = 0;
-    if (way->count < LONG_WAY)
-        return true;
-    for (uint64_t i = 0; i < way->count; i++) {
-        before += i < index && way->names[i] == way->names[index];
-        after += i > index && way->names[i] == way->names[index];
-    }
-    return before < OFTEN || after == 0;
-}
-
-/* Run without a kill; learn which points there are. */
-static int learn(struct run *run, struct way *way)
-{
-    run->kill_at = 0;
-    int code = run_child(run);
-    way->count = shared->count < TRACE_MAX ? shared->count : TRACE_MAX;
-    way->names = malloc((way->count + 1) * sizeof *way->names);
-    if (way->names == NULL)
-        abort();
-    memcpy(way->names, shared->trace, way->count * sizeof *way->names);
-    return code;
-}
 
 static void describe(const struct run *run, const char *point, uint64_t number)
 {
@@ -392,20 +401,118 @@ static void run_setup(const struct setup *setup)
     world_end(&world);
 }
 
-static void run_many(void)
+/* Longer words, for points that short ones do not come to. */
+static const struct sentence {
+    const char *setup, *before, *last;
+} sentences[] = {
+    {"many", "", "load-many"},
+    {"many", "load-many", "close"},
+    {"many", "", "drop-many"},
+    {"many", "load-many", "drop-many"},
+    {"shrinks", "get,take", "close"},
+    {"shrinks", "small,link,trim", "close"},
+    {"empty", "small,retain", "release"},
+    {"empty", "small,link", "release"},
+    {"empty", "small", "shorten"},
+    {"empty", "large", "shorten"},
+    {"empty", "large", "resize"},
+    {"empty", "large,resize", "release"},
+    {"empty", "trim", "large"},
+    {"empty", "large,release,trim", "grow"},
+    {"empty", "small,link,release,elsewhere", "batch"},
+    {"empty", "small,link,release,elsewhere", "trim"},
+    {"empty", "small,link,release,elsewhere", "close"},
+    {"empty", "batch,small,node,link-inner,link,release-batch,elsewhere", "trim"},
+    {"empty", "small,node,link-inner,link,release-batch,elsewhere", "close"},
+    {"orphans", "load", "retain"},
+    {"orphans", "load,retain", "retain"},
+    {"orphans", "load,retain", "release"},
+    {"orphans", "load", "load"},
+    {"orphans", "load,load", "release-batch"},
+    {"orphans", "load,get,load-inner", "close"},
+    {"orphans", "load,node", "release-batch"},
+    {"holder-lives", "load,node,link-inner", "release-batch"},
+    {"owner-lives", "load,load", "release-batch"},
+    {"owner-lives", "load,load", "relink"},
+};
+
+static const struct setup *find_setup(const char *name)
 {
-    static const char *const words[][2] = {
-        {"", "load-many"}, {"load-many", "close"}, {"", "drop-many"}, {"load-many", "drop-many"}};
-    struct world world;
-    if (world_make(&world, &setup_many) < 0) {
-        figures.violations++;
-        return;
-    }
-    for (unsigned i = 0; i < sizeof words / sizeof words[0]; i++) {
-        struct run run = {.world = &world, .before = words[i][0], .last = words[i][1]};
+    for (unsigned i = 0; i < setups_count; i++)
+        if (strcmp(setups[i].name, name) == 0)
+            return &setups[i];
+    return strcmp(name, setup_many.name) == 0 ? &setup_many : &setup_shrinks;
+}
+
+static void run_sentences(void)
+{
+    for (unsigned i = 0; i < sizeof sentences / sizeof sentences[0]; i++) {
+        const struct sentence *sentence = &sentences[i];
+        struct world world;
+        if (world_make(&world, find_setup(sentence->setup)) < 0) {
+            figures.violations++;
+            continue;
+        }
+        struct run run = {.world = &world, .before = sentence->before, .last = sentence->last};
         kill_at_points(&world, &run);
+        world_end(&world);
     }
-    world_end(&world);
+}
+
+/* ---- making a store -------------------------------------------------------------------------- */
+
+static char new_path[64];
+
+static void make_store(int fd, void *context)
+{
+    roma_store_options made = roma_store_options_default();
+    made.bytes = 1 << 20;
+    made.max_bytes = 4 << 20;
+    made.unsynced = true;
+    roma_store *store = NULL;
+    arm(*(const uint64_t *)context);
+    int code = roma_store_create(new_path, &made, &store, NULL);
+    if (code == 0)
+        code = roma_store_close(store);
+    is_armed = false;
+    process_report(fd, &(struct report){.kind = REPORT_DONE, .code = code});
+}
+
+/* Killed before it is there: the path is free, or what is there says that it is no store, and can
+ * be removed and made again. Killed after: it is a store. */
+static void run_makings(void)
+{
+    (void)snprintf(new_path, sizeof new_path, "%s/roma-crash-new-%d",
+                   access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp", (int)getpid());
+    for (uint64_t at = 1;; at++) {
+        (void)snprintf(current, sizeof current, "making a store, point %llu",
+                       (unsigned long long)at);
+        struct process process = process_start(make_store, &at);
+        struct report report = process_listen(&process);
+        process_kill(&process);
+        bool has_died = report.kind == REPORT_DEAD;
+        int fd = open(new_path, O_RDWR | O_CLOEXEC);
+        roma_store *store = NULL;
+        int code = fd < 0 ? -ENOENT : roma_store_attach(fd, NULL, &store, NULL);
+        if (code == 0) {
+            struct exam exam;
+            (void)roma_store_close(store);
+            if (!exam_file(fd, &exam))
+                violation(exam.text);
+        } else if (!has_died) {
+            violation("a store that was made cannot be opened");
+        }
+        if (fd >= 0)
+            (void)close(fd);
+        (void)unlink(new_path);
+        if (!has_died) {
+            if (report.code != 0)
+                violation("a store cannot be made");
+            return;
+        }
+        count_kill(shared->trace[at - 1]);
+        figures.kills++;
+    }
 }
 
 static void usage(void)
@@ -450,8 +557,10 @@ int main(int count, char **arguments)
         if (options.setup == NULL || strcmp(options.setup, setups[i].name) == 0)
             run_setup(&setups[i]);
     bool is_whole = options.setup == NULL && options.word == NULL;
-    if (is_whole)
-        run_many();
+    if (is_whole) {
+        run_sentences();
+        run_makings();
+    }
     unsigned known = 0, missed = is_whole ? check_sources(&known) : 0;
     (void)clock_gettime(CLOCK_MONOTONIC, &end);
     (void)printf("kill_point: %u points, %u never hit, %llu words, %llu kills, %llu kills of "

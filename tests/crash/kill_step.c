@@ -1,7 +1,8 @@
 /* kill_step.c - a kill after every instruction of every short word of calls.
  *
  *     kill_step [--stride N] [--first N] [--pairs-stride N] [--length N]
- *               [--stores-from N] [--every] [--thorough] [--setup NAME] [--word CALL,CALL,...] [--peer CALL]
+ *               [--stores-from N] [--every] [--thorough] [--setup NAME]
+ *               [--word CALL,CALL,...] [--peer CALL]
  *
  * Alone: for each setup (support/world.h) and each word of up to --length calls (support/scene.h),
  * a process runs all but the last call as usual and the last one step by step. After each

@@ -4,6 +4,9 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/types.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 enum { MARK_SHIFT = 20, BATCH = 3, NAME_TYPE = 7, GROW_BYTES = 10 * 65536 };
 
@@ -114,6 +117,17 @@ static int resize(struct scene *scene)
         return errno == EBUSY || errno == EOPNOTSUPP || errno == ENOSPC ? 0 : -errno;
     last->thing = block;
     return 0;
+}
+
+/* In place. */
+static int shorten(struct scene *scene)
+{
+    scene_hold *last = top(scene);
+    if (last == NULL)
+        return SCENE_NOT_APPLICABLE;
+    size_t bytes = roma_store_bytes(scene->store, last->thing) - 8;
+    void *block = roma_store_resize(scene->store, last->thing, bytes);
+    return block == last->thing ? 0 : block != NULL ? -EFAULT : -errno;
 }
 
 /* ---- holding --------------------------------------------------------------------------------- */
@@ -279,6 +293,8 @@ int scene_attach(struct scene *scene)
 {
     roma_store_options options = roma_store_options_default();
     options.label = "scene";
+    options.shrink = scene->shrinks;
+    options.unsynced = true;
     roma_error error = {0};
     int code = roma_store_attach(scene->fd, &options, &scene->store, &error);
     if (code < 0)
@@ -349,6 +365,25 @@ static int drop_many(struct scene *scene)
     return code < 0 ? code : 0;
 }
 
+/* ---- elsewhere ------------------------------------------------------------------------------- */
+
+static int elsewhere(struct scene *mine)
+{
+    pid_t pid = fork();
+    if (pid < 0)
+        return -errno;
+    if (pid == 0) {
+        struct scene scene = {.fd = mine->fd, .process = 4};
+        (void)roma_store_close(mine->store); /* the child has no part in it */
+        int code = scene_attach(&scene);
+        code = code < 0 ? code : unlink_root(&scene);
+        _exit((code < 0 ? code : close_store(&scene)) != 0);
+    }
+    int status = 0;
+    (void)waitpid(pid, &status, 0);
+    return status == 0 ? 0 : -ECHILD;
+}
+
 /* ---- the alphabet ---------------------------------------------------------------------------- */
 
 const scene_call scene_calls[] = {
@@ -382,8 +417,10 @@ const scene_call scene_calls[] = {
     {"make-many", make_many},
     {"load-many", load_many},
     {"drop-many", drop_many},
+    {"shorten", shorten},
+    {"elsewhere", elsewhere},
 };
-enum { CALLS_COUNT = sizeof scene_calls / sizeof scene_calls[0], RARE_COUNT = 3 };
+enum { CALLS_COUNT = sizeof scene_calls / sizeof scene_calls[0], RARE_COUNT = 5 };
 const unsigned scene_calls_count = CALLS_COUNT - RARE_COUNT;
 
 int scene_call_find(const char *wanted)

@@ -32,6 +32,7 @@ typedef struct scene_hold {
 struct scene {
     roma_store *store; /* NULL: not attached */
     int fd;
+    bool shrinks;     /* the file, when it closes last */
     unsigned process; /* of those that use the store: part of the marks */
     unsigned marks;
     scene_hold held[SCENE_HELD_MAX];
@@ -48,7 +49,9 @@ extern const scene_call scene_calls[];
 extern const unsigned scene_calls_count; /* of those to be combined */
 
 /* Behind them stand a few with many steps: "make-many" links a block with slots for 600 others to
- * root 2, "load-many" takes a reference to each of those, "drop-many" empties the root. */
+ * root 2, "load-many" takes a reference to each of those, "drop-many" empties the root; "shorten"
+ * takes some bytes off a block; "elsewhere" has a process of its own attach, empty root 0 and
+ * close. */
 
 /* The call of that name, or -1. */
 int scene_call_find(const char *name);

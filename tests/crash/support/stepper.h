@@ -28,8 +28,8 @@ const char *stepper_why_not(void);
 void stepper_install(int fd, void (*on_change)(const stepper_stop *stop),
                      void (*on_held)(int64_t byte));
 
-/* Let instructions go by that do not write to the store: nothing is counted but the faults. The same
- * changes are seen, in a hundredth of the time. */
+/* Let instructions go by that do not write to the store: nothing is counted but the faults. The
+ * same changes are seen, in a hundredth of the time. */
 extern bool stepper_only_stores;
 
 /* Call `on_change` after every instruction, whether it changed the file or not. */

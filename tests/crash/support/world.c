@@ -105,6 +105,7 @@ const struct setup setups[] = {
 const unsigned setups_count = sizeof setups / sizeof setups[0];
 
 const struct setup setup_many = {.name = "many", .past = "make-many close"};
+const struct setup setup_shrinks = {.name = "shrinks", .past = TREE "grow close", .shrinks = true};
 
 /* ---- the peer -------------------------------------------------------------------------------- */
 
@@ -175,7 +176,7 @@ enum {
     MAX_BYTES = 24 * ROMA__UNIT_BYTES
 };
 
-static int make_file(int *fd)
+static int make_file(int *fd, bool has_name)
 {
     roma_store_options options = roma_store_options_default();
     options.bytes = ROOM_BYTES;
@@ -185,12 +186,18 @@ static int make_file(int *fd)
     options.unsynced = true;
     roma_store *store = NULL;
     roma_error error = {0};
-    int code = roma_store_create_memory("roma-crash", &options, &store, &error);
+    char path[64];
+    (void)snprintf(path, sizeof path, "%s/roma-crash-%d",
+                   access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp", (int)getpid());
+    int code = has_name ? roma_store_create(path, &options, &store, &error)
+                        : roma_store_create_memory("roma-crash", &options, &store, &error);
     if (code < 0) {
         (void)roma_error_print(stderr, &error);
         return code;
     }
     *fd = fcntl(roma_store_fd(store), F_DUPFD_CLOEXEC, 3);
+    if (has_name)
+        (void)unlink(path);
     return roma_store_close(store);
 }
 
@@ -253,6 +260,8 @@ void world_restore(struct world *world)
 {
     static char now[65536];
     size_t grown = file_bytes(world);
+    if (grown < world->image_bytes && ftruncate(world->fd, (off_t)world->image_bytes) != 0)
+        abort();
     /* It is sealed against shrinking: what it has grown by becomes a hole. */
     if (grown > world->image_bytes &&
         fallocate(world->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)world->image_bytes,
@@ -274,7 +283,7 @@ int world_make(struct world *world, const struct setup *setup)
 {
     memset(world, 0, sizeof *world);
     world->setup = setup;
-    int code = make_file(&world->fd);
+    int code = make_file(&world->fd, setup->shrinks);
     if (code < 0)
         return code;
     age(world);

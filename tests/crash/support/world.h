@@ -60,11 +60,13 @@ struct setup {
     const char *peer;      /* calls of a living peer that stays; NULL: there is none */
     const char *self;      /* calls of the process that will be killed             */
     unsigned generation;   /* that blocks begin with; 0: as always                 */
+    bool shrinks;          /* the file has a name at first, and is cut at the end  */
 };
 
 extern const struct setup setups[];
 extern const unsigned setups_count; /* of those to be combined with every word */
-extern const struct setup setup_many;      /* for the calls with many steps           */
+extern const struct setup setup_many;    /* for the calls with many steps */
+extern const struct setup setup_shrinks; /* for closing                   */
 
 struct world {
     const struct setup *setup;
