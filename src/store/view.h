@@ -86,7 +86,12 @@ typedef struct roma__geometry {
     uint64_t reciprocal; /* offset * reciprocal >> 40 is offset / bytes within a slab */
 } roma__geometry;
 
-extern const roma__geometry *roma__geometries(void); /* ROMA__CLASSES_COUNT of them */
+extern const roma__geometry roma__geometry_table[ROMA__CLASSES_COUNT];
+
+static inline const roma__geometry *roma__geometries(void)
+{
+    return roma__geometry_table;
+}
 
 /* The class for blocks of that length and alignment; ROMA__CLASSES_COUNT: whole units. align is 0
  * or a power of two. */
@@ -179,6 +184,11 @@ int roma__block_find(const roma__view *view, roma_ref ref, roma__block *block);
 /* Block `index` of the slab or large block at `unit`, whose valid word is given. */
 void roma__block_of_slab(const roma__view *view, uint64_t unit, uint64_t word, uint32_t index,
                     roma__block *block);
+
+/* The block that starts at a ref, if it is in the same slab or large block as that one, which was
+ * just found: without another look at the unit. */
+bool roma__block_find_beside(const roma__view *view, roma_ref ref, const roma__block *beside,
+                             roma__block *block);
 
 /* How many blocks a slab (or a large block: 1) with that word has. */
 uint32_t roma__block_count(uint64_t word);
