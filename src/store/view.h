@@ -192,8 +192,8 @@ typedef struct roma__block {
 int roma__block_find(const roma__view *view, roma_ref ref, roma__block *block);
 
 /* Block `index` of the slab or large block at `unit`, whose valid word is given. */
-static inline void roma__block_of_slab(const roma__view *view, uint64_t unit, uint64_t word, uint32_t index,
-                         roma__block *block)
+static inline void roma__block_of_slab(const roma__view *view, uint64_t unit, uint64_t word,
+                                       uint32_t index, roma__block *block)
 {
     block->unit = unit;
     block->word = word;
