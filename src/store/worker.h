@@ -90,7 +90,14 @@ void roma__cells_close(roma_store *store);
 uint64_t *roma__cells_find(roma_store *store, roma_ref ref, uint64_t unit);
 int roma__cells_reserve(roma_store *store, uint64_t unit); /* 0 or -ENOMEM */
 void roma__cells_add(roma_store *store, roma_ref ref, uint64_t unit, uint64_t *cell);
-void roma__cells_remove(roma_store *store, roma_ref ref, uint64_t unit);
+/* The same as find, with where it was found, for removing it. */
+typedef struct roma__cell_place {
+    uint64_t *cell; /* NULL: there is none */
+    void *table;
+    uint32_t at;
+} roma__cell_place;
+roma__cell_place roma__cells_find_place(roma_store *store, roma_ref ref, uint64_t unit);
+void roma__cells_remove(const roma__cell_place *place);
 
 static inline uint64_t roma__cell_make(roma_ref ref, uint64_t count)
 {
@@ -161,6 +168,16 @@ void roma__lane_leave(roma__worker *worker);
 
 /* ---- op.c, recover.c ------------------------------------------------------------------------- */
 
+/* A pair into the record; the caller knows that there is room. */
+static inline void roma__op_pair(roma__op *op, uint64_t *place, uint64_t value)
+{
+    roma__pair *pair = &op->worker->lane->pairs[op->pairs_count++];
+    roma__store(&pair->location, roma__view_ref(&op->worker->store->view, place));
+    roma__store(&pair->value, value);
+    roma__step("op.pair");
+}
+/* Tell the owner of a slab to look at some of its blocks. */
+void roma__op_tell(roma__op *op, uint64_t unit, uint64_t *remote, uint64_t bits);
 /* Apply a valid record and clear it. Returns whether an orphan slab was adopted for the lane. */
 bool roma__redo_apply(const roma__view *view, roma__lane *lane, uint32_t tag, uint64_t head);
 /* What waiting for a holder that may be dead comes to: finish its operation if it is. */
