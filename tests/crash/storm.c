@@ -3,10 +3,10 @@
  *     storm [--seconds N] [--kills N] [--processes N] [--seed N]
  *
  * Workers allocate, fill, link, load, check and release blocks of all sizes, and use names, as fast
- * as they can. Every block carries its number, and a pattern that follows from it up to its last
- * byte; whoever gets hold of a block looks at all of it. The leader kills workers and starts new
- * ones, stops and continues them, and they fork: the child finds the store stale, and attaches
- * anew.
+ * as they can, some with a second thread that they pass references to. Every block carries its
+ * number, and a pattern that follows from it up to its last byte; whoever gets hold of a block
+ * looks at all of it. The leader kills workers and starts new ones, stops and continues them, and
+ * they fork: the child finds the store stale, and attaches anew.
  *
  * At rests all are killed, and an exam is held on the file (support/exam.h): nothing is lost,
  * nothing locked, every count right. Before the storm goes on, all free units are made to look as
@@ -21,6 +21,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -62,7 +63,7 @@ static struct shared {
 
 static int store_fd;
 
-static uint64_t random_state;
+static _Thread_local uint64_t random_state;
 
 static uint64_t draw(uint64_t below)
 {
@@ -79,8 +80,10 @@ struct hold {
     bool is_node;
 };
 
-static struct worker {
+/* Of a thread. */
+static _Thread_local struct worker {
     unsigned index;
+    bool is_helper;
     roma_store *store;
     struct hold held[HELD_MAX];
     unsigned count;
@@ -369,6 +372,61 @@ static void do_recover(void)
     must(roma_store_recover(me.store), 0, 0, "recover", NULL);
 }
 
+/* ---- threads --------------------------------------------------------------------------------- */
+
+/* A worker has a second thread now and then. What either of them holds the other one may get: it
+ * is the session's. */
+enum { HANDED_MAX = 16 };
+static struct {
+    pthread_mutex_t lock;
+    struct hold held[HANDED_MAX];
+    unsigned count;
+    bool has_thread;
+    pthread_t thread;
+} both = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static void do_hand_over(void)
+{
+    (void)pthread_mutex_lock(&both.lock);
+    if (me.count != 0 && both.count < HANDED_MAX && draw(2) != 0)
+        both.held[both.count++] = let_go((unsigned)draw(me.count));
+    else if (both.count != 0 && me.count < HELD_MAX)
+        me.held[me.count++] = both.held[--both.count];
+    (void)pthread_mutex_unlock(&both.lock);
+}
+
+static void do_some(unsigned count);
+
+static void *help(void *context)
+{
+    const struct worker *worker = context;
+    me.index = worker->index;
+    me.store = worker->store;
+    me.is_helper = true;
+    random_state = __atomic_add_fetch(&shared->marks, 1, __ATOMIC_RELAXED) *
+                       UINT64_C(0x9e3779b97f4a7c15) |
+                   1;
+    do_some(300);
+    if (draw(2) != 0)
+        do_release_all(); /* else what it holds stays the session's to its end */
+    return NULL;
+}
+
+static void end_thread(void)
+{
+    if (both.has_thread)
+        (void)pthread_join(both.thread, NULL);
+    both.has_thread = false;
+}
+
+static void do_thread(void)
+{
+    static struct worker worker;
+    end_thread();
+    worker = me;
+    both.has_thread = pthread_create(&both.thread, NULL, help, &worker) == 0;
+}
+
 /* ---- workers --------------------------------------------------------------------------------- */
 
 static void attach(void)
@@ -389,18 +447,23 @@ static void attach(void)
 
 static void reattach(void)
 {
+    end_thread();
+    both.count = 0;
     must(roma_store_close(me.store), 0, 0, "close", NULL);
     attach();
 }
 
-static void do_some(unsigned count);
-
 /* The child dies with its parent, wherever it is. */
 static void do_fork(void)
 {
+    (void)pthread_mutex_lock(&both.lock);
     pid_t parent = getpid(), pid = fork();
+    if (pid == 0)
+        both.count = 0;
+    (void)pthread_mutex_unlock(&both.lock);
     if (pid != 0)
         return;
+    both.has_thread = false;
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent)
         _exit(0);
@@ -410,6 +473,7 @@ static void do_fork(void)
     random_state += (uint64_t)getpid();
     attach();
     do_some(200);
+    end_thread();
     if (draw(2) != 0)
         must(roma_store_close(me.store), 0, 0, "close", NULL);
     _exit(0);
@@ -417,10 +481,10 @@ static void do_fork(void)
 
 static void do_one(void)
 {
-    static void (*const often[])(void) = {do_alloc,  do_node,   do_batch, do_release, do_release,
-                                          do_link,   do_relink, do_load,  do_take,    do_unlink,
-                                          do_into,   do_inner,  do_put,   do_get,     do_remove,
-                                          do_retain, do_resize};
+    static void (*const often[])(void) = {do_alloc,  do_node,   do_batch,    do_release, do_release,
+                                          do_link,   do_relink, do_load,     do_take,    do_unlink,
+                                          do_into,   do_inner,  do_put,      do_get,     do_remove,
+                                          do_retain, do_resize, do_hand_over};
     if (me.count > HELD_MAX - 4)
         do_release_all();
     uint64_t rare = draw(2000);
@@ -428,10 +492,12 @@ static void do_one(void)
         do_trim();
     else if (rare == 1)
         do_recover();
-    else if (rare == 2)
+    else if (rare == 2 && !me.is_helper)
         reattach();
     else if (rare == 3)
         do_release_all();
+    else if (rare < 12 && !me.is_helper)
+        do_thread();
     else
         often[draw(sizeof often / sizeof often[0])]();
 }
