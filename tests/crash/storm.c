@@ -338,7 +338,7 @@ static void do_inner(void)
 
 static const char *name(void)
 {
-    static char text[16];
+    static _Thread_local char text[16];
     (void)snprintf(text, sizeof text, "name-%u", (unsigned)draw(NAMES));
     return text;
 }
