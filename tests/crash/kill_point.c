@@ -9,7 +9,8 @@
  *
  * Crash inside recovery: what one of them left is kept. A second process attaches and recovers, and
  * dies at the m-th point on its way; a third one the same at another point; the living peer of the
- * setup allocates and releases meanwhile. Then the exam.
+ * setup allocates and releases meanwhile. Then the exam. This is done for the first kill at each
+ * point, and then for every --twice-stride-th.
  *
  * A point of the sources at which nothing was killed fails the run. */
 #include "support/points_on.h" /* before the store's own headers */
@@ -38,7 +39,7 @@ enum {
 static struct {
     unsigned long stride, twice_stride;
     const char *setup, *word;
-} options = {.stride = 1, .twice_stride = 1};
+} options = {.stride = 1, .twice_stride = 7};
 
 static struct {
     uint64_t words, kills, double_kills, exams, violations, lost_bytes;
@@ -338,10 +339,11 @@ static void kill_at_one(struct world *world, struct run *run, const char *name, 
         violation("two runs of the same calls pass different points");
         return;
     }
+    bool is_first = !was_hit(name);
     count_kill(name);
     figures.kills++;
     hold_exam(world);
-    if (options.twice_stride != 0 && kills++ % options.twice_stride == 0)
+    if (options.twice_stride != 0 && (is_first || kills++ % options.twice_stride == 0))
         kill_recoveries(world, run);
 }
 
