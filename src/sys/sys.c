@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -132,6 +133,11 @@ static int kernel_clone_file(int to, int from)
     return (int)syscall(SYS_ioctl, to, ROMA__FICLONE, from);
 }
 
+static int kernel_getrlimit(int resource, struct rlimit *limit)
+{
+    return getrlimit(resource, limit);
+}
+
 static int kernel_fstat(int fd, struct stat *status)
 {
     return fstat(fd, status);
@@ -174,6 +180,7 @@ const struct roma__sys roma__sys_kernel = {
     .rename = rename,
     .unlink = unlink,
     .readlink = readlink,
+    .getrlimit = kernel_getrlimit,
 };
 
 const struct roma__sys *roma__sys = &roma__sys_kernel;
