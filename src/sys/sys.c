@@ -12,7 +12,6 @@
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -133,9 +132,10 @@ static int kernel_clone_file(int to, int from)
     return (int)syscall(SYS_ioctl, to, ROMA__FICLONE, from);
 }
 
+/* The C library's takes an enum with some, an int with others. */
 static int kernel_getrlimit(int resource, struct rlimit *limit)
 {
-    return getrlimit(resource, limit);
+    return (int)syscall(SYS_prlimit64, 0, resource, NULL, limit);
 }
 
 static int kernel_fstat(int fd, struct stat *status)
