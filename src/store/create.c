@@ -57,10 +57,9 @@ static int make_plan(const roma_store_options *options, uint32_t page_bytes, pla
 
 static int back_all(roma_store *store, const plan *made, roma_error *error)
 {
-    while (roma__sys->fallocate(store->fd, 0, 0, (off_t)made->regions.lanes_at) < 0)
-        if (errno != EINTR)
-            return roma__error_call(error, "fallocate", errno);
-    int code = roma__units_back(store, made->regions.first_unit, made->committed);
+    int code = roma__file_back(store->fd, 0, made->regions.lanes_at);
+    if (code == 0)
+        code = roma__units_back(store, made->regions.first_unit, made->committed);
     return code < 0 ? roma__error_call(error, "fallocate", -code) : 0;
 }
 
@@ -129,7 +128,7 @@ static int write_first(roma_store *store, const plan *made, uint32_t flags, roma
 static int fill_file(roma_store *store, const roma_store_options *options, uint32_t flags,
                      roma_error *error)
 {
-    plan made;
+    plan made = {.committed = 0};
     struct statfs status;
     long page = sysconf(_SC_PAGESIZE);
     uint32_t page_bytes = page > 4096 ? (uint32_t)page : 4096;

@@ -108,12 +108,7 @@ uint64_t roma__units_in_use(const roma__view *view)
 
 static int back(roma_store *store, uint64_t from, uint64_t to)
 {
-    if (to <= from)
-        return 0;
-    while (roma__sys->fallocate(store->fd, 0, (off_t)from, (off_t)(to - from)) < 0)
-        if (errno != EINTR)
-            return errno == EDQUOT ? -ENOSPC : -errno;
-    return 0;
+    return roma__file_back(store->fd, from, to);
 }
 
 int roma__units_back(roma_store *store, uint64_t from, uint64_t to)

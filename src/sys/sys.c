@@ -132,6 +132,12 @@ static int kernel_clone_file(int to, int from)
     return (int)syscall(SYS_ioctl, to, ROMA__FICLONE, from);
 }
 
+/* The C library's takes an enum with some, an int with others. */
+static int kernel_getrlimit(int resource, struct rlimit *limit)
+{
+    return (int)syscall(SYS_prlimit64, 0, resource, NULL, limit);
+}
+
 static int kernel_fstat(int fd, struct stat *status)
 {
     return fstat(fd, status);
@@ -174,6 +180,7 @@ const struct roma__sys roma__sys_kernel = {
     .rename = rename,
     .unlink = unlink,
     .readlink = readlink,
+    .getrlimit = kernel_getrlimit,
 };
 
 const struct roma__sys *roma__sys = &roma__sys_kernel;

@@ -23,6 +23,7 @@ extern "C" {
 struct stat;
 struct statfs;
 struct flock;
+struct rlimit;
 
 #define ROMA_SYS_CALLS(X)                                                                          \
     X(void *, mmap, ((void *)-1),                                                                  \
@@ -74,7 +75,9 @@ struct flock;
     X(int, clone_file, -1, (int to, int from), (to, from))                                         \
     X(int, rename, -1, (const char *from, const char *to), (from, to))                             \
     X(int, unlink, -1, (const char *path), (path))                                                 \
-    X(ssize_t, readlink, -1, (const char *path, char *buffer, size_t bytes), (path, buffer, bytes))
+    X(ssize_t, readlink, -1, (const char *path, char *buffer, size_t bytes),                       \
+      (path, buffer, bytes))                                                                       \
+    X(int, getrlimit, -1, (int resource, struct rlimit *limit), (resource, limit))
 
 struct roma__sys {
 #define X(type, name, failure, parameters, arguments) type(*name) parameters;

@@ -256,6 +256,7 @@ std::vector<int> errors_of(entry which)
     case at_rename: return {EACCES, ENOSPC};
     case at_unlink: return {EACCES};
     case at_readlink: return {ENOENT};
+    case at_getrlimit: return {EINVAL};
     default: return {ENOMEM, EPERM}; /* an entry that is new here */
     }
 }
