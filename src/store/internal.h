@@ -59,6 +59,15 @@ struct roma_store {
     roma_store *next;         /* in the process's list of openings                               */
 };
 
+/* Told of openings and closings of this process; set by the floor above before main(), else NULL.
+ * opened: last step of a successful opening, also a read-only one. closing: first step of
+ * roma_store_close(), also of a stale store in a child. Neither can fail. */
+typedef struct roma__store_watcher {
+    void (*opened)(roma_store *store);
+    void (*closing)(roma_store *store);
+} roma__store_watcher;
+extern const roma__store_watcher *roma__store_watched_by;
+
 /* ---- workers --------------------------------------------------------------------------------- */
 
 /* The calling thread's worker, inside an operation: a checkpoint waits until it is left. NULL with

@@ -64,6 +64,8 @@ int roma__super_change(roma_store *store, void (*change)(roma__super *super, voi
     return 0;
 }
 
+const roma__store_watcher *roma__store_watched_by;
+
 static int judged(int code, roma_error *error)
 {
     switch (code) {
@@ -251,6 +253,8 @@ int roma__store_open_fd(roma_store *store, const roma_store_options *options, ro
         (void)roma__byte_unlock(store->fd, ROMA__LOCK_FILE);
     if (code < 0)
         roma__store_unmap(store);
+    else if (roma__store_watched_by != NULL)
+        roma__store_watched_by->opened(store);
     return code;
 }
 
@@ -379,6 +383,8 @@ int roma_store_close(roma_store *store)
     int code = 0;
     if (store == NULL)
         return 0;
+    if (roma__store_watched_by != NULL)
+        roma__store_watched_by->closing(store);
     roma__opening_remove(store);
     if (roma__load(&store->is_stale)) {
         store->view.base = NULL; /* not there in this process */
