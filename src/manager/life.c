@@ -46,7 +46,7 @@ size_t roma__usable_of(const roma__cell *cell)
     return cell->usable - roma__tail_bytes(cell->owner, cell->heap);
 }
 
-int roma__block_at(const void *address, roma__cell *cell)
+int roma__life_at(const void *address, roma__cell *cell)
 {
     cell->slab = NULL;
     cell->owner = NULL;
