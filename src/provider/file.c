@@ -19,6 +19,8 @@
  * extents on pages used before do not say that they read as zero. One that writes elsewhere than in
  * place (btrfs) may be out of space at a later write, which is a SIGBUS. Pages lie where the kernel
  * puts them. */
+#include "provider/file.h"
+
 #include "base/bits.h"
 #include "base/check.h"
 #include "base/error.h"
@@ -28,154 +30,24 @@
 #include "provider/fork.h"
 #include "provider/instance.h"
 #include "provider/populate.h"
-#include "provider/runs.h"
 #include "sys/kernel.h"
 #include "sys/records.h"
 #include "sys/sys.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <inttypes.h>
-#include <limits.h>
 #include <string.h>
 #include <sys/vfs.h>
-#include <unistd.h>
 
 #define MAX_BYTES_DEFAULT (UINT64_C(1) << 36)
-
-struct file {
-    char path[PATH_MAX]; /* absolute where the kernel tells; a child's file lies beside it */
-    unsigned mode;
-    bool keeps_name;
-    size_t page_bytes, bytes; /* of a page; at most of the file */
-    size_t record_bytes;
-
-    /* Under the lock. The first three are of the process of that generation. */
-    unsigned generation;
-    int fd;
-    char *base;
-    size_t fresh;   /* pages from here on were never handed out     */
-    bool keeps_old; /* a hole could not be punched: old bytes stand */
-    bool advised;   /* some extent has had advice that must end with it */
-    uint64_t live, live_bytes, failures;
-    struct roma__runs runs;
-};
 
 struct config {
     const char *path;
     roma_file_options options;
 };
 
-/* ---- the file -------------------------------------------------------------------------------- */
-
-static int refused(roma_error *error, const char *call, const char *path)
-{
-    int code = roma__error_call(error, call, errno);
-    roma__text_copy(error->subject, sizeof error->subject, path);
-    return code;
-}
-
-/* Make the file and map it, as this process's. */
-static int make(struct file *file, const char *path, bool keeps_name, roma_error *error)
-{
-    int fd = roma__sys->create(path, O_RDWR | O_EXCL | O_NOFOLLOW, file->mode);
-    if (fd < 0)
-        return refused(error, "open", path);
-    int code = 0;
-    char *base = roma__sys->mmap(NULL, file->bytes, PROT_READ | PROT_WRITE,
-                                 MAP_SHARED | MAP_NORESERVE, fd, 0);
-    if (base == MAP_FAILED)
-        code = refused(error, "mmap", path);
-    else if (roma__sys->madvise(base, file->bytes, MADV_DONTFORK) != 0)
-        code = refused(error, "madvise", "MADV_DONTFORK");
-    if (code < 0 && base != MAP_FAILED)
-        (void)roma__sys->munmap(base, file->bytes);
-    if (code < 0 || !keeps_name)
-        (void)roma__sys->unlink(path);
-    if (code < 0) {
-        (void)roma__sys->close(fd);
-        return code;
-    }
-    file->fd = fd;
-    file->base = base;
-    file->generation = roma__fork_generation();
-    return 0;
-}
-
-/* Where the file lies, whatever the working directory becomes. */
-static void note_path(struct file *file, const char *given)
-{
-    char link[40], path[PATH_MAX];
-    roma__text text = roma__text_in(link, sizeof link);
-    roma__text_add(&text, "/proc/self/fd/%d", file->fd);
-    ssize_t length = roma__sys->readlink(link, path, sizeof path - 1);
-    path[length > 0 ? length : 0] = '\0';
-    roma__text_copy(file->path, sizeof file->path, path[0] == '/' ? path : given);
-}
-
-static void start_records(struct file *file)
-{
-    file->fresh = 0;
-    file->keeps_old = file->advised = false;
-    roma__runs_start(&file->runs, file->bytes / file->page_bytes,
-                     (struct roma__run *)(void *)(file + 1));
-}
-
-/* Under the lock: a child makes a file of its own before it does anything. */
-static int be_here(struct file *file, roma_error *error)
-{
-    enum { TRIES_MAX = 100 };
-    if (file->generation == roma__fork_generation())
-        return 0;
-    int parents = file->fd, code = -EEXIST;
-    for (int i = 0; code == -EEXIST && i < TRIES_MAX; i++) {
-        char path[PATH_MAX];
-        roma__text text = roma__text_in(path, sizeof path);
-        roma__text_add(&text, "%s.%ld-%d", file->path, (long)getpid(), i);
-        code = text.cut ? roma__error_subject(error, -ENAMETOOLONG, ROMA_WHY_INVALID, "path")
-                        : make(file, path, false, error);
-    }
-    if (code < 0)
-        return code;
-    (void)roma__sys->close(parents);
-    start_records(file);
-    return 0;
-}
-
-/* Space for pages of the file. What a failure left of it is given back. */
-static int back(const struct file *file, size_t first, size_t pages, roma_error *error)
-{
-    off_t offset = (off_t)(first * file->page_bytes), bytes = (off_t)(pages * file->page_bytes);
-    int result;
-    do
-        result = roma__sys->fallocate(file->fd, 0, offset, bytes);
-    while (result != 0 && errno == EINTR);
-    if (result == 0)
-        return 0;
-    int code = refused(error, "fallocate", file->path);
-    error->need = (uint64_t)bytes;
-    (void)roma__sys->fallocate(file->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, bytes);
-    return code;
-}
-
-/* Give the space of taken pages back, and then the pages. Other mappings lose their advice when
- * they are unmapped; these are the next caller's. */
-static void give_back(struct file *file, size_t first, size_t pages)
-{
-    size_t offset = first * file->page_bytes, bytes = pages * file->page_bytes;
-    bool is_hole = roma__sys->fallocate(file->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-                                        (off_t)offset, (off_t)bytes) == 0;
-    roma__regions_lock();
-    if (file->advised)
-        (void)roma__sys->madvise(file->base + offset, bytes, MADV_DODUMP);
-    file->keeps_old = file->keeps_old || !is_hole;
-    roma_check(roma__runs_give(&file->runs, first, pages));
-    roma__regions_unlock();
-}
-
 /* ---- requests -------------------------------------------------------------------------------- */
 
-static int count_failure(struct file *file, int code)
+static int count_failure(roma__file *file, int code)
 {
     if (code < 0) {
         roma__regions_lock();
@@ -185,7 +57,7 @@ static int count_failure(struct file *file, int code)
     return code;
 }
 
-static int check_request(const struct file *file, const roma_extent_request *request, size_t *pages,
+static int check_request(const roma__file *file, const roma_extent_request *request, size_t *pages,
                          roma_error *error)
 {
     size_t bytes;
@@ -210,7 +82,7 @@ static int check_request(const struct file *file, const roma_extent_request *req
     return 0;
 }
 
-static int is_full(const struct file *file, size_t pages, roma_error *error)
+static int is_full(const roma__file *file, size_t pages, roma_error *error)
 {
     (void)roma__error(error, -ENOMEM, ROMA_WHY_REGION_FULL);
     error->need = (uint64_t)pages * file->page_bytes;
@@ -224,7 +96,7 @@ struct lattice {
     size_t stride, phase;
 };
 
-static struct lattice lattice_of(const struct file *file, size_t align)
+static struct lattice lattice_of(const roma__file *file, size_t align)
 {
     size_t stride = roma__max(align, file->page_bytes) / file->page_bytes;
     size_t base_page = (uintptr_t)file->base / file->page_bytes;
@@ -232,7 +104,7 @@ static struct lattice lattice_of(const struct file *file, size_t align)
 }
 
 /* Would the file system have so much, as far as it says? */
-static int disk_ready(const struct file *file, size_t pages, roma_error *error)
+static int disk_ready(const roma__file *file, size_t pages, roma_error *error)
 {
     struct statfs status;
     uint64_t need = (uint64_t)pages * file->page_bytes;
@@ -242,7 +114,7 @@ static int disk_ready(const struct file *file, size_t pages, roma_error *error)
     if (have >= need)
         return 0;
     errno = ENOSPC;
-    int code = refused(error, "fallocate", file->path);
+    int code = roma__file_refused(error, "fallocate", file->path);
     error->need = need;
     error->have = have;
     return code;
@@ -250,7 +122,7 @@ static int disk_ready(const struct file *file, size_t pages, roma_error *error)
 
 static int probe(void *self, const roma_extent_request *request, roma_error *error)
 {
-    struct file *file = self;
+    roma__file *file = self;
     size_t pages = 0;
     int code = check_request(file, request, &pages, error);
     if (code < 0)
@@ -266,9 +138,31 @@ static int probe(void *self, const roma_extent_request *request, roma_error *err
     return code < 0 ? code : disk_ready(file, pages, error);
 }
 
+/* ---- whose an extent is ---------------------------------------------------------------------- */
+
+void *roma__file_tag(bool is_import)
+{
+    return (void *)((uintptr_t)roma__fork_generation() << 1 | is_import);
+}
+
+bool roma__file_is_import(const roma_extent *extent)
+{
+    return ((uintptr_t)extent->tag & 1) != 0;
+}
+
+bool roma__file_is_gone(const roma_extent *extent)
+{
+    return (uintptr_t)extent->tag >> 1 != roma__fork_generation();
+}
+
+int roma__file_gone(roma_error *error)
+{
+    return roma__error_subject(error, -ESTALE, ROMA_WHY_UNSUPPORTED, "an extent of the parent");
+}
+
 /* ---- extents --------------------------------------------------------------------------------- */
 
-static int populate_pages(const struct file *file, char *address, size_t bytes, unsigned threads,
+static int populate_pages(const roma__file *file, char *address, size_t bytes, unsigned threads,
                           const roma_executor *executor, roma_error *error)
 {
     roma__populate wish = {.address = address,
@@ -279,11 +173,11 @@ static int populate_pages(const struct file *file, char *address, size_t bytes, 
     return roma__populate_now(&wish, error);
 }
 
-static int take_pages(struct file *file, size_t align, size_t pages, size_t *first, bool *zeroed,
+static int take_pages(roma__file *file, size_t align, size_t pages, size_t *first, bool *zeroed,
                       roma_error *error)
 {
     roma__regions_lock();
-    int code = be_here(file, error);
+    int code = roma__file_be_here(file, error);
     if (code == 0) {
         struct lattice at = lattice_of(file, align);
         *first = roma__runs_take(&file->runs, pages, at.stride, at.phase);
@@ -298,14 +192,14 @@ static int take_pages(struct file *file, size_t align, size_t pages, size_t *fir
     return code;
 }
 
-static void put_back(struct file *file, size_t first, size_t pages)
+static void put_back(roma__file *file, size_t first, size_t pages)
 {
     roma__regions_lock();
     roma_check(roma__runs_give(&file->runs, first, pages));
     roma__regions_unlock();
 }
 
-static void note_bytes(struct file *file, uint64_t more_live, uint64_t more_bytes)
+void roma__file_note(roma__file *file, uint64_t more_live, uint64_t more_bytes)
 {
     roma__regions_lock();
     file->live += more_live;
@@ -316,7 +210,7 @@ static void note_bytes(struct file *file, uint64_t more_live, uint64_t more_byte
 static int acquire(void *self, const roma_extent_request *request, roma_extent *extent,
                    roma_error *error)
 {
-    struct file *file = self;
+    roma__file *file = self;
     size_t pages = 0, first = 0;
     bool zeroed = false;
     int code = check_request(file, request, &pages, error);
@@ -324,7 +218,7 @@ static int acquire(void *self, const roma_extent_request *request, roma_extent *
         code = take_pages(file, request->align, pages, &first, &zeroed, error);
     if (code < 0)
         return count_failure(file, code);
-    code = back(file, first, pages, error);
+    code = roma__file_back(file, first, pages, error);
     if (code < 0) {
         put_back(file, first, pages);
         return count_failure(file, code);
@@ -337,28 +231,24 @@ static int acquire(void *self, const roma_extent_request *request, roma_extent *
         .zeroed = zeroed,
         .populated = request->populate_threads > 0,
         .nodes = request->nodes,
-        .tag = (void *)(uintptr_t)file->generation,
+        .tag = roma__file_tag(false),
     };
     if (extent->populated)
         code = populate_pages(file, extent->address, extent->bytes, request->populate_threads, NULL,
                               error);
     if (code < 0) {
-        give_back(file, first, pages);
+        roma__file_give(file, first, pages);
         return count_failure(file, code);
     }
-    note_bytes(file, 1, extent->bytes);
+    roma__file_note(file, 1, extent->bytes);
     return 0;
 }
 
-/* An extent of the parent, in its child: a hole. */
-static bool is_gone(const roma_extent *extent)
+/* Its space is the exporter's business. */
+static int foreign(roma_error *error)
 {
-    return (uintptr_t)extent->tag != roma__fork_generation();
-}
-
-static int gone(roma_error *error)
-{
-    return roma__error_subject(error, -ESTALE, ROMA_WHY_UNSUPPORTED, "an extent of the parent");
+    return roma__error_subject(error, -EOPNOTSUPP, ROMA_WHY_UNSUPPORTED,
+                               "the space of an imported extent");
 }
 
 static int not_ours(roma_error *error)
@@ -367,7 +257,7 @@ static int not_ours(roma_error *error)
 }
 
 /* The pages of an extent; false when it is none of this file. */
-static bool pages_of(struct file *file, const roma_extent *extent, size_t *first, size_t *pages)
+static bool pages_of(roma__file *file, const roma_extent *extent, size_t *first, size_t *pages)
 {
     size_t offset = (uintptr_t)extent->address - (uintptr_t)file->base;
     *first = offset / file->page_bytes;
@@ -384,18 +274,20 @@ static bool pages_of(struct file *file, const roma_extent *extent, size_t *first
 
 static int release(void *self, const roma_extent *extent, roma_error *error)
 {
-    struct file *file = self;
+    roma__file *file = self;
     size_t first, pages;
-    if (!is_gone(extent)) {
+    if (!roma__file_is_gone(extent)) {
+        if (roma__file_is_import(extent))
+            return roma__file_let_go(file, extent, error);
         if (!pages_of(file, extent, &first, &pages))
             return not_ours(error);
-        give_back(file, first, pages);
+        roma__file_give(file, first, pages);
     }
-    note_bytes(file, UINT64_MAX, 0 - (uint64_t)extent->bytes);
+    roma__file_note(file, UINT64_MAX, 0 - (uint64_t)extent->bytes);
     return 0;
 }
 
-static int grow(struct file *file, roma_extent *extent, size_t end, size_t more, roma_error *error)
+static int grow(roma__file *file, roma_extent *extent, size_t end, size_t more, roma_error *error)
 {
     size_t bytes = more * file->page_bytes;
     roma__regions_lock();
@@ -407,7 +299,7 @@ static int grow(struct file *file, roma_extent *extent, size_t end, size_t more,
     roma__regions_unlock();
     if (code < 0)
         return code;
-    code = back(file, end, more, error);
+    code = roma__file_back(file, end, more, error);
     if (code < 0) {
         put_back(file, end, more);
         return code;
@@ -415,22 +307,24 @@ static int grow(struct file *file, roma_extent *extent, size_t end, size_t more,
     if (extent->populated)
         code = populate_pages(file, file->base + end * file->page_bytes, bytes, 1, NULL, error);
     if (code < 0) {
-        give_back(file, end, more);
+        roma__file_give(file, end, more);
         return code;
     }
     extent->zeroed = extent->zeroed && zeroed;
     extent->bytes += bytes;
-    note_bytes(file, 0, bytes);
+    roma__file_note(file, 0, bytes);
     return 0;
 }
 
 static int resize(void *self, roma_extent *extent, size_t bytes, bool may_move, roma_error *error)
 {
     (void)may_move; /* that would be a copy */
-    struct file *file = self;
+    roma__file *file = self;
     size_t first, pages, rounded;
-    if (is_gone(extent))
-        return gone(error);
+    if (roma__file_is_gone(extent))
+        return roma__file_gone(error);
+    if (roma__file_is_import(extent))
+        return foreign(error);
     if (!pages_of(file, extent, &first, &pages))
         return not_ours(error);
     if (roma__align_up_overflows(bytes, file->page_bytes, &rounded))
@@ -439,8 +333,8 @@ static int resize(void *self, roma_extent *extent, size_t bytes, bool may_move, 
     if (wanted > pages)
         return count_failure(file, grow(file, extent, first + pages, wanted - pages, error));
     if (wanted < pages) {
-        give_back(file, first + wanted, pages - wanted);
-        note_bytes(file, 0, (uint64_t)rounded - extent->bytes);
+        roma__file_give(file, first + wanted, pages - wanted);
+        roma__file_note(file, 0, (uint64_t)rounded - extent->bytes);
         extent->bytes = rounded;
     }
     return 0;
@@ -456,22 +350,24 @@ static char *address_of(const roma_range *range)
 static int populate(void *self, const roma_range *range, const roma_populate_options *options,
                     roma_error *error)
 {
-    struct file *file = self;
-    if (is_gone(range->extent))
-        return gone(error);
+    roma__file *file = self;
+    if (roma__file_is_gone(range->extent))
+        return roma__file_gone(error);
     return count_failure(file, populate_pages(file, address_of(range), range->bytes,
                                               options->threads, options->executor, error));
 }
 
 /* Contents go, the space stays taken. */
-static int discard(struct file *file, const roma_range *range, roma_error *error)
+static int discard(roma__file *file, const roma_range *range, roma_error *error)
 {
     off_t offset = (off_t)(address_of(range) - file->base);
+    if (roma__file_is_import(range->extent))
+        return foreign(error);
     if (roma__sys->fallocate(file->fd, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE, offset,
                              (off_t)range->bytes) == 0)
         return 0;
     if (errno != EOPNOTSUPP)
-        return refused(error, "fallocate", "FALLOC_FL_ZERO_RANGE");
+        return roma__file_refused(error, "fallocate", "FALLOC_FL_ZERO_RANGE");
     return roma__error_subject(error, -EOPNOTSUPP, ROMA_WHY_UNSUPPORTED, "FALLOC_FL_ZERO_RANGE");
 }
 
@@ -488,9 +384,9 @@ static int advise(void *self, const roma_range *range, roma_advice advice,
         [ROMA_ADVICE_PAGEOUT] = {MADV_PAGEOUT, "MADV_PAGEOUT"},
         [ROMA_ADVICE_NODUMP] = {MADV_DONTDUMP, "MADV_DONTDUMP"},
     };
-    struct file *file = self;
-    if (is_gone(range->extent))
-        return gone(error);
+    roma__file *file = self;
+    if (roma__file_is_gone(range->extent))
+        return roma__file_gone(error);
     if (advice == ROMA_ADVICE_NOFORK)
         return 0; /* so it is */
     if (advice == ROMA_ADVICE_DISCARD)
@@ -504,31 +400,31 @@ static int advise(void *self, const roma_range *range, roma_advice advice,
         return 0;
     if (errno == EINVAL)
         return roma__error_subject(error, -EOPNOTSUPP, ROMA_WHY_UNSUPPORTED, words[advice].name);
-    return refused(error, "madvise", words[advice].name);
+    return roma__file_refused(error, "madvise", words[advice].name);
 }
 
 static int query(void *self, const roma_range *range, roma_report *report, roma_error *error)
 {
     (void)self;
-    if (is_gone(range->extent))
-        return gone(error);
+    if (roma__file_is_gone(range->extent))
+        return roma__file_gone(error);
     return roma__machine_where(address_of(range), range->bytes, range->extent->pages, report,
                                error);
 }
 
 static int write_out(void *self, const roma_range *range, roma_error *error)
 {
-    const struct file *file = self;
-    if (is_gone(range->extent))
-        return gone(error);
+    const roma__file *file = self;
+    if (roma__file_is_gone(range->extent))
+        return roma__file_gone(error);
     if (roma__sys->msync(address_of(range), range->bytes, MS_SYNC) == 0)
         return 0;
-    return refused(error, "msync", file->path);
+    return roma__file_refused(error, "msync", file->path);
 }
 
 static int stats(void *self, roma_visit visit, void *context)
 {
-    struct file *file = self;
+    roma__file *file = self;
     roma__regions_lock();
     const struct {
         const char *key;
@@ -559,31 +455,27 @@ static int open_file(const void *argument, void **self, roma_error *error)
     if (wanted > PTRDIFF_MAX || roma__align_up_overflows((size_t)wanted, page_bytes, &bytes))
         return roma__error_invalid(error, "max_bytes");
     size_t list_bytes = roma__runs_bytes(bytes / page_bytes);
-    if (list_bytes == 0 || roma__add_overflows(list_bytes, sizeof(struct file), &record_bytes))
+    if (list_bytes == 0 || roma__add_overflows(list_bytes, sizeof(roma__file), &record_bytes))
         return roma__error(error, -ENOMEM, ROMA_WHY_OUT_OF_MEMORY);
-    struct file *file = roma__record_new(record_bytes);
+    roma__file *file = roma__record_new(record_bytes);
     if (file == NULL)
         return roma__error(error, -ENOMEM, ROMA_WHY_OUT_OF_MEMORY);
     file->record_bytes = record_bytes;
     file->page_bytes = page_bytes;
     file->bytes = bytes;
     file->mode = config->options.mode == 0 ? 0600 : config->options.mode;
-    int code = make(file, config->path, true, error);
+    int code = roma__file_make(file, config->path, config->options.keeps_name, error);
     if (code < 0) {
         roma__record_free(file, record_bytes);
         return code;
     }
-    note_path(file, config->path);
-    if (!config->options.keeps_name)
-        (void)roma__sys->unlink(config->path);
-    start_records(file);
     *self = file;
     return 0;
 }
 
 static void close_file(void *self)
 {
-    struct file *file = self;
+    roma__file *file = self;
     roma_check(roma__runs_are_valid(&file->runs));
     if (file->generation == roma__fork_generation())
         (void)roma__sys->munmap(file->base, file->bytes);
@@ -594,7 +486,7 @@ static void close_file(void *self)
 static const roma_provider_ops ops = {
     .size = sizeof ops,
     .version = ROMA_PROVIDER_VERSION,
-    .capabilities = ROMA_CAN_SYNC,
+    .capabilities = ROMA_CAN_SYNC | ROMA_CAN_SHARE,
     .name = "file",
     .open = open_file,
     .close = close_file,
@@ -607,6 +499,8 @@ static const roma_provider_ops ops = {
     .query = query,
     .stats = stats,
     .sync = write_out,
+    .export_fd = roma__file_export,
+    .import_fd = roma__file_import,
 };
 
 static int check_options(const roma_file_options *options, roma_error *error)
