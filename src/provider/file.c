@@ -29,7 +29,6 @@
 #include "numa/machine.h"
 #include "provider/fork.h"
 #include "provider/instance.h"
-#include "provider/populate.h"
 #include "sys/kernel.h"
 #include "sys/records.h"
 #include "sys/sys.h"
@@ -47,7 +46,7 @@ struct config {
 
 /* ---- requests -------------------------------------------------------------------------------- */
 
-static int count_failure(roma__file *file, int code)
+int roma__file_failed(roma__file *file, int code)
 {
     if (code < 0) {
         roma__regions_lock();
@@ -162,17 +161,6 @@ int roma__file_gone(roma_error *error)
 
 /* ---- extents --------------------------------------------------------------------------------- */
 
-static int populate_pages(const roma__file *file, char *address, size_t bytes, unsigned threads,
-                          const roma_executor *executor, roma_error *error)
-{
-    roma__populate wish = {.address = address,
-                           .bytes = bytes,
-                           .page_bytes = file->page_bytes,
-                           .threads = threads,
-                           .executor = executor};
-    return roma__populate_now(&wish, error);
-}
-
 static int take_pages(roma__file *file, size_t align, size_t pages, size_t *first, bool *zeroed,
                       roma_error *error)
 {
@@ -217,11 +205,11 @@ static int acquire(void *self, const roma_extent_request *request, roma_extent *
     if (code == 0)
         code = take_pages(file, request->align, pages, &first, &zeroed, error);
     if (code < 0)
-        return count_failure(file, code);
+        return roma__file_failed(file, code);
     code = roma__file_back(file, first, pages, error);
     if (code < 0) {
         put_back(file, first, pages);
-        return count_failure(file, code);
+        return roma__file_failed(file, code);
     }
     *extent = (roma_extent){
         .address = file->base + first * file->page_bytes,
@@ -234,18 +222,17 @@ static int acquire(void *self, const roma_extent_request *request, roma_extent *
         .tag = roma__file_tag(false),
     };
     if (extent->populated)
-        code = populate_pages(file, extent->address, extent->bytes, request->populate_threads, NULL,
-                              error);
+        code = roma__file_populate_pages(file, extent->address, extent->bytes,
+                                         request->populate_threads, NULL, error);
     if (code < 0) {
         roma__file_give(file, first, pages);
-        return count_failure(file, code);
+        return roma__file_failed(file, code);
     }
     roma__file_note(file, 1, extent->bytes);
     return 0;
 }
 
-/* Its space is the exporter's business. */
-static int foreign(roma_error *error)
+int roma__file_foreign(roma_error *error)
 {
     return roma__error_subject(error, -EOPNOTSUPP, ROMA_WHY_UNSUPPORTED,
                                "the space of an imported extent");
@@ -305,7 +292,8 @@ static int grow(roma__file *file, roma_extent *extent, size_t end, size_t more, 
         return code;
     }
     if (extent->populated)
-        code = populate_pages(file, file->base + end * file->page_bytes, bytes, 1, NULL, error);
+        code = roma__file_populate_pages(file, file->base + end * file->page_bytes, bytes, 1, NULL,
+                                         error);
     if (code < 0) {
         roma__file_give(file, end, more);
         return code;
@@ -324,14 +312,14 @@ static int resize(void *self, roma_extent *extent, size_t bytes, bool may_move, 
     if (roma__file_is_gone(extent))
         return roma__file_gone(error);
     if (roma__file_is_import(extent))
-        return foreign(error);
+        return roma__file_foreign(error);
     if (!pages_of(file, extent, &first, &pages))
         return not_ours(error);
     if (roma__align_up_overflows(bytes, file->page_bytes, &rounded))
         return roma__error(error, -EOVERFLOW, ROMA_WHY_ADDRESS_SPACE);
     size_t wanted = rounded / file->page_bytes;
     if (wanted > pages)
-        return count_failure(file, grow(file, extent, first + pages, wanted - pages, error));
+        return roma__file_failed(file, grow(file, extent, first + pages, wanted - pages, error));
     if (wanted < pages) {
         roma__file_give(file, first + wanted, pages - wanted);
         roma__file_note(file, 0, (uint64_t)rounded - extent->bytes);
@@ -340,87 +328,7 @@ static int resize(void *self, roma_extent *extent, size_t bytes, bool may_move, 
     return 0;
 }
 
-/* ---- ranges ---------------------------------------------------------------------------------- */
-
-static char *address_of(const roma_range *range)
-{
-    return (char *)range->extent->address + range->offset;
-}
-
-static int populate(void *self, const roma_range *range, const roma_populate_options *options,
-                    roma_error *error)
-{
-    roma__file *file = self;
-    if (roma__file_is_gone(range->extent))
-        return roma__file_gone(error);
-    return count_failure(file, populate_pages(file, address_of(range), range->bytes,
-                                              options->threads, options->executor, error));
-}
-
-/* Contents go, the space stays taken. */
-static int discard(roma__file *file, const roma_range *range, roma_error *error)
-{
-    off_t offset = (off_t)(address_of(range) - file->base);
-    if (roma__file_is_import(range->extent))
-        return foreign(error);
-    if (roma__sys->fallocate(file->fd, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE, offset,
-                             (off_t)range->bytes) == 0)
-        return 0;
-    if (errno != EOPNOTSUPP)
-        return roma__file_refused(error, "fallocate", "FALLOC_FL_ZERO_RANGE");
-    return roma__error_subject(error, -EOPNOTSUPP, ROMA_WHY_UNSUPPORTED, "FALLOC_FL_ZERO_RANGE");
-}
-
-static int advise(void *self, const roma_range *range, roma_advice advice,
-                  const roma_executor *executor, roma_error *error)
-{
-    (void)executor;
-    static const struct {
-        int advice;
-        const char *name;
-    } words[ROMA_ADVICE_COUNT] = {
-        [ROMA_ADVICE_NEED] = {MADV_WILLNEED, "MADV_WILLNEED"},
-        [ROMA_ADVICE_COLD] = {MADV_COLD, "MADV_COLD"},
-        [ROMA_ADVICE_PAGEOUT] = {MADV_PAGEOUT, "MADV_PAGEOUT"},
-        [ROMA_ADVICE_NODUMP] = {MADV_DONTDUMP, "MADV_DONTDUMP"},
-    };
-    roma__file *file = self;
-    if (roma__file_is_gone(range->extent))
-        return roma__file_gone(error);
-    if (advice == ROMA_ADVICE_NOFORK)
-        return 0; /* so it is */
-    if (advice == ROMA_ADVICE_DISCARD)
-        return discard(file, range, error);
-    if (advice == ROMA_ADVICE_NODUMP) {
-        roma__regions_lock();
-        file->advised = true;
-        roma__regions_unlock();
-    }
-    if (roma__sys->madvise(address_of(range), range->bytes, words[advice].advice) == 0)
-        return 0;
-    if (errno == EINVAL)
-        return roma__error_subject(error, -EOPNOTSUPP, ROMA_WHY_UNSUPPORTED, words[advice].name);
-    return roma__file_refused(error, "madvise", words[advice].name);
-}
-
-static int query(void *self, const roma_range *range, roma_report *report, roma_error *error)
-{
-    (void)self;
-    if (roma__file_is_gone(range->extent))
-        return roma__file_gone(error);
-    return roma__machine_where(address_of(range), range->bytes, range->extent->pages, report,
-                               error);
-}
-
-static int write_out(void *self, const roma_range *range, roma_error *error)
-{
-    const roma__file *file = self;
-    if (roma__file_is_gone(range->extent))
-        return roma__file_gone(error);
-    if (roma__sys->msync(address_of(range), range->bytes, MS_SYNC) == 0)
-        return 0;
-    return roma__file_refused(error, "msync", file->path);
-}
+/* ---- figures --------------------------------------------------------------------------------- */
 
 static int stats(void *self, roma_visit visit, void *context)
 {
@@ -494,11 +402,11 @@ static const roma_provider_ops ops = {
     .acquire = acquire,
     .release = release,
     .resize = resize,
-    .populate = populate,
-    .advise = advise,
-    .query = query,
+    .populate = roma__file_populate,
+    .advise = roma__file_advise,
+    .query = roma__file_query,
     .stats = stats,
-    .sync = write_out,
+    .sync = roma__file_sync,
     .export_fd = roma__file_export,
     .import_fd = roma__file_import,
 };

@@ -1,6 +1,7 @@
 /* file.h - the file behind a file provider, and what its files offer to each other.
  *
  *   file.c        the provider: requests, extents, ranges
+ *   file_ranges.c ranges of extents: populated, advised, synced
  *   file_space.c  the file: made, mapped, its space taken and given back
  *   file_share.c  extents for other processes, by descriptor */
 #ifndef ROMA_PROVIDER_FILE_H
@@ -54,10 +55,27 @@ bool roma__file_is_gone(const roma_extent *extent);   /* the parent's, in its ch
 bool roma__file_is_import(const roma_extent *extent); /* of another descriptor              */
 void *roma__file_tag(bool is_import);                 /* of this process                    */
 
-int roma__file_gone(roma_error *error); /* -ESTALE */
+int roma__file_gone(roma_error *error);    /* -ESTALE                                           */
+int roma__file_foreign(roma_error *error); /* -EOPNOTSUPP: an import's space is the exporter's  */
+
+/* Count a failure where the code is one; returns the code. */
+int roma__file_failed(roma__file *file, int code);
 
 /* One extent more (or less, UINT64_MAX) and so many bytes. */
 void roma__file_note(roma__file *file, uint64_t more_live, uint64_t more_bytes);
+
+/* ---- file_ranges.c --------------------------------------------------------------------------- */
+
+int roma__file_populate_pages(const roma__file *file, char *address, size_t bytes,
+                              unsigned threads, const roma_executor *executor, roma_error *error);
+
+/* Functions of the table. */
+int roma__file_populate(void *self, const roma_range *range, const roma_populate_options *options,
+                        roma_error *error);
+int roma__file_advise(void *self, const roma_range *range, roma_advice advice,
+                      const roma_executor *executor, roma_error *error);
+int roma__file_query(void *self, const roma_range *range, roma_report *report, roma_error *error);
+int roma__file_sync(void *self, const roma_range *range, roma_error *error);
 
 /* ---- file_share.c ---------------------------------------------------------------------------- */
 

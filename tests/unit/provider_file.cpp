@@ -304,6 +304,77 @@ TEST_CASE("a child of fork has a file of its own, which leaves no name", "[file]
     REQUIRE(roma_provider_release(one.self, &extent, nullptr) == 0);
 }
 
+TEST_CASE("a descriptor of an extent is that extent in another process, too", "[file]")
+{
+    const provided one, other;
+    roma_extent before, extent;
+    auto wish = pages(3);
+    REQUIRE(roma_provider_acquire(one.self, &wish, &before, nullptr) == 0);
+    REQUIRE(roma_provider_acquire(one.self, &wish, &extent, nullptr) == 0);
+    std::memset(extent.address, 1, extent.bytes);
+    const int fd = roma_provider_export_fd(one.self, &extent, nullptr);
+    REQUIRE(fd >= 0);
+    const pid_t child = fork();
+    REQUIRE(child >= 0);
+    if (child == 0) {
+        roma_extent seen;
+        roma_error error;
+        if (roma_provider_import_fd(one.self, fd, &seen, &error) != 0)
+            _exit(1);
+        if (seen.bytes != extent.bytes || static_cast<char *>(seen.address)[page] != 1)
+            _exit(2);
+        std::memset(seen.address, 2, seen.bytes);
+        if (roma_provider_resize(one.self, &seen, page, true, &error) != -EOPNOTSUPP)
+            _exit(3);
+        if (roma_provider_export_fd(one.self, &seen, &error) != -EOPNOTSUPP)
+            _exit(4);
+        const roma_range all = {&seen, 0, seen.bytes};
+        if (roma_provider_advise(one.self, &all, ROMA_ADVICE_DISCARD, nullptr, &error) !=
+            -EOPNOTSUPP)
+            _exit(5);
+        _exit(roma_provider_release(one.self, &seen, nullptr) == 0 ? 0 : 6);
+    }
+    int status;
+    REQUIRE(waitpid(child, &status, 0) == child);
+    CHECK(WIFEXITED(status));
+    CHECK(WEXITSTATUS(status) == 0);
+    CHECK(static_cast<char *>(extent.address)[extent.bytes - 1] == 2);
+
+    roma_extent there; /* by another provider: what counts is the descriptor */
+    REQUIRE(roma_provider_import_fd(other.self, fd, &there, nullptr) == 0);
+    CHECK(static_cast<char *>(there.address)[0] == 2);
+    CHECK(roma_provider_unregister(other.self) == -EBUSY);
+    REQUIRE(roma_provider_release(other.self, &there, nullptr) == 0);
+    CHECK(static_cast<char *>(extent.address)[0] == 2);
+    close(fd);
+    REQUIRE(roma_provider_release(one.self, &extent, nullptr) == 0);
+    REQUIRE(roma_provider_release(one.self, &before, nullptr) == 0);
+}
+
+TEST_CASE("a descriptor that names no extent is refused", "[file]")
+{
+    const provided one(named());
+    roma_extent extent, none;
+    roma_error error;
+    auto wish = pages(2);
+    REQUIRE(roma_provider_acquire(one.self, &wish, &extent, nullptr) == 0);
+    const int fd = roma_provider_export_fd(one.self, &extent, nullptr);
+    REQUIRE(fd >= 0);
+    const int plain = open(one.path.c_str(), O_RDWR | O_CLOEXEC);
+    REQUIRE(lseek(plain, (off_t)page, SEEK_SET) == (off_t)page);
+    CHECK(roma_provider_import_fd(one.self, plain, &none, &error) == -EINVAL);
+    CHECK(std::string(error.subject) == "fd");
+    close(fd);
+    CHECK(roma_provider_import_fd(one.self, plain, &none, &error) == -EINVAL);
+    int ends[2];
+    REQUIRE(pipe(ends) == 0);
+    CHECK(roma_provider_import_fd(one.self, ends[0], &none, &error) < 0);
+    close(ends[0]);
+    close(ends[1]);
+    close(plain);
+    REQUIRE(roma_provider_release(one.self, &extent, nullptr) == 0);
+}
+
 TEST_CASE("a manager hands out blocks of a file's pages", "[file]")
 {
     const provided one;
