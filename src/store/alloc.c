@@ -195,11 +195,11 @@ void *roma_store_alloc_with(roma_store *store, const roma_store_request *request
 {
     int code;
     void *block = NULL;
-    roma__worker *worker = roma__store_enter(store, &code);
+    roma__worker *worker = roma__enter(store, &code);
     if (worker == NULL)
         return failed(code);
     code = roma__block_alloc(worker, request, &block);
-    roma__store_leave(worker);
+    roma__leave(worker);
     return code < 0 ? failed(code) : block;
 }
 
@@ -210,7 +210,7 @@ void *roma_store_alloc(roma_store *store, size_t bytes)
         return roma_store_alloc_with(store, &request);
     }
     int code;
-    roma__worker *worker = roma__store_enter(store, &code);
+    roma__worker *worker = roma__enter(store, &code);
     if (__builtin_expect(worker == NULL, 0))
         return failed(code);
     roma__taken taken;
@@ -220,7 +220,7 @@ void *roma_store_alloc(roma_store *store, size_t bytes)
         block = begin(worker, taken.words,
                       (uint64_t)(taken.slab->bytes - bytes) << ROMA__SECOND_SLACK_SHIFT,
                       taken.address);
-    roma__store_leave(worker);
+    roma__leave(worker);
     return code < 0 ? failed(code) : block;
 }
 
@@ -228,7 +228,7 @@ long roma_store_alloc_batch(roma_store *store, size_t bytes, void **out, size_t 
 {
     int code = 0;
     size_t done = 0;
-    roma__worker *worker = roma__store_enter(store, &code);
+    roma__worker *worker = roma__enter(store, &code);
     if (worker == NULL)
         return code;
     if (out == NULL && count > 0)
@@ -249,7 +249,7 @@ long roma_store_alloc_batch(roma_store *store, size_t bytes, void **out, size_t 
         if (code < 0)
             break;
     }
-    roma__store_leave(worker);
+    roma__leave(worker);
     if (code < 0)
         errno = -code;
     return done == 0 && code < 0 ? code : (long)done;

@@ -26,6 +26,10 @@
 
 #include <pthread.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 typedef struct roma__worker roma__worker;
 typedef struct roma__own_slab roma__own_slab;
 
@@ -198,4 +202,7 @@ typedef struct roma__check_options {
 } roma__check_options;
 int64_t roma__view_check(const roma__view *view, const roma__check_options *options);
 
+#ifdef __cplusplus
+}
+#endif
 #endif

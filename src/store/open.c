@@ -60,7 +60,7 @@ int roma__super_change(roma_store *store, void (*change)(roma__super *super, voi
     super.checksum = roma__checksum(&super, offsetof(roma__super, checksum));
     memcpy(store->view.base + (index == 0 ? ROMA__AT_SUPER_B : ROMA__AT_SUPER_A), &super,
            sizeof super);
-    __atomic_thread_fence(__ATOMIC_RELEASE);
+    roma__step("super.written");
     return 0;
 }
 

@@ -211,11 +211,11 @@ int roma_store_release(roma_store *store, void *block)
     int code;
     if (block == NULL)
         return 0;
-    roma__worker *worker = roma__store_enter(store, &code);
+    roma__worker *worker = roma__enter(store, &code);
     if (__builtin_expect(worker == NULL, 0))
         return code;
     code = roma__block_release(worker, block);
-    roma__store_leave(worker);
+    roma__leave(worker);
     return code;
 }
 
@@ -224,7 +224,7 @@ int roma_store_release_batch(roma_store *store, void **blocks, size_t count)
     int code, failure = 0;
     if (blocks == NULL)
         return count == 0 ? 0 : -EINVAL;
-    roma__worker *worker = roma__store_enter(store, &code);
+    roma__worker *worker = roma__enter(store, &code);
     if (worker == NULL)
         return code;
     for (size_t i = 0; i < count;) {
@@ -243,7 +243,7 @@ int roma_store_release_batch(roma_store *store, void **blocks, size_t count)
         if (failure == 0)
             failure = code;
     }
-    roma__store_leave(worker);
+    roma__leave(worker);
     return failure;
 }
 
@@ -311,10 +311,10 @@ static int retain(roma__worker *worker, void *address)
 int roma_store_retain(roma_store *store, void *block)
 {
     int code;
-    roma__worker *worker = roma__store_enter(store, &code);
+    roma__worker *worker = roma__enter(store, &code);
     if (worker == NULL)
         return code;
     code = block == NULL ? -EINVAL : retain(worker, block);
-    roma__store_leave(worker);
+    roma__leave(worker);
     return code;
 }

@@ -300,20 +300,33 @@ bool roma__units_give(roma__worker *worker, uint64_t unit, uint64_t word, uint32
     return is_given;
 }
 
+/* Have `more` free units at `from` on, growing the file if what ends there is the last in use.
+ * Under the stripe. */
+static int free_behind(roma__worker *worker, uint64_t from, uint64_t more)
+{
+    const roma__view *view = &worker->store->view;
+    if (more > ROMA__STORE_UNITS_MAX)
+        return -ENOSPC;
+    if (from + more > roma__view_units(view)) {
+        int code = roma__units_in_use(view) == from ? grow(worker, more, 1) : -ENOSPC;
+        if (code < 0)
+            return code;
+    }
+    if (next_bit(view->free_bits, from, from + more, false) != from + more)
+        return -ENOSPC;
+    return unpunch(worker->store, from, more);
+}
+
 int roma__units_resize(roma__worker *worker, uint64_t unit, uint64_t word, uint64_t length)
 {
-    roma_store *store = worker->store;
-    const roma__view *view = &store->view;
-    uint64_t old = roma__unit_length(word), end = roma__view_units(view);
+    const roma__view *view = &worker->store->view;
+    uint64_t old = roma__unit_length(word);
     if (length == old)
         return 0;
     int code = 0;
     roma__stripe_lock(worker, ROMA__STRIPE_UNITS);
-    if (length > old && (length > end - unit || next_bit(view->free_bits, unit + old, unit + length,
-                                                         false) != unit + length))
-        code = -ENOSPC;
-    else if (length > old)
-        code = unpunch(store, unit + old, length - old);
+    if (length > old)
+        code = free_behind(worker, unit + old, length - old);
     if (code == 0) {
         roma__store(&view->live->intent, unit << 32 | roma__max(old, length));
         for (uint64_t i = old; i < length && i < BACK_MOST; i++)
@@ -376,7 +389,7 @@ static bool next_stretch(const roma_store *store, uint64_t *at, uint64_t *stop)
 int64_t roma__units_punch(roma__worker *worker, uint64_t keep_bytes)
 {
     roma_store *store = worker->store;
-    uint64_t at = store->view.regions.first_unit, stop, punched = 0;
+    uint64_t at = store->view.regions.first_unit, stop = at, punched = 0;
     uint64_t keep = (keep_bytes + ROMA__UNIT_BYTES - 1) >> ROMA__UNIT_SHIFT;
     int code = 0;
     if (store->is_image)

@@ -28,9 +28,7 @@ typedef struct link {
     struct link *next;
 } link_t;
 
-static _Thread_local roma_store *last_store;
-static _Thread_local uint64_t last_serial;
-static _Thread_local roma__worker *last_worker;
+_Thread_local __attribute__((tls_model("initial-exec"))) struct roma__last roma__last;
 static _Thread_local link_t *links;
 
 static pthread_key_t ending;
@@ -55,8 +53,7 @@ static void make_idle(roma__worker *worker)
 
 static void thread_ends(void *first)
 {
-    last_store = NULL;
-    last_worker = NULL;
+    roma__last = (struct roma__last){NULL, 0, NULL};
     for (link_t *at = first, *next; at != NULL; at = next) {
         next = at->next;
         if (roma__opening_hold(at->store, at->serial)) {
@@ -77,9 +74,7 @@ static void make_ending(void)
 
 static roma__worker *remember(roma_store *store, roma__worker *worker)
 {
-    last_store = store;
-    last_serial = store->serial;
-    last_worker = worker;
+    roma__last = (struct roma__last){store, store->serial, worker};
     return worker;
 }
 
@@ -179,28 +174,21 @@ void roma__worker_pause(roma__worker *worker)
         wait_while_parked(worker);
 }
 
+/* The park word is read after busy is seen to be set: the one who parks issues a barrier on all
+ * processors between his store and his look (park.c), so a compiler barrier is enough. */
 roma__worker *roma__store_enter(roma_store *store, int *code)
 {
-    roma__worker *worker = last_worker;
-    if (__builtin_expect(store != last_store || store == NULL || store->serial != last_serial, 0)) {
+    roma__worker *worker = roma__last.worker;
+    if (worker == NULL || store != roma__last.store || store->serial != roma__last.serial)
         worker = find(store, code);
-        if (worker == NULL)
-            return NULL;
-    }
-    /* The park word is read after busy is seen to be set: the one who parks issues a barrier on
-     * all processors between his store and his look (park.c), so a compiler barrier is enough. */
-    roma__store(&worker->lane->busy, 1);
-    __atomic_signal_fence(__ATOMIC_SEQ_CST);
-    if (__builtin_expect(roma__load_acquire(&store->view.live->park) != 0, 0))
-        wait_while_parked(worker);
+    if (worker != NULL)
+        roma__worker_pause(worker);
     return worker;
 }
 
 void roma__store_leave(roma__worker *worker)
 {
-    if (__builtin_expect(worker->queue != NULL, 0))
-        roma__worker_settle(worker);
-    roma__store_release(&worker->lane->busy, 0);
+    roma__leave(worker);
 }
 
 roma_store *roma__worker_store(const roma__worker *worker)
@@ -215,8 +203,7 @@ uint32_t roma__worker_tag(const roma__worker *worker)
 
 void roma__worker_forget_thread(void)
 {
-    last_store = NULL;
-    last_worker = NULL;
+    roma__last = (struct roma__last){NULL, 0, NULL};
 }
 
 /* ---- idle workers ---------------------------------------------------------------------------- */

@@ -173,6 +173,35 @@ void roma__session_first_half(roma_store *store, uint32_t session);
 
 /* ---- worker.c -------------------------------------------------------------------------------- */
 
+/* The opening that the thread used last, and its worker there. */
+struct roma__last {
+    roma_store *store;
+    uint64_t serial;
+    roma__worker *worker;
+};
+extern _Thread_local __attribute__((tls_model("initial-exec"))) struct roma__last roma__last;
+
+/* roma__store_enter() and roma__store_leave(), for the hottest paths. */
+static inline roma__worker *roma__enter(roma_store *store, int *code)
+{
+    roma__worker *worker = roma__last.worker;
+    if (__builtin_expect(worker != NULL && store == roma__last.store &&
+                         store->serial == roma__last.serial, 1)) {
+        roma__store(&worker->lane->busy, 1);
+        __atomic_signal_fence(__ATOMIC_SEQ_CST);
+        if (__builtin_expect(roma__load_acquire(&store->view.live->park) == 0, 1))
+            return worker;
+    }
+    return roma__store_enter(store, code);
+}
+
+static inline void roma__leave(roma__worker *worker)
+{
+    if (__builtin_expect(worker->queue != NULL, 0))
+        roma__worker_settle(worker);
+    roma__store_release(&worker->lane->busy, 0);
+}
+
 /* Visit the idle workers, each taken meanwhile. */
 void roma__idle_each(roma_store *store, void (*visit)(roma__worker *worker));
 /* Hand a block to the worker that owns its slab: a thread of the session releases it. */
