@@ -19,13 +19,21 @@ struct settings settings = {
     .allocator = "store", .repeats = 5, .repeat_ms = 100, .live_max = 10000000};
 
 static const struct test TESTS[] = {
-    {"pair", "single", run_pair},         {"batch", "single", run_batch},
-    {"random", "single", run_random},     {"processes", "processes", run_two},
-    {"remote", "processes", run_remote},  {"parcels", "processes", run_parcels},
+    {"pair", "single", run_pair},
+    {"batch", "single", run_batch},
+    {"random", "single", run_random},
+    {"processes", "processes", run_two},
+    {"remote", "processes", run_remote},
+    {"parcels", "processes", run_parcels},
 #ifdef STORE_ROMA
-    {"open-1m", "open", run_open_size},   {"open-1g", "open", run_open_size},
-    {"open-64g", "open", run_open_size},  {"open-1t", "open", run_open_size},
-    {"open-live", "open", run_open_live}, {"recovery", "recovery", run_recovery},
+    {"pair-managed", "single", run_managed_pair},
+    {"batch-managed", "single", run_managed_batch},
+    {"open-1m", "open", run_open_size},
+    {"open-1g", "open", run_open_size},
+    {"open-64g", "open", run_open_size},
+    {"open-1t", "open", run_open_size},
+    {"open-live", "open", run_open_live},
+    {"recovery", "recovery", run_recovery},
 #endif
 };
 enum { TESTS_COUNT = sizeof TESTS / sizeof TESTS[0] };

