@@ -296,11 +296,12 @@ static inline roma_file_options roma_file_options_default(void)
  *  path  must not exist (-EEXIST)
  *  Returns 0, or -EINVAL, -E2BIG, -EEXIST, -ENOMEM (no address range), or -errno of making it.
  *  Space is taken from the file system at acquire: a full disk is -ENOSPC there, and no signal at
- *  access (but where the file system does not write in place, as btrfs), and -EOPNOTSUPP says that
- *  it cannot reserve space. Release gives it back. Pages are base pages, on any node; extents grow
- *  in place only. There are the optional groups SYNC and SHARE: a descriptor of an extent is a file
- *  opened anew, positioned at the extent's start, and names that extent as long as it is passed on
- *  (not opened anew through /proc); releasing the extent makes it a hole for all.
+ *  access (but where the file system does not write in place, as btrfs); -EFBIG is RLIMIT_FSIZE or
+ *  the file system's limit, and -EOPNOTSUPP says that it cannot reserve space. Release gives it
+ *  back. Pages are base pages, on any node; extents grow in place only. There are the optional
+ *  groups SYNC and SHARE: a descriptor of an extent is the file opened anew, positioned at the
+ *  extent's start, and names that extent as long as it is passed on (not opened anew through
+ *  /proc); releasing the extent makes it a hole for all.
  *  Fork: extents are not there in a child, which has a file of its own beside this one, without a
  *  name, from its first call on.
  *  Threads: any.  Signals: no.  Cost: some system calls, here and for each extent.  Since: 0.1 */

@@ -14,6 +14,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 int roma__file_refused(roma_error *error, const char *call, const char *path)
@@ -90,17 +91,33 @@ int roma__file_be_here(roma__file *file, roma_error *error)
     return 0;
 }
 
+/* Beyond this limit the kernel sends a signal, whose default is the end. */
+static int check_limit(uint64_t end, roma_error *error)
+{
+    struct rlimit limit;
+    if (roma__sys->getrlimit(RLIMIT_FSIZE, &limit) != 0 || end <= limit.rlim_cur)
+        return 0;
+    errno = EFBIG;
+    int code = roma__file_refused(error, "fallocate", "RLIMIT_FSIZE");
+    error->need = end;
+    error->total = limit.rlim_cur;
+    return code;
+}
+
 int roma__file_back(const roma__file *file, size_t first, size_t pages, roma_error *error)
 {
     enum { TRIES_MAX = 1000 };
     off_t offset = (off_t)(first * file->page_bytes), bytes = (off_t)(pages * file->page_bytes);
+    int code = check_limit((uint64_t)offset + (uint64_t)bytes, error);
+    if (code < 0)
+        return code;
     for (int tries = 0; tries < TRIES_MAX; tries++) {
         if (roma__sys->fallocate(file->fd, 0, offset, bytes) == 0)
             return 0;
         if (errno != EINTR)
             break;
     }
-    int code = roma__file_refused(error, "fallocate", file->path);
+    code = roma__file_refused(error, "fallocate", file->path);
     error->need = (uint64_t)bytes;
     (void)roma__sys->fallocate(file->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, bytes);
     return code;

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -132,6 +133,11 @@ static int kernel_clone_file(int to, int from)
     return (int)syscall(SYS_ioctl, to, ROMA__FICLONE, from);
 }
 
+static int kernel_getrlimit(int resource, struct rlimit *limit)
+{
+    return getrlimit((unsigned)resource, limit);
+}
+
 static int kernel_fstat(int fd, struct stat *status)
 {
     return fstat(fd, status);
@@ -161,6 +167,7 @@ const struct roma__sys roma__sys_kernel = {
     .create = kernel_create,
     .memfd_create = kernel_memfd_create,
     .add_seals = kernel_add_seals,
+    .getrlimit = kernel_getrlimit,
     .fstat = kernel_fstat,
     .fstatfs = fstatfs,
     .fallocate = fallocate,

@@ -9,6 +9,7 @@
 #include <cstring>
 #include <fcntl.h>
 #include <string>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -60,6 +61,18 @@ roma_extent_request pages(size_t count)
     wish.bytes = count * page;
     wish.pages = (roma_page_kind)ROMA_PAGES_BASE;
     return wish;
+}
+
+/* Run in a child of fork(); what it returns is its status. */
+template <typename Work> int in_child(const Work &work)
+{
+    const pid_t child = fork();
+    REQUIRE(child >= 0);
+    if (child == 0)
+        _exit(work());
+    int status = 0;
+    REQUIRE(waitpid(child, &status, 0) == child);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
 roma_file_options named()
@@ -200,6 +213,30 @@ TEST_CASE("pages whose hole cannot be punched do not claim to read as zero", "[f
     CHECK(behind.zeroed);
     REQUIRE(roma_provider_release(one.self, &behind, nullptr) == 0);
     REQUIRE(roma_provider_release(one.self, &extent, nullptr) == 0);
+}
+
+TEST_CASE("the limit of a file's length is an error, and no signal", "[file]")
+{
+    const provided one;
+    roma_extent extent, more;
+    roma_error error;
+    auto wish = pages(4);
+    REQUIRE(in_child([&] {
+                const rlimit limit = {5 * page, 5 * page};
+                if (setrlimit(RLIMIT_FSIZE, &limit) != 0)
+                    return 1;
+                if (roma_provider_acquire(one.self, &wish, &extent, &error) != 0)
+                    return 2;
+                if (roma_provider_acquire(one.self, &wish, &more, &error) != -EFBIG)
+                    return 3;
+                if (std::string(error.subject) != "RLIMIT_FSIZE" || error.total != 5 * page)
+                    return 4;
+                if (roma_provider_resize(one.self, &extent, 6 * page, false, &error) != -EFBIG)
+                    return 5;
+                if (roma_provider_resize(one.self, &extent, 5 * page, false, &error) != 0)
+                    return 6;
+                return roma_provider_release(one.self, &extent, nullptr) == 0 ? 0 : 7;
+            }) == 0);
 }
 
 TEST_CASE("a file is as long as was said and no longer", "[file]")
