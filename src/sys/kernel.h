@@ -102,13 +102,13 @@ enum { ROMA__IO_URING_PARAMS_BYTES = 120 };
 #define F_ADD_SEALS 1033
 #endif
 #ifndef FALLOC_FL_KEEP_SIZE
-#define FALLOC_FL_KEEP_SIZE 1
+#define FALLOC_FL_KEEP_SIZE 0x01
 #endif
 #ifndef FALLOC_FL_ZERO_RANGE
 #define FALLOC_FL_ZERO_RANGE 16
 #endif
 #ifndef FALLOC_FL_PUNCH_HOLE
-#define FALLOC_FL_PUNCH_HOLE 2
+#define FALLOC_FL_PUNCH_HOLE 0x02
 #endif
 
 #define ROMA__FICLONE _IOW(0x94, 9, int)
