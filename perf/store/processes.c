@@ -122,12 +122,12 @@ void run_two(const struct test *test)
 /* ---- from one to another --------------------------------------------------------------------- */
 
 struct pipeline {
-    uint64_t batches;
-    bool by_parcel; /* a slot carries a batch */
-    double total_ns, take_ns, free_ns;
     _Alignas(LINE_BYTES) _Atomic uint64_t head;
     _Alignas(LINE_BYTES) _Atomic uint64_t tail;
-    _Alignas(LINE_BYTES) _Atomic unsigned ready;
+    _Alignas(LINE_BYTES) uint64_t batches;
+    double total_ns, take_ns, free_ns;
+    _Atomic unsigned ready;
+    bool by_parcel; /* a slot carries a batch */
 };
 
 static uint64_t *slot_of(const struct pipeline *pipeline, uint64_t *ring, uint64_t batch)

@@ -30,11 +30,14 @@ static void *fail(int code)
     return NULL;
 }
 
-/* The block that a pointer into a store names. Returns 0, -EINVAL, -ESTALE; `code` when it is in no
- * store. */
+/* The block that a pointer into a store names. Returns 0, -EINVAL, -ESTALE; `code`, which is a
+ * failure, when it is in no store. */
 static int look(const void *block, int code, roma__stored *stored, roma_store_block *known)
 {
-    return roma__stored_at(block, stored) ? roma_store_look(stored->store, block, known) : code;
+    *known = (roma_store_block){0};
+    if (roma__stored_at(block, stored))
+        return roma_store_look(stored->store, block, known);
+    return code < 0 ? code : -EINVAL;
 }
 
 static int count_of(const roma_store_block *known)
@@ -46,7 +49,7 @@ static int count_of(const roma_store_block *known)
 /* What is left of the life that was seen before a release. */
 static int count_left(const roma__stored *stored, const void *block, uint32_t generation)
 {
-    roma_store_block now;
+    roma_store_block now = {0};
     bool lives = roma_store_look(stored->store, block, &now) == 0 && now.generation == generation;
     return lives ? count_of(&now) : 0;
 }
@@ -127,22 +130,28 @@ static int explain(const roma_store *store, int code, roma_error *error)
     }
 }
 
+static bool is_huge(const roma_store *store)
+{
+    return store->is_in_memory && store->page_bytes > roma__machine_base_bytes();
+}
+
+static size_t page_bytes_of(const roma_store *store)
+{
+    return is_huge(store) ? store->page_bytes : roma__machine_base_bytes();
+}
+
 static roma_page_kind kind_of(const roma_store *store)
 {
-    size_t base_bytes = roma__machine_base_bytes();
-    bool is_huge = store->is_in_memory && store->page_bytes > base_bytes;
-    size_t page_bytes = is_huge ? store->page_bytes : base_bytes;
-    unsigned class = is_huge ? ROMA_PAGE_CLASS_HUGETLB : ROMA_PAGE_CLASS_BASE;
-    return (roma_page_kind)ROMA_PAGES_OF(class, roma__log2_floor(page_bytes));
+    unsigned class = is_huge(store) ? ROMA_PAGE_CLASS_HUGETLB : ROMA_PAGE_CLASS_BASE;
+    return (roma_page_kind)ROMA_PAGES_OF(class, roma__log2_floor(page_bytes_of(store)));
 }
 
 /* The whole pages that a block lies on. */
 static roma_segment pages_of(const roma_store *store, const void *block, uint64_t bytes)
 {
-    size_t page_bytes = roma_page_bytes(kind_of(store));
-    uintptr_t start = (uintptr_t)block;
-    uintptr_t end = roma__align_up(start + roma__max(bytes, 1), page_bytes);
-    size_t before = start % page_bytes;
+    uintptr_t start = (uintptr_t)block, end;
+    size_t page_bytes = page_bytes_of(store), before = start & (page_bytes - 1);
+    end = roma__align_up(start + roma__max(bytes, 1), page_bytes);
     return (roma_segment){(char *)(uintptr_t)block - before, end - (start - before)};
 }
 
@@ -152,7 +161,7 @@ static int populate(const roma_store *store, const void *block, const roma_reque
     roma_segment pages = pages_of(store, block, request->bytes);
     roma__populate wish = {.address = pages.address,
                            .bytes = pages.bytes,
-                           .page_bytes = roma_page_bytes(kind_of(store)),
+                           .page_bytes = page_bytes_of(store),
                            .threads = request->populate_threads};
     return roma__populate_now(&wish, error);
 }
@@ -211,7 +220,7 @@ void *roma__stored_begin_with(roma_manager *manager, const roma_request *request
 int roma__stored_retain(void *block, int code)
 {
     roma__stored stored;
-    roma_store_block known;
+    roma_store_block known = {0};
     if (!roma__stored_at(block, &stored))
         return code;
     code = roma_store_retain(stored.store, block);

@@ -92,7 +92,7 @@ static int map_part(const struct flock *part, int fd, char **base, roma_error *e
 int roma__file_import(void *self, int fd, roma_extent *extent, roma_error *error)
 {
     roma__file *file = self;
-    struct flock part;
+    struct flock part = {0};
     char *base = NULL;
     int again = open_again(fd, error);
     if (again < 0)
