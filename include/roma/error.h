@@ -57,6 +57,7 @@ typedef enum roma_why {
     ROMA_WHY_STORE_BUSY,          /**< somebody has it open                                       */
     ROMA_WHY_STORE_FILESYSTEM,    /**< a store cannot lie there: `subject` says where and why     */
     ROMA_WHY_STORE_UNPARKED,      /**< session `need` did not come to rest; `subject`: its label */
+    ROMA_WHY_STORE_DECLINED,      /**< the program's quiesce function did not want a checkpoint   */
     ROMA_WHY_COUNT
 } roma_why;
 

@@ -368,7 +368,8 @@ ROMA_API int roma_store_remove(roma_store *store, const char *name);
  *  keep by roma_store_get(). Also on read-only stores.
  *
  *  visit  a non-zero return ends the walk and is returned
- *  Returns 0, what `visit` returned, or -EINVAL, -ESTALE, -ENOMEM, -EUCLEAN.  Since: 0.1 */
+ *  Returns 0, what `visit` returned, or -EINVAL, -ESTALE, -ENOMEM, -EUCLEAN, -EBUSY (others change
+ *  a part of it without end).  Since: 0.1 */
 ROMA_API int roma_store_each(roma_store *store,
                              int (*visit)(void *context, const roma_store_entry *entry),
                              void *context);
@@ -387,11 +388,15 @@ typedef struct roma_store_checkpoint_options {
     int (*quiesce)(void *context); /**< called before the moment of the copy, while calls of the
                                  store still work: to make the program's own data whole, also in
                                  other processes. Non-zero: no checkpoint, returned. May be NULL  */
-    void (*resume)(void *context); /**< called after that moment, whatever came of it, or NULL    */
+    void (*resume)(void *context); /**< called after that moment, whatever came of it, unless
+                                 quiesce declined; in it calls of the store work again. Or NULL   */
     void *context;
     uint64_t timeout_ns;    /**< for sessions to park; 0: 5 s                                     */
     bool copy;              /**< copy even where the file system could share                      */
-    bool reserved[7];       /**< 0                                                                */
+    bool stay_shared;       /**< where it shares: let calls go on at once. Else they wait until the
+                                 store has pages of its own again, which takes as long as copying
+                                 them; what is gained is that ROMA_STORE_FULL_IS_ERROR holds on   */
+    bool reserved[6];       /**< 0                                                                */
 } roma_store_checkpoint_options;
 
 /** Keep a consistent copy of the store at another path, which a crash of the machine does not
@@ -401,21 +406,26 @@ typedef struct roma_store_checkpoint_options {
  *  path   NULL: the store's own path and ".checkpoint", which is what roma_store_open() names
  *         when the store itself was interrupted by a crash of the machine
  *  error  may be NULL; `subject` names a session that did not park
- *  Returns 0, or -EINVAL, -EOPNOTSUPP (a store in memory, without a path), -ETIMEDOUT (a session
- *  did not park), -ENOSPC, -EROFS, -ESTALE, -errno, or what quiesce returned: then the checkpoint
- *  before is still there.
- *  Cost: as much as was written since the last one; a full copy where the file system cannot share.
- *  Since: 0.1 */
+ *  Returns 0, or -EINVAL (also: the store's own path), -EOPNOTSUPP (a store in memory, without a
+ *  path), -ETIMEDOUT (a session did not park), -EBUSY (another checkpoint goes on, or the one
+ *  before is open), -EMEDIUMTYPE (at that path is something else), -ENOSPC, -EROFS, -ESTALE,
+ *  -errno, or what quiesce returned: then the checkpoint before is still there. Where only the last
+ *  step fails, writing out the folder, it may be the new one; it is never anything between.
+ *  Cost: calls are held while what was written last is written out and the file is copied, by the
+ *  kernel where the file system can share pages, else by reading and writing; with stay_shared
+ *  there is no copy.  Since: 0.1 */
 ROMA_API int roma_store_checkpoint(roma_store *store, const char *path,
                                    const roma_store_checkpoint_options *options,
                                    roma_error *error);
 
-/** Put the last checkpoint in place of a store that a crash of the machine interrupted. What was
- *  there is kept under `path` and ".crashed". Nobody may have it open.
+/** Put a copy of the last checkpoint in place of a store that a crash of the machine interrupted.
+ *  What was there is kept under `path` and ".crashed" (and replaces what has that name), the
+ *  checkpoint stays. Nobody may have either open.
  *
  *  checkpoint  NULL: `path` and ".checkpoint"
- *  Returns 0, or -ENOENT, -EBUSY (it is open), -EUCLEAN (the checkpoint is damaged), -errno.
- *  Since: 0.1 */
+ *  Returns 0, or -ENOENT, -EBUSY (it is open), -EUCLEAN (the checkpoint is damaged), -errno: then
+ *  `path` is what it was, or the checkpoint where only writing out the folder failed.
+ *  Cost: the checkpoint is checked, block by block, and copied.  Since: 0.1 */
 ROMA_API int roma_store_restore(const char *path, const char *checkpoint, roma_error *error);
 
 /** Give back what dead sessions held, all of it, now. What is met in passing is given back anyway.

@@ -327,6 +327,10 @@ static void add_store(roma__text *out, const roma_error *error)
         roma__text_add(out, "a store cannot lie there: %s; use a local file system",
                        subject_or(error, "the file system lacks what it needs"));
         return;
+    case ROMA_WHY_STORE_DECLINED:
+        roma__text_add(out, "no checkpoint was made: the program's quiesce function returned %d",
+                       error->code);
+        return;
     default: /* ROMA_WHY_STORE_UNPARKED */
         roma__text_add(out,
                        "session %" PRIu64 "%s%s did not come to rest in time; continue or end "
@@ -404,7 +408,8 @@ static void add_sentence(roma__text *out, const roma_error *error)
     case ROMA_WHY_STORE_LANES:
     case ROMA_WHY_STORE_BUSY:
     case ROMA_WHY_STORE_FILESYSTEM:
-    case ROMA_WHY_STORE_UNPARKED: add_store(out, error); return;
+    case ROMA_WHY_STORE_UNPARKED:
+    case ROMA_WHY_STORE_DECLINED: add_store(out, error); return;
     case ROMA_WHY_POLICY_TEXT:
         roma__text_add(out,
                        "the policy is wrong at line %" PRIu64 ", column %" PRIu64

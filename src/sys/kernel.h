@@ -108,6 +108,29 @@ enum { ROMA__IO_URING_PARAMS_BYTES = 120 };
 #define FALLOC_FL_PUNCH_HOLE 2
 #endif
 
+#ifndef FALLOC_FL_UNSHARE_RANGE
+#define FALLOC_FL_UNSHARE_RANGE 0x40
+#endif
+#ifndef SEEK_DATA
+#define SEEK_DATA 3
+#define SEEK_HOLE 4
+#endif
+
+#ifndef SYS_statx
+#define SYS_statx __NR_statx
+#endif
+
+/* What statx() fills (Linux 4.11), as far as it is looked at. */
+typedef struct roma__statx {
+    uint32_t mask; /* of what is known */
+    uint32_t before[19];
+    int64_t birth_seconds; /* when the inode was made: ROMA__STATX_BIRTH */
+    uint32_t birth_ns;
+    uint32_t after[41];
+} roma__statx;
+
+enum { ROMA__STATX_BIRTH = 0x800 };
+
 #define ROMA__FICLONE _IOW(0x94, 9, int)
 
 enum {
@@ -122,6 +145,8 @@ enum {
 
 enum {
     ROMA__MEMBARRIER_GLOBAL = 1 << 0, /* all processes; a millisecond or so */
+    ROMA__MEMBARRIER_GLOBAL_EXPEDITED = 1 << 1, /* Linux 4.16: those that registered */
+    ROMA__MEMBARRIER_REGISTER_GLOBAL_EXPEDITED = 1 << 2,
     ROMA__MEMBARRIER_PRIVATE_EXPEDITED = 1 << 3,
     ROMA__MEMBARRIER_REGISTER_PRIVATE_EXPEDITED = 1 << 4
 };

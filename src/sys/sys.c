@@ -137,6 +137,13 @@ static int kernel_fstat(int fd, struct stat *status)
     return fstat(fd, status);
 }
 
+/* Of the file behind a descriptor; `status` is a roma__statx. */
+static int kernel_statx(int fd, unsigned mask, void *status)
+{
+    enum { EMPTY_PATH = 0x1000 };
+    return (int)syscall(SYS_statx, fd, "", EMPTY_PATH, mask, status);
+}
+
 const struct roma__sys roma__sys_kernel = {
     .mmap = mmap,
     .munmap = munmap,
@@ -163,6 +170,7 @@ const struct roma__sys roma__sys_kernel = {
     .add_seals = kernel_add_seals,
     .fstat = kernel_fstat,
     .fstatfs = fstatfs,
+    .statx = kernel_statx,
     .fallocate = fallocate,
     .ftruncate = ftruncate,
     .lock = kernel_lock,
@@ -172,6 +180,7 @@ const struct roma__sys roma__sys_kernel = {
     .msync = msync,
     .clone_file = kernel_clone_file,
     .rename = rename,
+    .link = link,
     .unlink = unlink,
     .readlink = readlink,
 };

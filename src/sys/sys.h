@@ -62,6 +62,7 @@ struct flock;
     X(int, add_seals, -1, (int fd, int seals), (fd, seals))                                        \
     X(int, fstat, -1, (int fd, struct stat *status), (fd, status))                                 \
     X(int, fstatfs, -1, (int fd, struct statfs *status), (fd, status))                             \
+    X(int, statx, -1, (int fd, unsigned mask, void *status), (fd, mask, status))                   \
     X(int, fallocate, -1, (int fd, int mode, off_t offset, off_t bytes),                           \
       (fd, mode, offset, bytes))                                                                   \
     X(int, ftruncate, -1, (int fd, off_t bytes), (fd, bytes))                                      \
@@ -73,6 +74,7 @@ struct flock;
     X(int, msync, -1, (void *address, size_t bytes, int flags), (address, bytes, flags))           \
     X(int, clone_file, -1, (int to, int from), (to, from))                                         \
     X(int, rename, -1, (const char *from, const char *to), (from, to))                             \
+    X(int, link, -1, (const char *from, const char *to), (from, to))                               \
     X(int, unlink, -1, (const char *path), (path))                                                 \
     X(ssize_t, readlink, -1, (const char *path, char *buffer, size_t bytes), (path, buffer, bytes))
 

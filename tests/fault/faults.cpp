@@ -245,6 +245,7 @@ std::vector<int> errors_of(entry which)
     case at_add_seals: return {EPERM};
     case at_fstat: return {EIO};
     case at_fstatfs: return {ENOSYS};
+    case at_statx: return {ENOSYS};
     case at_fallocate: return {ENOSPC, EFBIG, EINTR};
     case at_ftruncate: return {EFBIG, EIO};
     case at_lock: return {ENOLCK, EINTR};
@@ -254,6 +255,7 @@ std::vector<int> errors_of(entry which)
     case at_msync: return {EIO};
     case at_clone_file: return {EOPNOTSUPP, EXDEV};
     case at_rename: return {EACCES, ENOSPC};
+    case at_link: return {EPERM, EMLINK};
     case at_unlink: return {EACCES};
     case at_readlink: return {ENOENT};
     default: return {ENOMEM, EPERM}; /* an entry that is new here */
