@@ -15,8 +15,8 @@
  * Shared pages. After a clone (FICLONE: XFS, btrfs) the first write to a page needs new space on
  * the disk, and where there is none the process gets SIGBUS: the promise that a full disk is an
  * error does not hold. So the store is unshared before anybody writes again (5), and where that
- * fails, or the caller would rather not wait, the promise is withdrawn: a bit of the superblock says
- * so, for all sessions, from before the clone until the store shares nothing.
+ * fails, or the caller would rather not wait, the promise is withdrawn: a bit of the superblock
+ * says so, for all sessions, from before the clone until the store shares nothing.
  *
  * The part shares nothing then, either, but it has holes where the store had space and zeros: it
  * keeps the bit, and roma_store_restore() makes it whole.

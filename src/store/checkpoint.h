@@ -7,7 +7,7 @@
 
 /* A bit of `features_hint`: parts of the file that a store writes to may be shared with another
  * file, or be holes, so the file system may need space when they are written. While it is set,
- * ROMA_STORE_FULL_IS_ERROR does not hold. Set before a file shares, cleared when it no longer can. */
+ * ROMA_STORE_FULL_IS_ERROR does not hold. Set before a file shares, cleared when it does not. */
 #define ROMA__HINT_SHARED (UINT64_C(1) << 0)
 
 /* ---- a file on its way to its path (part.c) -------------------------------------------------- */

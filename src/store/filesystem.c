@@ -9,7 +9,8 @@
  *                     so a full disk can be SIGBUS at access: that promise is withdrawn
  *   somewhere else    NFS, SMB, Ceph, AFS, 9P, FUSE and other ways to another machine or process,
  *                     whose mappings others do not see at once: refused
- *   anything else     works if its calls do; the promise is not made
+ *   anything else     works if its calls do; the promise is not made. So it is with overlayfs, which
+ *                     does not say what lies below it
  *
  * overlayfs (containers) shows a file of a lower layer until somebody opens it for writing, and
  * from then on a copy in the upper layer. Who had it open before keeps looking at the lower one.
@@ -107,10 +108,8 @@ int roma__file_judge(int fd, unsigned *capabilities, roma_error *error)
         return roma__error_call(error, "fstatfs", errno);
     uint32_t magic = (uint32_t)status.f_type;
     *capabilities = ON_DISK;
-    if (magic == OVERLAY_MAGIC) { /* what lies below is not told */
-        *capabilities = ON_DISK | ROMA_STORE_FULL_IS_ERROR;
+    if (magic == OVERLAY_MAGIC)
         return judge_layer(fd, error);
-    }
     for (size_t i = 0; i < KNOWN_COUNT; i++)
         if (known[i].magic == magic) {
             *capabilities = known[i].capabilities;
