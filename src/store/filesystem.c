@@ -9,7 +9,7 @@
  *                     so a full disk can be SIGBUS at access: that promise is withdrawn
  *   somewhere else    NFS, SMB, Ceph, AFS, 9P, FUSE and other ways to another machine or process,
  *                     whose mappings others do not see at once: refused
- *   anything else     works if its calls do; the promise is not made. So it is with overlayfs, which
+ *   anything else     works if its calls do; the promise is not made. Overlayfs is among these, it
  *                     does not say what lies below it
  *
  * overlayfs (containers) shows a file of a lower layer until somebody opens it for writing, and

@@ -1,32 +1,33 @@
 /* park.c - holding every call of every session for a moment, so that the file can be copied.
  *
- *     a lane enters                           who parks
+ *     a lane enters (worker.c)                who parks
  *
  *     busy := 1                               park := my session's tag, by compare-and-swap from 0
- *     barrier                                 barrier
+ *     compiler barrier                        membarrier(), for all processes
  *     park = 0?  go on                        for each lane: wait until busy = 0, or its session
  *     else busy := 0, wait, again             is dead
  *     ...                                     ... nobody is in an operation ...
  *     busy := 0, release                      park := 0, release
  *
- * The two barriers are store-load ones: of a lane and a parker that come at once, at least one sees
- * the other. So that entering costs no fence, the lane's is a compiler barrier and the parker's is
- * membarrier() for all processes that registered for it, as each does that has a store open; a
- * process that could not register fences itself (worker.c). Acquire on busy = 0 pairs with its
- * release: all that the operation stored is in the copy.
+ * Of a lane and a parker that come at once, at least one must see the other: that takes a store-load
+ * barrier on both sides. Entering is hot and parking is not, so the parker issues both: the plain
+ * membarrier() lets every CPU pass through one, which takes some milliseconds. Kernels with
+ * isolated CPUs (nohz_full) lack that; there the expedited one serves, for which every process that
+ * opens a store has registered. Acquire on busy = 0 pairs with its release: all that the operation
+ * stored is in the copy.
  *
  * Lanes of dead sessions do nothing any more: what they left undone is in the copy as well, and is
  * recovered there. Somebody who recovers one has entered with a lane of his own.
  *
- * A dead parker: who waits asks from time to time whether the parker's byte is held, and if it is
- * not, sets park back by compare-and-swap. Ending and recovery do the same before the slot can be
- * had by others (roma__park_forget), so the tag never comes to mean another session.
+ * A dead parker: who waits tries to have the parker's session (roma__session_claim), and who gets
+ * it sets park back. Having it, nobody else can become that session meanwhile, so the tag means the
+ * dead one. Recovery does the same.
  *
- * Limits. A process that is stopped inside a call makes parking fail, by name; one that parks and
- * is stopped holds all the others until it goes on or is killed. */
-#include "store/park.h"
-
+ * Limits. A process that is stopped inside a call makes parking fail, by name: its own, or that of
+ * one that waits for it. One that parks and is stopped holds all the others until it goes on or is
+ * killed. */
 #include "heap/atomics.h"
+#include "store/worker.h"
 #include "sys/kernel.h"
 #include "sys/sys.h"
 
@@ -73,38 +74,26 @@ static uint64_t now_ns(void)
 
 /* ---- who parks ------------------------------------------------------------------------------- */
 
-/* Not the own one, which lives; what the kernel does not tell counts as alive. */
+/* What the kernel does not tell counts as alive. */
 static bool is_dead(const roma_store *store, uint32_t session)
 {
-    return session != store->session &&
-           roma__byte_is_held(store->fd, ROMA__LOCK_SESSIONS + (int64_t)session) == 0;
+    return roma__byte_is_held(store->fd, ROMA__LOCK_SESSIONS + (int64_t)session) == 0;
 }
 
 static bool clear_park(const roma__view *view, uint32_t tag)
 {
-    uint32_t seen = tag;
-    return roma__compare_exchange(&view->live->park, &seen, 0);
+    return roma__compare_exchange(&view->live->park, &tag, 0);
 }
 
 /* `tag` was read from park: a number that no session has, or that of a dead one, is taken back. */
-static void overcome(const roma_store *store, uint32_t tag)
+static void overcome(roma_store *store, uint32_t tag)
 {
-    if (tag > store->view.regions.sessions || is_dead(store, tag - 1))
+    if (tag > store->view.regions.sessions) {
         (void)clear_park(&store->view, tag);
-}
-
-void roma__park_wait(roma_store *store)
-{
-    pause_state pause = {0};
-    uint32_t tag;
-    while ((tag = roma__load_acquire(&store->view.live->park)) != 0)
-        if (pause_for(&pause))
-            overcome(store, tag);
-}
-
-void roma__park_forget(const roma__view *view, uint32_t session)
-{
-    (void)clear_park(view, session + 1);
+    } else if (roma__session_claim(store, tag - 1)) {
+        (void)clear_park(&store->view, tag);
+        roma__session_unclaim(store, tag - 1);
+    }
 }
 
 /* ---- parking --------------------------------------------------------------------------------- */
@@ -128,8 +117,8 @@ static int take_park(roma_store *store, uint64_t deadline_ns)
 static int barrier_for_all(void)
 {
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
-    if (roma__sys->membarrier(ROMA__MEMBARRIER_GLOBAL_EXPEDITED, 0) == 0 ||
-        roma__sys->membarrier(ROMA__MEMBARRIER_GLOBAL, 0) == 0)
+    if (roma__sys->membarrier(ROMA__MEMBARRIER_GLOBAL, 0) == 0 ||
+        roma__sys->membarrier(ROMA__MEMBARRIER_GLOBAL_EXPEDITED, 0) == 0)
         return 0;
     return -errno;
 }
