@@ -28,8 +28,7 @@
 
 #include "base/error.h"
 #include "base/structs.h"
-#include "base/text.h"
-#include "heap/atomics.h"
+#include "store/openings.h"
 #include "sys/sys.h"
 
 #include <errno.h>
@@ -52,6 +51,22 @@ static void clear_shared(roma__super *super, void *context)
 {
     (void)context;
     super->features_hint &= ~ROMA__HINT_SHARED;
+}
+
+/* Under the file lock, and one thread of this process at a time. */
+static int change_super(roma_store *store, void (*change)(roma__super *super, void *context),
+                        roma_error *error)
+{
+    roma__opening_lock();
+    int code = roma__byte_lock(store->fd, ROMA__LOCK_FILE, true);
+    if (code < 0) {
+        code = roma__error_call(error, "fcntl", -code);
+    } else {
+        code = roma__super_change(store, change, NULL, error);
+        (void)roma__byte_unlock(store->fd, ROMA__LOCK_FILE);
+    }
+    roma__opening_unlock();
+    return code;
 }
 
 /* ---- the copy -------------------------------------------------------------------------------- */
@@ -111,7 +126,7 @@ static int take(taking *job, roma_error *error)
 /* The promise is withdrawn before the clone, and holds again as soon as nothing is shared. */
 static int take_withdrawn(taking *job, roma_error *error)
 {
-    int code = roma__super_change(job->store, set_shared, NULL, error);
+    int code = change_super(job->store, set_shared, error);
     if (code < 0)
         return code;
     if (roma__sys->fsync(job->store->fd) < 0)
@@ -120,7 +135,7 @@ static int take_withdrawn(taking *job, roma_error *error)
         code = take(job, error);
     bool never_shared = !job->has_cloned; /* what an earlier one left shared is not known */
     if (job->is_unshared || (never_shared && roma__copy_unshare(job->store->fd) == 0)) {
-        int cleared = roma__super_change(job->store, clear_shared, NULL, code < 0 ? NULL : error);
+        int cleared = change_super(job->store, clear_shared, code < 0 ? NULL : error);
         code = code < 0 ? code : cleared;
     }
     return code;

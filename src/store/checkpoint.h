@@ -10,6 +10,9 @@
  * ROMA_STORE_FULL_IS_ERROR does not hold. Set before a file shares, cleared when it does not. */
 #define ROMA__HINT_SHARED (UINT64_C(1) << 0)
 
+/* Is that bit set in the superblock that counts? */
+bool roma__store_may_share(const roma_store *store);
+
 /* ---- a file on its way to its path (part.c) -------------------------------------------------- */
 
 typedef struct roma__part {

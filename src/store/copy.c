@@ -2,7 +2,6 @@
 #include "store/checkpoint.h"
 
 #include "base/error.h"
-#include "base/text.h"
 #include "sys/kernel.h"
 #include "sys/sys.h"
 
@@ -119,6 +118,15 @@ int roma__super_read(int fd, roma__super *super, roma__regions *regions, roma_er
             code = short_file(units << ROMA__UNIT_SHIFT, have, error);
     }
     return code;
+}
+
+bool roma__store_may_share(const roma_store *store)
+{
+    roma__super super;
+    roma__regions regions;
+    unsigned index;
+    return roma__super_choose(store->view.base, &super, &index, &regions) == 0 &&
+           (super.features_hint & ROMA__HINT_SHARED) != 0;
 }
 
 int roma__copy_own(int fd, uint64_t hint, roma_error *error)

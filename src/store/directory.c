@@ -129,16 +129,16 @@ static long name_length(const char *name)
 
 /* ---- put and replace ------------------------------------------------------------------------- */
 
-typedef struct wish {
+typedef struct putting {
     const char *name;
     size_t name_bytes;
     void *block;
     uint64_t type;
     bool may_replace;
-} wish;
+} putting;
 
 /* An entry that only this session holds. */
-static int make_entry(roma__worker *worker, const wish *wish, roma__entry **entry)
+static int make_entry(roma__worker *worker, const putting *wish, roma__entry **entry)
 {
     roma_store_request request = roma_store_request_of(ROMA__ENTRY_BYTES + wish->name_bytes);
     request.refs_count = SLOTS_COUNT;
@@ -177,7 +177,7 @@ static int append(roma__op *op, const chain *end, const roma__entry *entry)
 }
 
 /* The entry names another block: both or neither. */
-static int exchange(roma__op *op, const chain *found, const wish *wish)
+static int exchange(roma__op *op, const chain *found, const putting *wish)
 {
     const roma__view *view = found->view;
     roma__entry *entry = found->entry;
@@ -201,7 +201,7 @@ static int exchange(roma__op *op, const chain *found, const wish *wish)
 
 /* One attempt. `entry` is what make_entry() made, NULL while none was needed. Returns 0, -EAGAIN
  * when one is, or -errno. */
-static int try_put(roma__worker *worker, const wish *wish, const roma__entry *entry)
+static int try_put(roma__worker *worker, const putting *wish, const roma__entry *entry)
 {
     roma__op op;
     chain at;
@@ -219,7 +219,7 @@ static int try_put(roma__worker *worker, const wish *wish, const roma__entry *en
     return code;
 }
 
-static int put(roma_store *store, wish *wish)
+static int put(roma_store *store, putting *wish)
 {
     long length = name_length(wish->name);
     if (length < 0 || wish->block == NULL)
@@ -243,12 +243,12 @@ static int put(roma_store *store, wish *wish)
 
 int roma_store_put(roma_store *store, const char *name, void *block, uint64_t type)
 {
-    return put(store, &(wish){.name = name, .block = block, .type = type});
+    return put(store, &(putting){.name = name, .block = block, .type = type});
 }
 
 int roma_store_replace(roma_store *store, const char *name, void *block, uint64_t type)
 {
-    return put(store, &(wish){.name = name, .block = block, .type = type, .may_replace = true});
+    return put(store, &(putting){.name = name, .block = block, .type = type, .may_replace = true});
 }
 
 /* ---- get and remove -------------------------------------------------------------------------- */

@@ -9,12 +9,12 @@
  *     ...                                     ... nobody is in an operation ...
  *     busy := 0, release                      park := 0, release
  *
- * Of a lane and a parker that come at once, at least one must see the other: that takes a store-load
- * barrier on both sides. Entering is hot and parking is not, so the parker issues both: the plain
- * membarrier() lets every CPU pass through one, which takes some milliseconds. Kernels with
- * isolated CPUs (nohz_full) lack that; there the expedited one serves, for which every process that
- * opens a store has registered. Acquire on busy = 0 pairs with its release: all that the operation
- * stored is in the copy.
+ * Of a lane and a parker that come at once, at least one must see the other: that takes a barrier
+ * from stores to loads on both sides. Entering is hot and parking is not, so the parker issues
+ * both: the plain membarrier() lets every CPU pass through one, which takes some milliseconds.
+ * Kernels with isolated CPUs (nohz_full) lack that; there the expedited one serves, for which every
+ * process that opens a store has registered. Acquire on busy = 0 pairs with its release: all that
+ * the operation stored is in the copy.
  *
  * Lanes of dead sessions do nothing any more: what they left undone is in the copy as well, and is
  * recovered there. Somebody who recovers one has entered with a lane of his own.

@@ -54,18 +54,17 @@ static int check(const char *path, roma_error *error)
 static int open_checkpoint(const char *path, roma__super *super, roma__regions *regions,
                            roma_error *error)
 {
-    int code = check(path, error);
-    if (code < 0)
-        return code;
     int fd = roma__sys->open(path, O_RDWR | O_CLOEXEC);
     if (fd < 0)
         return roma__error_call(error, "open", errno);
-    code = roma__super_read(fd, super, regions, error);
-    if (code == 0 && (super->flags & ROMA__SUPER_CLEAN) == 0)
-        code = roma__error_subject(error, -EUCLEAN, ROMA_WHY_STORE_DAMAGED,
-                                   "the checkpoint was itself in use");
+    int code = roma__super_read(fd, super, regions, error);
     if (code == 0)
         code = lock_file(fd, regions, error);
+    if (code == 0 && (super->flags & ROMA__SUPER_CLEAN) == 0)
+        code = roma__error_subject(error, -EUCLEAN, ROMA_WHY_STORE_DAMAGED,
+                                   "the checkpoint was in use when it was left");
+    if (code == 0)
+        code = check(path, error);
     if (code < 0)
         roma__sys->close(fd);
     return code < 0 ? code : fd;
