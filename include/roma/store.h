@@ -307,8 +307,8 @@ ROMA_API int roma_store_relink(roma_store *store, roma_ref *slot, void *block);
  *
  *  Returns its address, which is good as long as the slot names it; NULL with errno EEXIST (the
  *  slot is not empty) or as roma_store_alloc_with().  Since: 0.1 */
-ROMA_API ROMA_MUST_USE void *roma_store_alloc_into(roma_store *store, roma_ref *slot,
-                                                   const roma_store_request *request);
+ROMA_API void *roma_store_alloc_into(roma_store *store, roma_ref *slot,
+                                     const roma_store_request *request);
 
 /** Empty a slot and give up its reference, in one step; the last one of all frees the block.
  *

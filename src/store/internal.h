@@ -26,8 +26,12 @@
 
 #include <pthread.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 typedef struct roma__worker roma__worker;
-typedef struct roma__slab roma__slab;
+typedef struct roma__own_slab roma__own_slab;
 
 /* ---- the store ------------------------------------------------------------------------------- */
 
@@ -35,22 +39,26 @@ struct roma_store {
     roma__view view;          /* first: a store is a view, too                                   */
     uint64_t serial;          /* of this opening: no two of a process have the same              */
     int fd;                   /* of a description that backs no mapping and keeps no lock        */
-    int memory_fd;            /* reserved: -1                                                    */
+    int shown_fd;             /* the same for roma_store_fd(), made when asked: locks that are taken
+                                 for a moment must not outlive this process in somebody else     */
     bool is_read_only;
     bool is_stale;            /* a fork() came: this is the child                                */
     bool is_in_memory;        /* memfd: without a path                                           */
+    bool is_image;            /* a copy in private memory: no file, no locks, all sessions dead  */
     bool wants_shrink, wants_no_sync;
     unsigned capabilities;
     uint32_t session;         /* index                                                           */
     uint32_t page_bytes;      /* the file is committed and punched in multiples                  */
     size_t reserved_bytes;    /* of address space                                                */
     char *path;               /* as opened, absolute; NULL in memory                             */
-    roma__slab **slabs;       /* by unit: what a worker of this process owns there, else NULL    */
+    roma__own_slab **slabs;   /* by unit: what a worker of this process owns there, else NULL    */
     size_t slabs_bytes;
     pthread_mutex_t lock;     /* workers, idle ones                                              */
-    pthread_mutex_t recovery; /* a byte lock does not keep two threads of one process apart      */
+    uint32_t *claims;         /* by session: a thread of this process has its byte, or wants it:
+                                 a byte lock does not keep the threads of one process apart. That of
+                                 the own session is claimed from opening to closing              */
     roma__worker *workers;    /* all, by `next`                                                  */
-    roma__slab *spare_slabs;  /* records to use again: they are never given back before the end  */
+    roma__own_slab *spare_slabs; /* records to use again: never given back before the end        */
     struct roma__cells *cells; /* which cells of this session name which block                   */
     roma_store *next;         /* in the process's list of openings                               */
 };
@@ -84,6 +92,7 @@ typedef struct roma__op {
     uint64_t tell_unit;
     uint32_t freed_count;               /* blocks that this op turns free, of own slabs          */
     roma_ref freed[ROMA__OP_FREED];
+    roma__pair tells[32];               /* words of remote bits of one slab                      */
 } roma__op;
 
 void roma__op_begin(roma__op *op, roma__worker *worker);
@@ -163,6 +172,15 @@ void roma__store_unpark(roma_store *store);
 /* Recover every dead session. Returns how many, or -errno. */
 int roma__store_recover_all(roma__worker *worker);
 
+/* Recover one dead session whose byte is claimed. Returns 0 or -errno. */
+int roma__session_recover(roma_store *store, uint32_t session);
+
+/* A store over an image in private memory (`bytes` of it, 4096-aligned; it must hold what the
+ * superblock says), for proofs: there is no file, nothing can grow, every session is dead and can
+ * be recovered at once by roma__session_recover(). Returns 0 or as roma__super_choose(). */
+int roma__image_open(void *base, uint64_t bytes, roma_store **store);
+void roma__image_close(roma_store *store);
+
 /* The oracle, over any view at rest. `is_alive` tells of a session's index whether it lives (NULL:
  * none does, and what they hold is a fault unless `dead_may_hold`). Returns the number of faults,
  * what `visit` returned, or -ENOMEM. */
@@ -175,4 +193,7 @@ typedef struct roma__check_options {
 } roma__check_options;
 int64_t roma__view_check(const roma__view *view, const roma__check_options *options);
 
+#ifdef __cplusplus
+}
+#endif
 #endif

@@ -133,7 +133,7 @@ typedef struct roma__super {
     uint32_t page_bytes;           /* multiple in which the file is committed and punched      */
     uint32_t sessions, lanes;      /* sizes of their tables                                    */
     uint64_t max_units;            /* of the whole file                                        */
-    uint64_t committed_units;      /* backed: the file is at least so long                     */
+    uint64_t committed_units;      /* backed when this was written; live state says more       */
     uint64_t sessions_at, lanes_at, unit_maps_at, unit_map_bytes, unit_table_at; /* offsets    */
     uint64_t first_unit;
     uint64_t device, inode;        /* where it was opened last: tells a copy of a live store   */
@@ -166,7 +166,7 @@ enum {
  * 0, nobody begins one. It holds the tag of a session (index + 1), and is taken by compare-and-
  * swap; that of a dead session is taken back by anybody (park.c). */
 typedef struct roma__live {
-    uint64_t committed_units;      /* published last of all: <= that of the superblock         */
+    uint64_t committed_units;      /* backed: published last of all, under the units stripe    */
     uint32_t park;
     uint32_t reserved_1;
     uint64_t intent;               /* under the units stripe: first unit << 32 | units, or 0   */

@@ -12,4 +12,13 @@
 #define ROMA__STORE_POINT(name) ((void)0)
 #endif
 
+/* The end of a step: what was stored before comes before what is stored after, in the program's
+ * order. That is all that a kill needs; what other processes need is said at the stores. */
+#define roma__step(name)                                                                           \
+    do {                                                                                           \
+        __atomic_signal_fence(__ATOMIC_SEQ_CST);                                                   \
+        ROMA__STORE_POINT(name);                                                                   \
+        __atomic_signal_fence(__ATOMIC_SEQ_CST);                                                   \
+    } while (0)
+
 #endif

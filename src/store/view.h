@@ -1,5 +1,6 @@
 /* view.h - a store's bytes in memory, and what stands where in them: the places of regions, the
- * geometry of slabs, and from a ref to its block's words. Reads alone, no lock, no system call.
+ * geometry of slabs, and from a ref to its block's words. Reads alone, no lock; a system call only
+ * where the file has grown.
  *
  * A view may be a live mapping, a file mapped for reading, or a private copy of an image: recovery,
  * check and the tests' oracles look at all of them through it. Nothing in a file is trusted: places
@@ -43,7 +44,9 @@ int roma__super_choose(const void *first_bytes, roma__super *out, unsigned *inde
 
 typedef struct roma__view {
     char *base;
-    uint64_t bytes; /* that may be read: no more than the file has */
+    uint64_t bytes;        /* that are mapped                                                  */
+    uint64_t backed_units; /* the file was seen to have: what it says of itself is not enough  */
+    int fd;                /* to ask how long it is now; -1: an image, all of it is there      */
     roma__regions regions;
     roma__live *live;
     uint64_t *roots, *names, *maps;
@@ -54,8 +57,9 @@ typedef struct roma__view {
     roma__unit *units;
 } roma__view;
 
-/* The view of a whole image. `bytes` must hold what the superblock says. */
-void roma__view_fill(roma__view *view, char *base, uint64_t bytes, const roma__regions *regions);
+/* The view of a mapping of the file behind fd, or of a whole image (-1). */
+void roma__view_fill(roma__view *view, char *base, uint64_t bytes, int fd,
+                     const roma__regions *regions);
 
 /* Units that are backed now: never beyond the view, whatever the file says. */
 uint64_t roma__view_units(const roma__view *view);
@@ -173,7 +177,7 @@ typedef struct roma__block {
 int roma__block_find(const roma__view *view, roma_ref ref, roma__block *block);
 
 /* Block `index` of the slab or large block at `unit`, whose valid word is given. */
-void roma__block_at(const roma__view *view, uint64_t unit, uint64_t word, uint32_t index,
+void roma__block_of_slab(const roma__view *view, uint64_t unit, uint64_t word, uint32_t index,
                     roma__block *block);
 
 /* How many blocks a slab (or a large block: 1) with that word has. */

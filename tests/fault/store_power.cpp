@@ -4,8 +4,8 @@
  * lengths, names, and what was waited for. Then the power fails after every prefix of the record:
  * a file keeps what was written out by its last fsync, and of the pages written after it any subset
  * (several are drawn); of the changes of names that no fsync of the folder waited for, any first
- * part. Each disk that can be there then is put together and looked at: at the path is the old file,
- * or the new one, and it is whole. */
+ * part. Each disk that can be there then is put together and looked at: at the path is the old
+ * file, or the new one, and it is whole. */
 #include "faulty.hpp"
 #include "store_place.hpp"
 
