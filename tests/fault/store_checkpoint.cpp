@@ -9,8 +9,8 @@
 #include <functional>
 #include <sys/stat.h>
 
-using roma_tests::faults_of;
-using roma_tests::open_store;
+using roma_tests::faults_in;
+using roma_tests::held_store;
 using roma_tests::store_place;
 
 namespace {
@@ -67,7 +67,7 @@ TEST_CASE("store checkpoint: each of its system calls failed leaves the old one 
 {
     store_place place;
     const std::string copy = place.beside("copy");
-    open_store store(open_store::create(place.path));
+    held_store store(held_store::create(place.path));
     unsigned round = 0;
     std::string before, now;
     const auto next = [&] {
@@ -98,7 +98,7 @@ TEST_CASE("store checkpoint: each of its system calls failed leaves the old one 
                                           CHECK(roma_tests::text_at(store, 0) == now);
                                       }});
     CHECK(failed > 50);
-    CHECK(faults_of(store) == 0);
+    CHECK(faults_in(store) == 0);
     REQUIRE(roma_store_checkpoint(store, copy.c_str(), nullptr, nullptr) == 0);
     CHECK(roma_tests::text_in(copy) == now);
     CHECK_FALSE(store_place::is_there(copy + ".roma-part"));
@@ -109,7 +109,7 @@ TEST_CASE("store restore: each of its system calls failed leaves the crashed sto
     store_place place;
     const std::string copy = place.path + ".checkpoint";
     {
-        open_store store(open_store::create(place.path));
+        held_store store(held_store::create(place.path));
         roma_tests::put_text(store, 0, "kept");
         REQUIRE(roma_store_checkpoint(store, nullptr, nullptr, nullptr) == 0);
         roma_tests::put_text(store, 0, "lost");

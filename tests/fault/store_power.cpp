@@ -17,7 +17,7 @@
 #include <sys/stat.h>
 #include <vector>
 
-using roma_tests::open_store;
+using roma_tests::held_store;
 using roma_tests::store_place;
 
 namespace {
@@ -243,7 +243,7 @@ TEST_CASE("store power loss: a checkpoint is the old one or the new one, wheneve
     const std::string copy = place.beside("copy");
     disk start;
     {
-        open_store store(open_store::create(place.path));
+        held_store store(held_store::create(place.path));
         roma_tests::put_text(store, 0, "old");
         REQUIRE(roma_store_checkpoint(store, copy.c_str(), nullptr, nullptr) == 0);
         roma_tests::put_text(store, 0, "new");
@@ -277,7 +277,7 @@ TEST_CASE("store power loss: a store is the crashed one or the restored, wheneve
     const std::string copy = place.path + ".checkpoint";
     disk start;
     {
-        open_store store(open_store::create(place.path));
+        held_store store(held_store::create(place.path));
         roma_tests::put_text(store, 0, "kept");
         REQUIRE(roma_store_checkpoint(store, nullptr, nullptr, nullptr) == 0);
     }

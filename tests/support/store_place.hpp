@@ -20,7 +20,7 @@
 namespace roma_tests {
 
 /* Sanitizers refuse reservations of many TiB, and tests need no room. */
-inline roma_store_options small_store()
+inline roma_store_options small_options()
 {
     roma_store_options options = roma_store_options_default();
     options.max_bytes = UINT64_C(256) << 20;
@@ -29,17 +29,17 @@ inline roma_store_options small_store()
     return options;
 }
 
-class open_store {
+class held_store {
 public:
     roma_store *self = nullptr;
 
-    explicit open_store(roma_store *given) : self(given) {}
-    open_store(const open_store &) = delete;
-    open_store &operator=(const open_store &) = delete;
-    ~open_store() { close(); }
+    explicit held_store(roma_store *given) : self(given) {}
+    held_store(const held_store &) = delete;
+    held_store &operator=(const held_store &) = delete;
+    ~held_store() { close(); }
 
     static roma_store *create(const std::string &path,
-                              const roma_store_options &options = small_store())
+                              const roma_store_options &options = small_options())
     {
         roma_store *store = nullptr;
         roma_error error{};
@@ -74,7 +74,6 @@ public:
         self = nullptr;
     }
 
-private:
 };
 
 /* A folder with a store in it. */
@@ -138,7 +137,7 @@ inline std::string text_at(roma_store *store, unsigned root)
 }
 
 /* Faults of a store at rest; 0 when it is sound. What they are is told. */
-inline int64_t faults_of(roma_store *store)
+inline int64_t faults_in(roma_store *store)
 {
     std::string told;
     const int64_t count = roma_store_check(
@@ -156,9 +155,9 @@ inline int64_t faults_of(roma_store *store)
 /* What a root of a closed store says, and that the store is sound. */
 inline std::string text_in(const std::string &path, unsigned root = 0)
 {
-    open_store store(open_store::open(path));
+    held_store store(held_store::open(path));
     CHECK(roma_store_recover(store) >= 0);
-    CHECK(faults_of(store) == 0);
+    CHECK(faults_in(store) == 0);
     return text_at(store, root);
 }
 

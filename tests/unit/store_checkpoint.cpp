@@ -12,9 +12,9 @@
 
 using roma_tests::crash_machine;
 using roma_tests::end_of;
-using roma_tests::faults_of;
+using roma_tests::faults_in;
+using roma_tests::held_store;
 using roma_tests::kill_child;
-using roma_tests::open_store;
 using roma_tests::put_text;
 using roma_tests::start_child;
 using roma_tests::store_place;
@@ -70,7 +70,7 @@ TEST_CASE("store checkpoint: the copy opens as a store and shows the moment of t
     store_place place;
     const std::string copy = place.path + ".checkpoint";
     {
-        open_store store(open_store::create(place.path));
+        held_store store(held_store::create(place.path));
         put_text(store, 0, "one");
         REQUIRE(roma_store_checkpoint(store, nullptr, nullptr, nullptr) == 0);
         put_text(store, 0, "two");
@@ -78,7 +78,7 @@ TEST_CASE("store checkpoint: the copy opens as a store and shows the moment of t
         REQUIRE(roma_store_checkpoint(store, nullptr, nullptr, nullptr) == 0);
         CHECK(text_in(copy) == "two");
         CHECK(text_at(store, 0) == "two");
-        CHECK(faults_of(store) == 0);
+        CHECK(faults_in(store) == 0);
     }
     CHECK(text_in(place.path) == "two");
     CHECK(text_in(copy) == "two");
@@ -93,7 +93,7 @@ TEST_CASE("store checkpoint: what sessions hold themselves is not in it, what sl
 {
     store_place place;
     const std::string copy = place.beside("copy");
-    open_store store(open_store::create(place.path));
+    held_store store(held_store::create(place.path));
     std::vector<void *> held;
     for (int i = 0; i < 1000; i++)
         held.push_back(roma_store_alloc(store, 100));
@@ -104,9 +104,9 @@ TEST_CASE("store checkpoint: what sessions hold themselves is not in it, what sl
     });
     REQUIRE(checkpoint(store, copy) == 0);
     kill_child(other);
-    open_store opened(open_store::open(copy));
+    held_store opened(held_store::open(copy));
     CHECK(roma_store_recover(opened) == 2);
-    CHECK(faults_of(opened) == 0);
+    CHECK(faults_in(opened) == 0);
     roma_store_block look;
     CHECK(roma_store_look(opened, roma_ref_at(opened, roma_ref_of(store, held[7])), &look) < 0);
     CHECK(text_at(opened, 3) == "named");
@@ -123,7 +123,7 @@ TEST_CASE("store checkpoint: quiesce comes before, resume after, and a refusal i
     };
     store_place place;
     const std::string copy = place.beside("copy");
-    open_store store(open_store::create(place.path));
+    held_store store(held_store::create(place.path));
     order seen = {store, "", 0};
     roma_store_checkpoint_options options = checkpoint_options();
     options.context = &seen;
@@ -153,7 +153,7 @@ TEST_CASE("store checkpoint: quiesce comes before, resume after, and a refusal i
 TEST_CASE("store checkpoint: options of a newer roma are refused")
 {
     store_place place;
-    open_store store(open_store::create(place.path));
+    held_store store(held_store::create(place.path));
     roma_store_checkpoint_options options = checkpoint_options();
     options.reserved[0] = true;
     CHECK(roma_store_checkpoint(store, nullptr, &options, nullptr) == -E2BIG);
@@ -167,7 +167,7 @@ TEST_CASE("store checkpoint: a session that stays in a call is named, a dead one
 {
     store_place place;
     const std::string copy = place.beside("copy");
-    open_store store(open_store::create(place.path));
+    held_store store(held_store::create(place.path));
     put_text(store, 0, "text");
     const pid_t other = start_session(place.path,
                                       [](roma_store *own) { return shim_stay_inside(own) == 0; });
@@ -184,13 +184,13 @@ TEST_CASE("store checkpoint: a session that stays in a call is named, a dead one
     CHECK(roma_store_checkpoint(store, copy.c_str(), &options, &error) == 0);
     CHECK(text_in(copy) == "text");
     CHECK(roma_store_recover(store) == 1);
-    CHECK(faults_of(store) == 0);
+    CHECK(faults_in(store) == 0);
 }
 
 TEST_CASE("store checkpoint: who dies while all others are parked lets them go")
 {
     store_place place;
-    open_store store(open_store::create(place.path));
+    held_store store(held_store::create(place.path));
     put_text(store, 0, "text");
     const pid_t other = start_session(place.path,
                                       [](roma_store *own) { return shim_stay_parked(own) == 0; });
@@ -206,13 +206,13 @@ TEST_CASE("store checkpoint: who dies while all others are parked lets them go")
     killer.join();
     CHECK(end_of(other) == 1000 + SIGKILL);
     CHECK(roma_store_checkpoint(store, nullptr, &options, &error) == 0);
-    CHECK(faults_of(store) == 0);
+    CHECK(faults_in(store) == 0);
 }
 
 TEST_CASE("store checkpoint: a park that nobody can have left is taken back")
 {
     store_place place;
-    open_store store(open_store::create(place.path));
+    held_store store(held_store::create(place.path));
     shim_view(store)->live->park = 0xffff0000;
     put_text(store, 0, "text");
     CHECK(text_at(store, 0) == "text");
@@ -224,7 +224,7 @@ TEST_CASE("store checkpoint: taken while others change everything, it is sound")
 {
     store_place place;
     const std::string copy = place.beside("copy");
-    open_store store(open_store::create(place.path));
+    held_store store(held_store::create(place.path));
     std::vector<pid_t> others;
     for (unsigned seed = 0; seed < 3; seed++)
         others.push_back(start_session(place.path, [seed](roma_store *own) {
@@ -257,21 +257,21 @@ TEST_CASE("store checkpoint: taken while others change everything, it is sound")
     for (int round = 0; round < 12; round++) {
         std::this_thread::sleep_for(std::chrono::milliseconds(20));
         REQUIRE(checkpoint(store, copy) == 0);
-        open_store opened(open_store::open(copy));
+        held_store opened(held_store::open(copy));
         CHECK(roma_store_recover(opened) >= 0);
-        REQUIRE(faults_of(opened) == 0);
+        REQUIRE(faults_in(opened) == 0);
     }
     for (const pid_t other : others)
         kill_child(other);
     CHECK(roma_store_recover(store) == 3);
-    CHECK(faults_of(store) == 0);
+    CHECK(faults_in(store) == 0);
 }
 
 TEST_CASE("store checkpoint: what stands at its path is replaced only if it is a store at rest")
 {
     store_place place;
     const std::string copy = place.beside("copy");
-    open_store store(open_store::create(place.path));
+    held_store store(held_store::create(place.path));
     roma_error error{};
     CHECK(checkpoint(store, place.path, &error) == -EINVAL); /* itself */
     place.folder.put("/foreign", "something that a person wrote, and not in vain");
@@ -281,7 +281,7 @@ TEST_CASE("store checkpoint: what stands at its path is replaced only if it is a
     CHECK(checkpoint(store, place.beside("empty"), &error) == 0);
     REQUIRE(checkpoint(store, copy, &error) == 0);
     {
-        open_store opened(open_store::open(copy));
+        held_store opened(held_store::open(copy));
         CHECK(checkpoint(store, copy, &error) == -EBUSY);
     }
     CHECK(checkpoint(store, copy, &error) == 0);
@@ -292,17 +292,17 @@ TEST_CASE("store checkpoint: not of a store that is read-only, or in memory with
 {
     store_place place;
     {
-        open_store store(open_store::create(place.path));
+        held_store store(held_store::create(place.path));
         put_text(store, 0, "text");
     }
     roma_error error{};
-    open_store reader(open_store::open(place.path, true));
+    held_store reader(held_store::open(place.path, true));
     CHECK(checkpoint(reader, place.beside("copy"), &error) == -EROFS);
 
     roma_store *made = nullptr;
-    roma_store_options options = roma_tests::small_store();
+    roma_store_options options = roma_tests::small_options();
     REQUIRE(roma_store_create_memory("test", &options, &made, &error) == 0);
-    open_store memory(made);
+    held_store memory(made);
     put_text(memory, 0, "of memory");
     CHECK(roma_store_checkpoint(memory, nullptr, nullptr, &error) == -EOPNOTSUPP);
     REQUIRE(checkpoint(memory, place.beside("copy"), &error) == 0);
@@ -313,7 +313,7 @@ TEST_CASE("store checkpoint: holes stay holes, and a large store is not larger a
 {
     store_place place;
     const std::string copy = place.beside("copy");
-    open_store store(open_store::create(place.path));
+    held_store store(held_store::create(place.path));
     void *block = roma_store_alloc(store, 40 << 20);
     REQUIRE(block != nullptr);
     std::memset(block, 7, 1 << 20);
@@ -325,7 +325,7 @@ TEST_CASE("store checkpoint: holes stay holes, and a large store is not larger a
     struct stat status {};
     REQUIRE(stat(copy.c_str(), &status) == 0);
     CHECK(status.st_blocks * 512 < 8 << 20);
-    open_store opened(open_store::open(copy));
+    held_store opened(held_store::open(copy));
     const char *same = static_cast<char *>(roma_store_load(opened, roma_store_root(opened, 0)));
     REQUIRE(same != nullptr);
     CHECK(same[0] == 7);
@@ -342,7 +342,7 @@ TEST_CASE("store restore: a crashed store says so, names its checkpoint, and is 
     store_place place;
     const std::string copy = place.path + ".checkpoint";
     {
-        open_store store(open_store::create(place.path));
+        held_store store(held_store::create(place.path));
         put_text(store, 0, "kept");
         REQUIRE(roma_store_checkpoint(store, nullptr, nullptr, nullptr) == 0);
         put_text(store, 0, "lost");
@@ -364,9 +364,9 @@ TEST_CASE("store restore: a crashed store says so, names its checkpoint, and is 
     REQUIRE(roma_store_info_of((place.path + ".crashed").c_str(), &info, &error) == 0);
     CHECK(info.is_crashed);
     {
-        open_store store(open_store::open(place.path)); /* it has space for all of it again */
+        held_store store(held_store::open(place.path)); /* it has space for all of it again */
         unsigned wanted = roma_store_capabilities(store);
-        open_store fresh(open_store::create(place.beside("fresh")));
+        held_store fresh(held_store::create(place.beside("fresh")));
         CHECK((wanted & ROMA_STORE_FULL_IS_ERROR) ==
               (roma_store_capabilities(fresh) & ROMA_STORE_FULL_IS_ERROR));
     }
@@ -380,7 +380,7 @@ TEST_CASE("store restore: also where the store is gone altogether")
 {
     store_place place;
     {
-        open_store store(open_store::create(place.path));
+        held_store store(held_store::create(place.path));
         put_text(store, 0, "kept");
         REQUIRE(checkpoint(store, place.beside("copy")) == 0);
     }
@@ -398,7 +398,7 @@ TEST_CASE("store restore: nothing happens while somebody has either open, or the
     const std::string copy = place.path + ".checkpoint";
     roma_error error{};
     {
-        open_store store(open_store::create(place.path));
+        held_store store(held_store::create(place.path));
         put_text(store, 0, "kept");
         REQUIRE(roma_store_checkpoint(store, nullptr, nullptr, nullptr) == 0);
         put_text(store, 0, "later");
@@ -406,16 +406,16 @@ TEST_CASE("store restore: nothing happens while somebody has either open, or the
         CHECK(error.why == ROMA_WHY_STORE_BUSY);
     }
     {
-        open_store reader(open_store::open(place.path, true));
+        held_store reader(held_store::open(place.path, true));
         CHECK(roma_store_restore(place.path.c_str(), nullptr, &error) == -EBUSY);
     }
     {
-        open_store opened(open_store::open(copy));
+        held_store opened(held_store::open(copy));
         CHECK(roma_store_restore(place.path.c_str(), nullptr, &error) == -EBUSY);
     }
     CHECK(text_in(place.path) == "later");
     {
-        open_store opened(open_store::open(copy));
+        held_store opened(held_store::open(copy));
         *roma_store_root(opened, 5) = 4096; /* names what is no block */
     }
     CHECK(roma_store_restore(place.path.c_str(), nullptr, &error) == -EUCLEAN);

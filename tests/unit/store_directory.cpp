@@ -12,8 +12,8 @@
 #include <thread>
 #include <vector>
 
-using roma_tests::faults_of;
-using roma_tests::open_store;
+using roma_tests::faults_in;
+using roma_tests::held_store;
 using roma_tests::store_place;
 
 namespace {
@@ -76,7 +76,7 @@ roma__entry *entry_of(roma_store *store, const std::string &name)
 TEST_CASE("store directory: a name gives the block and the type that were put")
 {
     store_place place;
-    open_store store(open_store::create(place.path));
+    held_store store(held_store::create(place.path));
     void *block = block_of(store);
     std::memcpy(block, "hello", 6);
     uint64_t type = 0;
@@ -99,13 +99,13 @@ TEST_CASE("store directory: a name gives the block and the type that were put")
     CHECK(roma_store_remove(store, "greeting") == -ENOENT);
     roma_store_block look;
     CHECK(roma_store_look(store, block, &look) == -ESTALE);
-    CHECK(faults_of(store) == 0);
+    CHECK(faults_in(store) == 0);
 }
 
 TEST_CASE("store directory: names are 1 to 255 bytes, blocks are blocks")
 {
     store_place place;
-    open_store store(open_store::create(place.path));
+    held_store store(held_store::create(place.path));
     void *block = block_of(store);
     const std::string longest(255, 'n'), longer(256, 'n');
     CHECK(roma_store_put(store, longest.c_str(), block, 1) == 0);
@@ -125,36 +125,36 @@ TEST_CASE("store directory: names are 1 to 255 bytes, blocks are blocks")
     CHECK(list_of(store).size() == 1);
     CHECK(roma_store_release(store, block) == 0);
     CHECK(roma_store_put(store, "gone", block_of(store), 1) == 0);
-    CHECK(faults_of(store) == 0);
+    CHECK(faults_in(store) == 0);
 }
 
 TEST_CASE("store directory: names outlive their session, and a read-only one sees them")
 {
     store_place place;
     {
-        open_store store(open_store::create(place.path));
+        held_store store(held_store::create(place.path));
         for (int i = 0; i < 10; i++) {
             void *block = block_of(store, 100 + static_cast<size_t>(i));
             CHECK(roma_store_put(store, ("n" + std::to_string(i)).c_str(), block, 7) == 0);
         }
     }
-    open_store reader(open_store::open(place.path, true));
+    held_store reader(held_store::open(place.path, true));
     CHECK(list_of(reader).size() == 10);
     CHECK(roma_store_get(reader, "n1", nullptr) == nullptr);
     CHECK(errno == EROFS);
     CHECK(roma_store_remove(reader, "n1") == -EROFS);
-    open_store store(open_store::open(place.path));
+    held_store store(held_store::open(place.path));
     void *block = roma_store_get(store, "n3", nullptr);
     REQUIRE(block != nullptr);
     CHECK(roma_store_bytes(store, block) == 103);
     CHECK(roma_store_release(store, block) == 0);
-    CHECK(faults_of(store) == 0);
+    CHECK(faults_in(store) == 0);
 }
 
 TEST_CASE("store directory: replace changes block and type in one step and releases the old block")
 {
     store_place place;
-    open_store store(open_store::create(place.path));
+    held_store store(held_store::create(place.path));
     void *one = block_of(store), *two = block_of(store);
     REQUIRE(roma_store_replace(store, "n", one, 1) == 0); /* was not there */
     REQUIRE(roma_store_replace(store, "n", two, 2) == 0);
@@ -170,13 +170,13 @@ TEST_CASE("store directory: replace changes block and type in one step and relea
     CHECK(roma_store_look(store, two, &look) == 0);
     CHECK(look.shared_count == 1);
     CHECK(roma_store_release(store, two) == 0);
-    CHECK(faults_of(store) == 0);
+    CHECK(faults_in(store) == 0);
 }
 
 TEST_CASE("store directory: more names than chains, and each is visited once")
 {
     store_place place;
-    open_store store(open_store::create(place.path));
+    held_store store(held_store::create(place.path));
     void *block = block_of(store);
     const int count = 12000;
     for (int i = 0; i < count; i++)
@@ -193,13 +193,13 @@ TEST_CASE("store directory: more names than chains, and each is visited once")
     roma_store_block look;
     REQUIRE(roma_store_look(store, block, &look) == 0);
     CHECK(look.shared_count == count / 2);
-    CHECK(faults_of(store) == 0);
+    CHECK(faults_in(store) == 0);
 }
 
 TEST_CASE("store directory: a chain loses its first, last and middle entry")
 {
     store_place place;
-    open_store store(open_store::create(place.path));
+    held_store store(held_store::create(place.path));
     void *block = block_of(store);
     const std::vector<std::string> names = names_of_chain(5, 4);
     for (size_t gone = 0; gone < names.size(); gone++) {
@@ -208,7 +208,7 @@ TEST_CASE("store directory: a chain loses its first, last and middle entry")
         REQUIRE(roma_store_remove(store, names[gone].c_str()) == 0);
         CHECK(list_of(store).size() == names.size() - 1);
         CHECK(list_of(store).count(names[gone]) == 0);
-        CHECK(faults_of(store) == 0);
+        CHECK(faults_in(store) == 0);
         for (size_t i = 0; i < names.size(); i++)
             CHECK(roma_store_remove(store, names[i].c_str()) == (i == gone ? -ENOENT : 0));
     }
@@ -218,7 +218,7 @@ TEST_CASE("store directory: a chain loses its first, last and middle entry")
 TEST_CASE("store directory: a visit may change the directory, and its return ends the walk")
 {
     store_place place;
-    open_store store(open_store::create(place.path));
+    held_store store(held_store::create(place.path));
     void *block = block_of(store);
     for (int i = 0; i < 50; i++)
         REQUIRE(roma_store_put(store, std::to_string(i).c_str(), block, 1) == 0);
@@ -232,14 +232,14 @@ TEST_CASE("store directory: a visit may change the directory, and its return end
     REQUIRE(roma_store_put(store, "one", block, 1) == 0);
     CHECK(roma_store_each(
               store, [](void *, const roma_store_entry *) { return 42; }, nullptr) == 42);
-    CHECK(faults_of(store) == 0);
+    CHECK(faults_in(store) == 0);
 }
 
 TEST_CASE("store directory: a walk without a lock sees each entry that stays exactly once")
 {
     store_place place;
-    open_store store(open_store::create(place.path));
-    open_store reader(open_store::open(place.path, true));
+    held_store store(held_store::create(place.path));
+    held_store reader(held_store::open(place.path, true));
     void *block = block_of(store);
     const std::vector<std::string> names = names_of_chain(9, 6);
     for (size_t i = 0; i < names.size(); i += 2) /* these stay */
@@ -275,13 +275,13 @@ TEST_CASE("store directory: a walk without a lock sees each entry that stays exa
     stop = true;
     writer.join();
     CHECK(walks > 0);
-    CHECK(faults_of(store) == 0);
+    CHECK(faults_in(store) == 0);
 }
 
 TEST_CASE("store directory: damaged chains are told, never followed out of the store")
 {
     store_place place;
-    open_store store(open_store::create(place.path));
+    held_store store(held_store::create(place.path));
     void *block = block_of(store);
     const std::vector<std::string> names = names_of_chain(3, 4);
     for (size_t i = 0; i < 3; i++)
@@ -324,7 +324,7 @@ TEST_CASE("store directory: damaged chains are told, never followed out of the s
         CHECK(roma__directory_check(shim_view(store), nullptr, nullptr) > 0);
         CHECK(roma_store_check(store, nullptr, nullptr) > 0);
         *one.place = before;
-        CHECK(faults_of(store) == 0);
+        CHECK(faults_in(store) == 0);
     }
     const uint64_t named = first->block; /* a name of nothing */
     first->block = huge;
@@ -338,7 +338,7 @@ TEST_CASE("store directory: damaged chains are told, never followed out of the s
 TEST_CASE("store directory: the check finds names twice, in the wrong chain, or with a byte 0")
 {
     store_place place;
-    open_store store(open_store::create(place.path));
+    held_store store(held_store::create(place.path));
     void *block = block_of(store);
     const std::vector<std::string> names = names_of_chain(3, 2);
     for (const std::string &name : names)
@@ -365,7 +365,7 @@ TEST_CASE("store directory: the check finds names twice, in the wrong chain, or 
 TEST_CASE("store directory: whoever is killed changing names, they are whole and nothing is lost")
 {
     store_place place;
-    open_store store(open_store::create(place.path));
+    held_store store(held_store::create(place.path));
     const std::vector<std::string> names = names_of_chain(3, 5);
     for (int round = 0; round < 40; round++) {
         const pid_t child = roma_tests::start_child([&] {
@@ -393,6 +393,6 @@ TEST_CASE("store directory: whoever is killed changing names, they are whole and
             CHECK(roma_store_bytes(store, block) == 64);
             CHECK(roma_store_release(store, block) == 0);
         }
-        REQUIRE(faults_of(store) == 0);
+        REQUIRE(faults_in(store) == 0);
     }
 }
