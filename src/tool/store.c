@@ -118,7 +118,7 @@ static int store_list(const store_words *words)
                                   : strerror(-code));
     if (to.list != NULL)
         json_print(to.list, stdout);
-    else
+    else if (to.rows.cells_count > 0)
         table_print(&to.rows, stdout, 0);
     return finish_output(command_name, code < 0 ? EXIT_FAULT : EXIT_GOOD);
 }

@@ -215,7 +215,9 @@ int store_sessions(const store_words *words)
     (void)roma_store_close(store);
     if (to.list != NULL)
         json_print(to.list, stdout);
-    else
+    else if (to.rows.cells_count > 0)
         table_print(&to.rows, stdout, 0);
+    else
+        puts("nobody is attached");
     return finish_output(command_name, code < 0 ? EXIT_FAULT : EXIT_GOOD);
 }
