@@ -87,11 +87,23 @@ void roma__cells_add(roma_store *store, roma_ref ref, uint64_t unit, uint64_t *c
     in->used++;
 }
 
-/* Close the gap: whatever stands behind it and could not be found any more moves into it. */
-void roma__cells_remove(roma_store *store, roma_ref ref, uint64_t unit)
+roma__cell_place roma__cells_find_place(roma_store *store, roma_ref ref, uint64_t unit)
 {
     table *in = table_of(store, unit);
-    uint32_t mask = in->room - 1, gap = (uint32_t)(look_up(in, ref) - in->places);
+    roma__cell_place found = {NULL, in, 0};
+    if (in->room > 0) {
+        const place *at = look_up(in, ref);
+        found.cell = at->cell;
+        found.at = (uint32_t)(at - in->places);
+    }
+    return found;
+}
+
+/* Close the gap: whatever stands behind it and could not be found any more moves into it. */
+void roma__cells_remove(const roma__cell_place *removed)
+{
+    table *in = removed->table;
+    uint32_t mask = in->room - 1, gap = removed->at;
     in->used--;
     for (uint32_t at = (gap + 1) & mask; in->places[at].ref != 0; at = (at + 1) & mask) {
         uint32_t from = home(in, in->places[at].ref);

@@ -66,6 +66,44 @@ bool roma__block_finish(roma__worker *worker, const roma__block *block)
     }
 }
 
+/* Of the blocks of one word of remote bits, those that are dead, were SHARED and have no slots: all
+ * under one hold of their stripe. Returns the bits of those that are free now; *others are to be
+ * looked at one by one. */
+static uint64_t finish_plain(roma__worker *worker, const roma__block *lowest, uint64_t bits,
+                             uint64_t *others)
+{
+    const roma__view *view = &worker->store->view;
+    unsigned stripe = roma__stripe_of_unit(lowest->unit);
+    uint64_t freed = 0;
+    *others = 0;
+    roma__stripe_lock(worker, stripe);
+    for (uint64_t left = bits; left != 0; left &= left - 1) {
+        uint32_t bit = (uint32_t)__builtin_ctzll(left);
+        roma__block block;
+        roma__block_of_slab(view, lowest->unit, lowest->word, lowest->index + bit, &block);
+        uint64_t first = roma__load(block.first), second = roma__load(block.second);
+        if (!is_dead(first, second))
+            continue;
+        if ((second & ROMA__SECOND_IS_SHARED) == 0 || roma__second_map(second) != 0) {
+            *others |= UINT64_C(1) << bit;
+            continue;
+        }
+        roma__store_release(block.first, roma__first_free(first));
+        roma__step("drain.free");
+        freed |= UINT64_C(1) << bit;
+    }
+    roma__stripe_unlock(worker, stripe);
+    return freed;
+}
+
+static void tell_freed(roma__worker *worker, uint32_t index, uint64_t bits,
+                       void (*freed)(roma__worker *worker, uint32_t index, void *context),
+                       void *context)
+{
+    for (; bits != 0 && freed != NULL; bits &= bits - 1)
+        freed(worker, index + (uint32_t)__builtin_ctzll(bits), context);
+}
+
 void roma__slab_drain(roma__worker *worker, uint64_t unit,
                       void (*freed)(roma__worker *worker, uint32_t index, void *context),
                       void *context)
@@ -78,18 +116,19 @@ void roma__slab_drain(roma__worker *worker, uint64_t unit,
     for (uint32_t index = 0; index < count; index += 64) {
         roma__block block;
         roma__block_of_slab(view, unit, word, index, &block);
-        uint64_t *place = block.remote;
-        uint64_t bits = roma__load_acquire(place);
-        while (bits != 0) {
-            uint32_t bit = (uint32_t)__builtin_ctzll(bits);
-            bits &= bits - 1;
-            (void)__atomic_fetch_and(place, ~(UINT64_C(1) << bit), __ATOMIC_ACQ_REL);
-            roma__step("drain.bit");
-            if (index + bit >= count)
-                continue;
+        if (roma__load(block.remote) == 0)
+            continue;
+        /* All bits are cleared before any word is read. */
+        uint64_t bits = roma__exchange(block.remote, 0), others;
+        roma__step("drain.bits");
+        if (count - index < 64)
+            bits &= (UINT64_C(1) << (count - index)) - 1;
+        tell_freed(worker, index, finish_plain(worker, &block, bits, &others), freed, context);
+        for (; others != 0; others &= others - 1) {
+            uint32_t bit = (uint32_t)__builtin_ctzll(others);
             roma__block_of_slab(view, unit, word, index + bit, &block);
-            if (roma__block_finish(worker, &block) && freed != NULL)
-                freed(worker, index + bit, context);
+            if (roma__block_finish(worker, &block))
+                tell_freed(worker, index + bit, 1, freed, context);
         }
     }
 }

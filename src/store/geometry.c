@@ -1,4 +1,4 @@
-/* geometry.c - how a slab of each class lies. Part of the format: a test keeps the whole table.
+/* geometry.c - how a slab of each class lies: a table, part of the format.
  *
  * Blocks stand from the slab's start on, so they are aligned to whatever power of two their class
  * is a multiple of. Behind the last block, at the slab's end, stand two words for each block, then
@@ -13,63 +13,34 @@
 #include "heap/classes.h"
 #include "store/view.h"
 
-#include <pthread.h>
+/* A class by its block's bytes, its slab's units and how many blocks that holds. */
+#define REMOTE_WORDS(count) (((count) + 63) / 64)
+#define REMOTE_AT(units, count) ((units)*ROMA__UNIT_BYTES - REMOTE_WORDS(count) * 8)
+#define OF(bytes, units, count)                                                                    \
+    {                                                                                              \
+        (bytes), (units), (count), (REMOTE_AT(units, count) - (count)*16) / 16 * 16,               \
+            REMOTE_AT(units, count), REMOTE_WORDS(count),                                          \
+            ((UINT64_C(1) << 40) + (bytes)-1) / (bytes)                                            \
+    }
 
-enum { SLAB_UNITS_MAX = 16, LEAST_BLOCKS = 8, CLASS_BYTES_MAX = ROMA__UNIT_BYTES };
-
-static roma__geometry geometries[ROMA__CLASSES_COUNT];
-static pthread_once_t once = PTHREAD_ONCE_INIT;
-
-static uint32_t tail_bytes(uint32_t count)
-{
-    return count * 16 + (count + 63) / 64 * 8;
-}
-
-static uint32_t most_blocks(uint32_t slab_bytes, uint32_t bytes)
-{
-    uint32_t count = slab_bytes / (bytes + 16);
-    while (count > 0 && count * bytes + tail_bytes(count) > slab_bytes)
-        count--;
-    return count;
-}
-
-static void fill(roma__geometry *geometry, uint32_t bytes)
-{
-    uint32_t units = 0, slab_bytes, count;
-    do {
-        slab_bytes = ++units * ROMA__UNIT_BYTES;
-        count = most_blocks(slab_bytes, bytes);
-    } while (
-        units < SLAB_UNITS_MAX &&
-        (count < LEAST_BLOCKS || slab_bytes - count * bytes - tail_bytes(count) > slab_bytes / 16));
-    geometry->bytes = bytes;
-    geometry->units = units;
-    geometry->count = count;
-    geometry->remote_words = (count + 63) / 64;
-    geometry->remote_at = slab_bytes - geometry->remote_words * 8;
-    geometry->words_at = (uint32_t)roma__align_down(geometry->remote_at - count * 16, 16);
-    geometry->reciprocal = ((UINT64_C(1) << 40) + bytes - 1) / bytes;
-}
-
-static void fill_all(void)
-{
-    for (unsigned i = 0; i < ROMA__CLASSES_COUNT; i++)
-        fill(&geometries[i], roma__class_bytes(i));
-}
-
-const roma__geometry *roma__geometries(void)
-{
-    (void)pthread_once(&once, fill_all);
-    return geometries;
-}
+const roma__geometry roma__geometry_table[ROMA__CLASSES_COUNT] = {
+    OF(16, 1, 2040),  OF(32, 1, 1361), OF(48, 1, 1022),  OF(64, 1, 817),   OF(80, 1, 681),
+    OF(96, 1, 584),   OF(112, 1, 511), OF(128, 1, 454),  OF(160, 1, 372),  OF(192, 1, 314),
+    OF(224, 1, 272),  OF(256, 1, 240), OF(320, 1, 194),  OF(384, 1, 163),  OF(448, 1, 141),
+    OF(512, 1, 124),  OF(640, 1, 99),  OF(768, 1, 83),   OF(896, 1, 71),   OF(1024, 1, 63),
+    OF(1280, 1, 50),  OF(1536, 1, 42), OF(1792, 1, 36),  OF(2048, 1, 31),  OF(2560, 1, 25),
+    OF(3072, 1, 21),  OF(3584, 1, 18), OF(4096, 1, 15),  OF(5120, 1, 12),  OF(6144, 1, 10),
+    OF(7168, 1, 9),   OF(8192, 2, 15), OF(10240, 2, 12), OF(12288, 2, 10), OF(14336, 2, 9),
+    OF(16384, 4, 15), OF(20480, 3, 9), OF(24576, 4, 10), OF(28672, 4, 9),  OF(32768, 8, 15),
+    OF(40960, 6, 9),  OF(49152, 7, 9), OF(57344, 8, 9),  OF(65536, 16, 15)};
 
 unsigned roma__store_class(uint64_t bytes, uint64_t align)
 {
-    if (bytes > CLASS_BYTES_MAX || align > ROMA__UNIT_BYTES)
+    if (bytes > ROMA__UNIT_BYTES || align > ROMA__UNIT_BYTES)
         return ROMA__CLASSES_COUNT;
     if (align > 16) {
         uint64_t rounded = roma__align_up(bytes == 0 ? 1 : bytes, align);
-        if (rounded > CLASS_BYTES_MAX)
+        if (rounded > ROMA__UNIT_BYTES)
             return ROMA__CLASSES_COUNT;
         bytes = rounded;
     }

@@ -169,10 +169,11 @@ typedef struct roma__live {
     uint64_t committed_units;      /* backed: published last of all, under the units stripe    */
     uint32_t park;
     uint32_t reserved_1;
+    uint64_t lanes_used;           /* lanes that were ever in use are below; grows by swap     */
+    uint64_t reserved_2[5];        /* what every operation reads is a line of its own          */
     uint64_t intent;               /* under the units stripe: first unit << 32 | units, or 0   */
     uint64_t units_cursor;         /* hint: where the search for free units goes on            */
-    uint64_t lanes_used;           /* lanes that were ever in use are below; grows by swap     */
-    uint64_t reserved[59];
+    uint64_t reserved_3[54];
     uint64_t orphan_cursor[ROMA__CLASSES_COUNT + 1]; /* hints: where to look for the next one  */
 } roma__live;
 
@@ -309,6 +310,7 @@ ROMA__LAYOUT_IS(offsetof(roma__super, generation) == 40 && sizeof(roma__super) =
 ROMA__LAYOUT_IS(offsetof(roma__super, checksum) == 400, "superblock");
 ROMA__LAYOUT_IS(sizeof(roma__super) <= ROMA__SUPER_BYTES, "superblock");
 ROMA__LAYOUT_IS(sizeof(roma__live) <= 4096, "live state");
+ROMA__LAYOUT_IS(offsetof(roma__live, intent) == 64, "live state");
 ROMA__LAYOUT_IS(offsetof(roma__live, orphan_cursor) == 512, "live state");
 ROMA__LAYOUT_IS(sizeof(roma__stripe) == 64, "stripe");
 ROMA__LAYOUT_IS(ROMA__AT_STRIPES + ROMA__STRIPES_COUNT * 64 <= ROMA__AT_MAPS, "stripes");

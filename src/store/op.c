@@ -165,7 +165,7 @@ static void tell(roma__op *op, const roma__block *block)
     uint64_t location = roma__view_ref(&op->worker->store->view, block->remote);
     roma_check(op->tells_count == 0 || op->tell_unit == block->unit);
     op->tell_unit = block->unit;
-    for (unsigned i = 0; i < op->tells_count; i++)
+    for (unsigned i = op->tells_count; i-- > 0;)
         if (op->tells[i].location == location) {
             op->tells[i].value |= block->remote_bit;
             return;

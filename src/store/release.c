@@ -100,7 +100,8 @@ static bool is_sister(const roma_store *store, uint32_t tag)
 static int release_cell(roma__op *op, const roma__block *block, uint64_t **emptied)
 {
     roma_store *store = op->worker->store;
-    uint64_t *cell = roma__cells_find(store, block->ref, block->unit);
+    roma__cell_place place = roma__cells_find_place(store, block->ref, block->unit);
+    uint64_t *cell = place.cell;
     if (cell == NULL)
         return -EAGAIN;
     uint64_t value = roma__load(cell);
@@ -116,7 +117,7 @@ static int release_cell(roma__op *op, const roma__block *block, uint64_t **empti
         return -EUCLEAN;
     roma__op_store(op, cell, 0);
     (void)roma__op_drop(op, block); /* what it refuses was looked at */
-    roma__cells_remove(store, block->ref, block->unit);
+    roma__cells_remove(&place);
     *emptied = cell;
     return 0;
 }
@@ -149,7 +150,6 @@ static size_t release_elsewhere(roma__worker *worker, void **blocks, size_t coun
         *code = -EINVAL;
         return 1;
     }
-    uint64_t unit = block.unit;
     roma__op op;
     roma__op_begin(&op, worker);
     roma__op_lock_block(&op, &block);
@@ -167,9 +167,11 @@ static size_t release_elsewhere(roma__worker *worker, void **blocks, size_t coun
             emptied[emptied_count++] = cell;
         done++;
         if (done == count || emptied_count == BATCH_BLOCKS || op.pairs_count > BATCH_PAIRS ||
-            blocks[done] == NULL ||
-            roma__block_find(&store->view, roma_ref_of(store, blocks[done]), &block) < 0 ||
-            block.unit != unit)
+            blocks[done] == NULL)
+            break;
+        roma__block beside = block;
+        if (!roma__block_find_beside(&store->view, roma__view_ref(&store->view, blocks[done]),
+                                     &beside, &block))
             break;
     }
     if (op.pairs_count > 0)

@@ -31,7 +31,7 @@ void roma__view_fill(roma__view *view, char *base, uint64_t bytes, int fd,
 }
 
 /* The file says that it has more than was seen: ask the kernel. */
-static uint64_t look_at_length(const roma__view *given)
+uint64_t roma__view_look_at_length(const roma__view *given)
 {
     roma__view *view = (roma__view *)(uintptr_t)given; /* a cache in what is const to readers */
     struct stat status;
@@ -41,15 +41,6 @@ static uint64_t look_at_length(const roma__view *given)
     uint64_t units = roma__min((uint64_t)status.st_size / ROMA__UNIT_BYTES, most);
     roma__store(&view->backed_units, units);
     return units;
-}
-
-uint64_t roma__view_units(const roma__view *view)
-{
-    uint64_t units = roma__load_acquire(&view->live->committed_units);
-    uint64_t backed = roma__load(&view->backed_units);
-    if (__builtin_expect(units <= backed, 1))
-        return units;
-    return roma__min(units, look_at_length(view));
 }
 
 /* ---- units ----------------------------------------------------------------------------------- */
@@ -103,33 +94,6 @@ uint32_t roma__block_count(uint64_t word)
     }
 }
 
-void roma__block_of_slab(const roma__view *view, uint64_t unit, uint64_t word, uint32_t index,
-                         roma__block *block)
-{
-    block->unit = unit;
-    block->word = word;
-    block->index = index;
-    block->ref = unit << ROMA__UNIT_SHIFT;
-    if (roma__unit_kind(word) == ROMA__UNIT_LARGE) {
-        roma__unit *entry = &view->units[unit];
-        block->usable_bytes = roma__unit_length(word) << ROMA__UNIT_SHIFT;
-        block->first = &entry->words[0];
-        block->second = &entry->words[1];
-        block->remote = &entry->remote;
-        block->remote_bit = 1;
-        return;
-    }
-    const roma__geometry *geometry = &roma__geometries()[roma__unit_class(word)];
-    char *slab = view->base + block->ref;
-    uint64_t *words = (uint64_t *)(void *)(slab + geometry->words_at) + 2 * (uint64_t)index;
-    block->ref += (uint64_t)index * geometry->bytes;
-    block->usable_bytes = geometry->bytes;
-    block->first = &words[0];
-    block->second = &words[1];
-    block->remote = (uint64_t *)(void *)(slab + geometry->remote_at) + index / 64;
-    block->remote_bit = UINT64_C(1) << index % 64;
-}
-
 int roma__block_find(const roma__view *view, roma_ref ref, roma__block *block)
 {
     uint64_t unit;
@@ -149,6 +113,22 @@ int roma__block_find(const roma__view *view, roma_ref ref, roma__block *block)
     }
     roma__block_of_slab(view, unit, word, index, block);
     return 0;
+}
+
+bool roma__block_find_beside(const roma__view *view, roma_ref ref, const roma__block *beside,
+                             roma__block *block)
+{
+    if (roma__unit_kind(beside->word) != ROMA__UNIT_SLAB)
+        return false;
+    const roma__geometry *geometry = &roma__geometries()[roma__unit_class(beside->word)];
+    uint64_t offset = ref - (beside->unit << ROMA__UNIT_SHIFT);
+    if (offset >= (uint64_t)geometry->units * ROMA__UNIT_BYTES)
+        return false;
+    uint64_t index = offset * geometry->reciprocal >> 40;
+    if (index >= geometry->count || index * geometry->bytes != offset)
+        return false;
+    roma__block_of_slab(view, beside->unit, beside->word, (uint32_t)index, block);
+    return true;
 }
 
 /* ---- slots of blocks ------------------------------------------------------------------------- */

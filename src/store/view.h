@@ -10,6 +10,7 @@
 #ifndef ROMA_STORE_VIEW_H
 #define ROMA_STORE_VIEW_H
 
+#include "heap/atomics.h"
 #include "store/layout.h"
 
 #include <roma/store.h>
@@ -62,7 +63,16 @@ void roma__view_fill(roma__view *view, char *base, uint64_t bytes, int fd,
                      const roma__regions *regions);
 
 /* Units that are backed now: never beyond the view, whatever the file says. */
-uint64_t roma__view_units(const roma__view *view);
+uint64_t roma__view_look_at_length(const roma__view *view);
+static inline uint64_t roma__view_units(const roma__view *view)
+{
+    uint64_t units = roma__load_acquire(&view->live->committed_units);
+    uint64_t backed = roma__load(&view->backed_units);
+    if (__builtin_expect(units <= backed, 1))
+        return units;
+    backed = roma__view_look_at_length(view);
+    return units < backed ? units : backed;
+}
 
 static inline roma_ref roma__view_ref(const roma__view *view, const void *address)
 {
@@ -86,7 +96,12 @@ typedef struct roma__geometry {
     uint64_t reciprocal; /* offset * reciprocal >> 40 is offset / bytes within a slab */
 } roma__geometry;
 
-extern const roma__geometry *roma__geometries(void); /* ROMA__CLASSES_COUNT of them */
+extern const roma__geometry roma__geometry_table[ROMA__CLASSES_COUNT];
+
+static inline const roma__geometry *roma__geometries(void)
+{
+    return roma__geometry_table;
+}
 
 /* The class for blocks of that length and alignment; ROMA__CLASSES_COUNT: whole units. align is 0
  * or a power of two. */
@@ -177,8 +192,37 @@ typedef struct roma__block {
 int roma__block_find(const roma__view *view, roma_ref ref, roma__block *block);
 
 /* Block `index` of the slab or large block at `unit`, whose valid word is given. */
-void roma__block_of_slab(const roma__view *view, uint64_t unit, uint64_t word, uint32_t index,
-                    roma__block *block);
+static inline void roma__block_of_slab(const roma__view *view, uint64_t unit, uint64_t word,
+                                       uint32_t index, roma__block *block)
+{
+    block->unit = unit;
+    block->word = word;
+    block->index = index;
+    block->ref = unit << ROMA__UNIT_SHIFT;
+    if (roma__unit_kind(word) == ROMA__UNIT_LARGE) {
+        roma__unit *entry = &view->units[unit];
+        block->usable_bytes = roma__unit_length(word) << ROMA__UNIT_SHIFT;
+        block->first = &entry->words[0];
+        block->second = &entry->words[1];
+        block->remote = &entry->remote;
+        block->remote_bit = 1;
+        return;
+    }
+    const roma__geometry *geometry = &roma__geometries()[roma__unit_class(word)];
+    char *slab = view->base + block->ref;
+    uint64_t *words = (uint64_t *)(void *)(slab + geometry->words_at) + 2 * (uint64_t)index;
+    block->ref += (uint64_t)index * geometry->bytes;
+    block->usable_bytes = geometry->bytes;
+    block->first = &words[0];
+    block->second = &words[1];
+    block->remote = (uint64_t *)(void *)(slab + geometry->remote_at) + index / 64;
+    block->remote_bit = UINT64_C(1) << index % 64;
+}
+
+/* The block that starts at a ref, if it is in the same slab or large block as that one, which was
+ * just found: without another look at the unit. */
+bool roma__block_find_beside(const roma__view *view, roma_ref ref, const roma__block *beside,
+                             roma__block *block);
 
 /* How many blocks a slab (or a large block: 1) with that word has. */
 uint32_t roma__block_count(uint64_t word);

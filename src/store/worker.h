@@ -90,7 +90,14 @@ void roma__cells_close(roma_store *store);
 uint64_t *roma__cells_find(roma_store *store, roma_ref ref, uint64_t unit);
 int roma__cells_reserve(roma_store *store, uint64_t unit); /* 0 or -ENOMEM */
 void roma__cells_add(roma_store *store, roma_ref ref, uint64_t unit, uint64_t *cell);
-void roma__cells_remove(roma_store *store, roma_ref ref, uint64_t unit);
+/* The same as find, with where it was found, for removing it. */
+typedef struct roma__cell_place {
+    uint64_t *cell; /* NULL: there is none */
+    void *table;
+    uint32_t at;
+} roma__cell_place;
+roma__cell_place roma__cells_find_place(roma_store *store, roma_ref ref, uint64_t unit);
+void roma__cells_remove(const roma__cell_place *place);
 
 static inline uint64_t roma__cell_make(roma_ref ref, uint64_t count)
 {
