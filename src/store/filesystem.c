@@ -23,6 +23,7 @@
 #include "sys/sys.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/statfs.h>
 
@@ -116,4 +117,18 @@ int roma__file_judge(int fd, unsigned *capabilities, roma_error *error)
             return known[i].refused != NULL ? refuse(error, known[i].refused) : 0;
         }
     return 0;
+}
+
+int roma__file_open(const char *path, bool read_only, roma_error *error)
+{
+    unsigned capabilities;
+    int fd = roma__sys->open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return roma__error_call(error, "open", errno);
+    int code = roma__file_judge(fd, &capabilities, error);
+    if (code == 0 && read_only)
+        return fd;
+    int kept = code < 0 ? code : roma__file_reopen(fd, false, error);
+    roma__sys->close(fd);
+    return kept;
 }

@@ -23,8 +23,8 @@ static int fill(roma_store *store)
         if (node == NULL)
             return 1;
         strcpy(node->text, "node of a list");
-        if (head != NULL && (roma_store_link(store, &node->next, head) < 0 ||
-                             roma_store_release(store, head) < 0))
+        if (head != NULL &&
+            (roma_store_link(store, &node->next, head) < 0 || roma_store_release(store, head) < 0))
             return 1;
         head = node;
     }
