@@ -200,6 +200,9 @@ static int checkpoint_at(taking *job, const char *path, roma_error *error)
         return code;
     if (roma__sys->fstat(job->store->fd, &status) < 0)
         return roma__error_call(error, "fstat", errno);
+    code = roma__file_fits((uint64_t)status.st_size);
+    if (code < 0)
+        return roma__error_call(error, "ftruncate", -code);
     code = roma__part_begin(&part, path, (unsigned)status.st_mode & 0777, error);
     if (code < 0)
         return code;

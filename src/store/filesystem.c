@@ -25,6 +25,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/statfs.h>
 
 enum {
@@ -98,6 +99,16 @@ static int judge_layer(int fd, roma_error *error)
         (before.birth_seconds != after.birth_seconds || before.birth_ns != after.birth_ns))
         return refuse(error, "it was in a lower layer of an overlay; open it anew");
     return 0;
+}
+
+/* ---- the limit of a file's size --------------------------------------------------------------- */
+
+int roma__file_fits(uint64_t bytes)
+{
+    struct rlimit limit;
+    if (roma__sys->getrlimit(RLIMIT_FSIZE, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY)
+        return 0;
+    return bytes <= limit.rlim_cur ? 0 : -EFBIG;
 }
 
 /* ---- the judgement --------------------------------------------------------------------------- */

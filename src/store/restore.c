@@ -125,7 +125,10 @@ static int restore(const char *path, int from, const roma__super *super,
     roma__part part;
     if (roma__sys->fstat(from, &status) < 0)
         return roma__error_call(error, "fstat", errno);
-    int code = roma__part_begin(&part, path, (unsigned)status.st_mode & 0777, error);
+    int code = roma__file_fits((uint64_t)status.st_size);
+    if (code < 0)
+        return roma__error_call(error, "ftruncate", -code);
+    code = roma__part_begin(&part, path, (unsigned)status.st_mode & 0777, error);
     if (code < 0)
         return code;
     code = fill(part.fd, from, super, regions, error);

@@ -132,6 +132,11 @@ static int kernel_clone_file(int to, int from)
     return (int)syscall(SYS_ioctl, to, ROMA__FICLONE, from);
 }
 
+static int kernel_getrlimit(int resource, struct rlimit *limit)
+{
+    return getrlimit((unsigned)resource, limit);
+}
+
 static int kernel_fstat(int fd, struct stat *status)
 {
     return fstat(fd, status);
@@ -168,6 +173,7 @@ const struct roma__sys roma__sys_kernel = {
     .create = kernel_create,
     .memfd_create = kernel_memfd_create,
     .add_seals = kernel_add_seals,
+    .getrlimit = kernel_getrlimit,
     .fstat = kernel_fstat,
     .fstatfs = fstatfs,
     .statx = kernel_statx,

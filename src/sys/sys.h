@@ -23,6 +23,7 @@ extern "C" {
 struct stat;
 struct statfs;
 struct flock;
+struct rlimit;
 
 #define ROMA_SYS_CALLS(X)                                                                          \
     X(void *, mmap, ((void *)-1),                                                                  \
@@ -60,6 +61,7 @@ struct flock;
     X(int, create, -1, (const char *path, int flags, unsigned mode), (path, flags, mode))          \
     X(int, memfd_create, -1, (const char *name, unsigned flags), (name, flags))                    \
     X(int, add_seals, -1, (int fd, int seals), (fd, seals))                                        \
+    X(int, getrlimit, -1, (int resource, struct rlimit *limit), (resource, limit))                 \
     X(int, fstat, -1, (int fd, struct stat *status), (fd, status))                                 \
     X(int, fstatfs, -1, (int fd, struct statfs *status), (fd, status))                             \
     X(int, statx, -1, (int fd, unsigned mask, void *status), (fd, mask, status))                   \

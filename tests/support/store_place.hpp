@@ -100,8 +100,8 @@ template <typename function> void edit_super(const std::string &path, function e
     edit(super);
     super.generation++;
     super.checksum = roma__checksum(&super, offsetof(roma__super, checksum));
-    const off_t at = index == 0 ? ROMA__AT_SUPER_B : ROMA__AT_SUPER_A;
-    REQUIRE(pwrite(fd, &super, sizeof super, at) == ssize_t(sizeof super));
+    for (const off_t at : {off_t(ROMA__AT_SUPER_A), off_t(ROMA__AT_SUPER_B)})
+        REQUIRE(pwrite(fd, &super, sizeof super, at) == ssize_t(sizeof super));
     close(fd);
 }
 
