@@ -36,10 +36,15 @@ int roma__byte_lock(int fd, int64_t byte, bool wait)
     return 0;
 }
 
+/* What is not let go keeps others out, so a failure is not the last word. */
 int roma__byte_unlock(int fd, int64_t byte)
 {
+    enum { TRIES = 4 };
     struct flock range = range_of(F_UNLCK, byte, 1);
-    return roma__sys->lock(fd, F_OFD_SETLK, &range) < 0 ? -errno : 0;
+    for (int tries = 0; roma__sys->lock(fd, F_OFD_SETLK, &range) < 0; tries++)
+        if (tries == TRIES)
+            return -errno;
+    return 0;
 }
 
 /* Does another description hold any of them? */

@@ -341,17 +341,27 @@ static void recover_dead(roma_store *store)
     }
 }
 
-/* Nobody else is there: what is behind the last unit in use goes. */
-static void shrink(roma_store *store)
+static void less_committed(roma__super *super, void *context)
+{
+    super->committed_units = roma__min(super->committed_units, *(const uint64_t *)context);
+}
+
+/* Nobody else is there: what is behind the last unit in use goes. What the file says of its length
+ * is never more than it has, so that is changed before. */
+static int shrink(roma_store *store)
 {
     const roma__view *view = &store->view;
     uint64_t keep = roma__max(roma__units_in_use(view), view->regions.first_unit + 1);
     uint64_t multiple = roma__max(store->page_bytes / ROMA__UNIT_BYTES, 1);
     keep = roma__min(roma__align_up(keep, multiple), roma__view_units(view));
     roma__store_release(&view->live->committed_units, keep);
+    roma__step("close.shrinking");
+    int code = roma__super_change(store, less_committed, &keep, NULL);
     roma__step("close.shrunk");
-    if (roma__sys->ftruncate(store->fd, (off_t)(keep << ROMA__UNIT_SHIFT)) < 0)
-        roma__units_set_free(view, keep, keep); /* sealed: the file keeps what it has */
+    /* Sealed, or failed: the file keeps what it has, and growth will find it there. */
+    if (code == 0)
+        (void)roma__sys->ftruncate(store->fd, (off_t)(keep << ROMA__UNIT_SHIFT));
+    return code;
 }
 
 static int sync_file(const roma_store *store)
@@ -365,9 +375,9 @@ static int sync_file(const roma_store *store)
 static int close_last(roma_store *store)
 {
     recover_dead(store);
-    if (store->wants_shrink)
-        shrink(store);
-    int code = sync_file(store);
+    int code = store->wants_shrink ? shrink(store) : 0;
+    if (code == 0)
+        code = sync_file(store);
     roma__step("close.synced");
     if (code == 0)
         code = roma__super_change(store, end_use, store, NULL);

@@ -28,6 +28,8 @@ enum {
     BACK_MOST = 16               /* covered units of slabs know their head */
 };
 
+#define NOT_FOUND UINT64_MAX
+
 /* ---- bits ------------------------------------------------------------------------------------ */
 
 /* The first position in [from, to) whose bit is `value`; `to` when there is none. */
@@ -155,6 +157,8 @@ static int grow(roma__worker *worker, uint64_t length, uint64_t align)
     roma__step("units.backed");
     change_bits(view->free_bits, end, want, true);
     roma__step("units.grown");
+    if (roma__load(&store->view.backed_units) < want)
+        roma__store(&store->view.backed_units, want); /* known, without asking */
     roma__store_release(&view->live->committed_units, want);
     roma__step("units.published");
     return 0;
@@ -162,6 +166,7 @@ static int grow(roma__worker *worker, uint64_t length, uint64_t align)
 
 /* ---- taking ---------------------------------------------------------------------------------- */
 
+/* Returns NOT_FOUND when there is none. */
 static uint64_t search(const roma__view *view, uint64_t length, uint64_t align)
 {
     uint64_t first = view->regions.first_unit, end = roma__view_units(view);
@@ -171,7 +176,9 @@ static uint64_t search(const roma__view *view, uint64_t length, uint64_t align)
     uint64_t unit = find_run(view->free_bits, cursor, end, length, align);
     if (unit == end && cursor > first)
         unit = find_run(view->free_bits, first, end, length, align);
-    if (unit != end && length == 1 && align == 1)
+    if (unit == end)
+        return NOT_FOUND;
+    if (length == 1 && align == 1)
         roma__store(&view->live->units_cursor, unit + 1);
     return unit;
 }
@@ -222,8 +229,9 @@ static int try_take(roma__worker *worker, uint64_t length, uint64_t align, bool 
     roma__stripe_lock(worker, ROMA__STRIPE_UNITS);
     for (;;) {
         *unit = search(view, length, align);
-        if (*unit == roma__view_units(view)) {
+        if (*unit == NOT_FOUND) {
             code = may_grow ? grow(worker, length, align) : -ENOSPC;
+            may_grow = false; /* once is enough */
             if (code < 0)
                 break;
             continue;
