@@ -12,6 +12,7 @@
  * the view it needs 4 bytes a block and 8 a unit. */
 #include "base/bits.h"
 #include "heap/atomics.h"
+#include "store/directory.h"
 #include "store/internal.h"
 
 #include <errno.h>
@@ -343,6 +344,14 @@ static void check_block(check *at, const roma__block *block)
         tell(at, ROMA_STORE_FAULT_LOST, ref, 0, 0, "nobody names block 0x%llx", ref);
 }
 
+/* A fault of the directory. */
+static int tell_on(void *context, const roma_store_fault *fault)
+{
+    check *at = context;
+    tell(at, fault->kind, fault->offset, 0, 0, "%s", fault->text);
+    return at->stopped;
+}
+
 int64_t roma__view_check(const roma__view *view, const roma__check_options *options)
 {
     check at = {.view = view, .options = options};
@@ -360,6 +369,9 @@ int64_t roma__view_check(const roma__view *view, const roma__check_options *opti
     if (code == 0) {
         count_names(&at);
         each_block(&at, check_block);
+        int64_t names = at.stopped != 0 ? 0 : roma__directory_check(view, tell_on, &at);
+        if (names == -ENOMEM)
+            at.stopped = -ENOMEM;
         code = at.stopped != 0 ? at.stopped : (int64_t)at.faults;
     }
     free(at.numbers);

@@ -57,7 +57,8 @@ static void clear_shared(roma__super *super, void *context)
 static int change_super(roma_store *store, void (*change)(roma__super *super, void *context),
                         roma_error *error)
 {
-    roma__opening_lock();
+    if (roma__opening_lock() < 0)
+        return roma__error(error, -ENOMEM, ROMA_WHY_OUT_OF_MEMORY);
     int code = roma__byte_lock(store->fd, ROMA__LOCK_FILE, true);
     if (code < 0) {
         code = roma__error_call(error, "fcntl", -code);

@@ -36,6 +36,15 @@ int roma__byte_lock(int fd, int64_t byte, bool wait)
     return 0;
 }
 
+int roma__byte_share(int fd, int64_t byte)
+{
+    struct flock range = range_of(F_RDLCK, byte, 1);
+    while (roma__sys->lock(fd, F_OFD_SETLKW, &range) < 0)
+        if (errno != EINTR)
+            return -errno;
+    return 0;
+}
+
 /* What is not let go keeps others out, so a failure is not the last word. */
 int roma__byte_unlock(int fd, int64_t byte)
 {

@@ -137,12 +137,23 @@ int roma__block_release(roma__worker *worker, void *block);
 /* Take or give back byte locks; `wait`: until it can be had. Returns 0, -EAGAIN, -errno. */
 int roma__byte_lock(int fd, int64_t byte, bool wait);
 int roma__byte_unlock(int fd, int64_t byte);
+/* Hold it together with others who do so; waits for who has it alone. */
+int roma__byte_share(int fd, int64_t byte);
 /* Does another description hold the byte? 1, 0, or -errno. */
 int roma__byte_is_held(int fd, int64_t byte);
 
 /* Open the file behind a descriptor once more, as a description of its own. Returns it, or -errno
  * with *error filled. */
 int roma__file_reopen(int fd, bool read_only, roma_error *error);
+
+/* Open the file of that path, unless a store cannot lie there: looked at before it is opened for
+ * writing, which would copy a file of an overlay's lower layer (filesystem.c). Returns its
+ * descriptor or -errno with *error filled. */
+int roma__file_open(const char *path, bool read_only, roma_error *error);
+
+/* May this process make a file so long? 0 or -EFBIG. To be asked before: the kernel would answer
+ * with SIGXFSZ (RLIMIT_FSIZE). */
+int roma__file_fits(uint64_t bytes);
 
 /* What the file system can promise, or -EOPNOTSUPP with *error filled where a store cannot lie
  * (filesystem.c). */

@@ -9,6 +9,7 @@
  * that was made while it was in use.
  *
  * Nothing here depends on how large the file is or what is in it. */
+#include "store/checkpoint.h"
 #include "store/open.h"
 
 #include "base/bits.h"
@@ -114,8 +115,19 @@ static int check_length(uint64_t need_units, uint64_t file_bytes, roma_error *er
     return -EUCLEAN;
 }
 
+/* The end of the checkpoint's path, as much as a record has room for. */
+static int crashed(const roma_store *store, roma_error *error)
+{
+    char *checkpoint = store->path == NULL ? NULL : roma__path_with(store->path, ".checkpoint");
+    size_t length = checkpoint == NULL ? 0 : strlen(checkpoint), most = sizeof error->subject - 1;
+    (void)roma__error_subject(error, -EUCLEAN, ROMA_WHY_STORE_CRASHED,
+                              length > most ? checkpoint + length - most : checkpoint);
+    free(checkpoint);
+    return -EUCLEAN;
+}
+
 /* Nobody has it open: can what is there be trusted? */
-static int judge_rest(const roma__super *super, const struct stat *status,
+static int judge_rest(const roma_store *store, const roma__super *super, const struct stat *status,
                       const roma_store_options *options, roma_error *error)
 {
     char boot_id[sizeof super->boot_id];
@@ -124,7 +136,7 @@ static int judge_rest(const roma__super *super, const struct stat *status,
     roma__boot_id(boot_id, sizeof boot_id);
     if ((super->flags & ROMA__SUPER_VOLATILE) == 0 &&
         strncmp(super->boot_id, boot_id, sizeof boot_id) != 0)
-        return roma__error(error, -EUCLEAN, ROMA_WHY_STORE_CRASHED);
+        return crashed(store, error);
     if ((super->flags & ROMA__SUPER_VOLATILE) == 0 &&
         (super->inode != (uint64_t)status->st_ino || super->device != (uint64_t)status->st_dev))
         return roma__error(error, -EUCLEAN, ROMA_WHY_STORE_COPIED);
@@ -184,7 +196,7 @@ static int map_and_attach(roma_store *store, struct stat *status, const roma__su
     int alive = roma__sessions_alive(store->fd, regions, NULL);
     if (alive < 0)
         return roma__error_call(error, "fcntl", -alive);
-    int code = alive ? 0 : judge_rest(super, status, options, error);
+    int code = alive ? 0 : judge_rest(store, super, status, options, error);
     if (code < 0)
         return code;
     int fd = roma__file_reopen(store->fd, store->is_read_only, error);
@@ -233,12 +245,14 @@ int roma__store_open_fd(roma_store *store, const roma_store_options *options, ro
     int code = roma__file_judge(store->fd, &store->capabilities, error);
     if (code < 0)
         return code;
-    if (!options->read_only) {
+    /* A read-only opening is seen by who would cut or replace the file. */
+    code = options->read_only ? roma__byte_share(store->fd, ROMA__LOCK_OPEN)
+                              : roma__byte_lock(store->fd, ROMA__LOCK_FILE, true);
+    if (code < 0)
+        return roma__error_call(error, "fcntl", -code);
+    if (!options->read_only)
         store->capabilities |= ROMA_STORE_WRITABLE;
-        code = roma__byte_lock(store->fd, ROMA__LOCK_FILE, true);
-        if (code < 0)
-            return roma__error_call(error, "fcntl", -code);
-    }
+    (void)roma__sys->membarrier(ROMA__MEMBARRIER_REGISTER_GLOBAL_EXPEDITED, 0); /* park.c */
     if (roma__opening_lock() < 0) {
         (void)roma__byte_unlock(store->fd, ROMA__LOCK_FILE);
         return roma__error(error, -ENOMEM, ROMA_WHY_OUT_OF_MEMORY);
@@ -289,9 +303,9 @@ int roma_store_open(const char *path, const roma_store_options *options, roma_st
     if (code < 0)
         return code;
     bool read_only = options != NULL && options->read_only;
-    store->fd = roma__sys->open(path, read_only ? O_RDONLY : O_RDWR);
+    store->fd = roma__file_open(path, read_only, error);
     if (store->fd < 0) {
-        code = roma__error_call(error, "open", errno);
+        code = store->fd;
         roma__store_delete(store);
         return code;
     }
@@ -375,7 +389,8 @@ static int sync_file(const roma_store *store)
 static int close_last(roma_store *store)
 {
     recover_dead(store);
-    int code = store->wants_shrink ? shrink(store) : 0;
+    bool may_cut = store->wants_shrink && roma__byte_is_held(store->fd, ROMA__LOCK_OPEN) == 0;
+    int code = may_cut ? shrink(store) : 0;
     if (code == 0)
         code = sync_file(store);
     roma__step("close.synced");
@@ -426,7 +441,10 @@ bool roma_store_is_stale(const roma_store *store)
 
 unsigned roma_store_capabilities(const roma_store *store)
 {
-    return store == NULL ? 0 : store->capabilities;
+    if (store == NULL)
+        return 0;
+    bool may_share = !roma__load(&store->is_stale) && roma__store_may_share(store);
+    return store->capabilities & ~(may_share ? (unsigned)ROMA_STORE_FULL_IS_ERROR : 0);
 }
 
 int roma_store_sync(roma_store *store)

@@ -110,6 +110,9 @@ static int back(roma_store *store, uint64_t from, uint64_t to)
 {
     if (to <= from)
         return 0;
+    int code = roma__file_fits(to);
+    if (code < 0)
+        return code;
     while (roma__sys->fallocate(store->fd, 0, (off_t)from, (off_t)(to - from)) < 0)
         if (errno != EINTR)
             return errno == EDQUOT ? -ENOSPC : -errno;

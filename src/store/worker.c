@@ -37,14 +37,16 @@ static bool has_ending;
 
 /* ---- threads that end ------------------------------------------------------------------------ */
 
+/* Called with busy set; it is cleared before anybody else can take the worker. */
 static void make_idle(roma__worker *worker)
 {
     for (;;) {
         roma__worker_settle(worker);
         (void)pthread_mutex_lock(&worker->inbox_lock);
-        if (worker->inbox_count == 0)
-            worker->is_idle = true;
-        bool is_idle = worker->is_idle;
+        bool is_idle = worker->inbox_count == 0;
+        if (is_idle)
+            roma__store_release(&worker->lane->busy, 0);
+        worker->is_idle = is_idle;
         (void)pthread_mutex_unlock(&worker->inbox_lock);
         if (is_idle)
             return;
@@ -57,6 +59,7 @@ static void thread_ends(void *first)
     for (link_t *at = first, *next; at != NULL; at = next) {
         next = at->next;
         if (roma__opening_hold(at->store, at->serial)) {
+            roma__worker_pause(at->worker);
             make_idle(at->worker);
             roma__opening_free();
         }
@@ -220,7 +223,6 @@ void roma__idle_each(roma_store *store, void (*visit)(roma__worker *worker))
         roma__worker_settle_all(worker);
         visit(worker);
         make_idle(worker);
-        roma__store_release(&worker->lane->busy, 0);
     }
 }
 
@@ -266,7 +268,6 @@ int roma__inbox_put(roma_store *store, uint32_t tag, void *block)
     if (is_ours) {
         roma__store(&worker->lane->busy, 1);
         make_idle(worker);
-        roma__store_release(&worker->lane->busy, 0);
     }
     return code;
 }
