@@ -20,6 +20,7 @@
 #include "sys/sys.h"
 
 #include <errno.h>
+#include <unistd.h>
 
 enum {
     GROW_LEAST = 16, /* units at once */
@@ -106,10 +107,14 @@ uint64_t roma__units_in_use(const roma__view *view)
 
 /* ---- growth ---------------------------------------------------------------------------------- */
 
+/* Whole pages: where the file system has smaller blocks, a page that is written needs several. */
 static int back(roma_store *store, uint64_t from, uint64_t to)
 {
     if (to <= from)
         return 0;
+    uint64_t page = roma__max(store->page_bytes, (size_t)sysconf(_SC_PAGESIZE));
+    from = roma__align_down(from, page);
+    to = roma__align_up(to, page);
     int code = roma__file_fits(to);
     if (code < 0)
         return code;
