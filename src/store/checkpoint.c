@@ -18,8 +18,8 @@
  * fails, or the caller would rather not wait, the promise is withdrawn: a bit of the superblock
  * says so, for all sessions, from before the clone until the store shares nothing.
  *
- * The part shares nothing then, either, but it has holes where the store had space and zeros: it
- * keeps the bit, and roma_store_restore() makes it whole.
+ * The part shares nothing then, either, but it has holes where the store had space and zeros: they
+ * are filled (roma__copy_back). Where the disk has no room for that, the part keeps the bit.
  *
  * Sessions are in the copy as they were: dead, since nobody holds their bytes there. Opening it
  * recovers them as any other dead session, so the checkpoint shows what slots named at that moment
@@ -192,6 +192,13 @@ static int judge_target(const roma_store *store, const char *path, roma_error *e
 
 /* ---- the whole of it ------------------------------------------------------------------------- */
 
+/* A store of its own, with space for all that is written to it, if the disk has that much. */
+static int own(const taking *job, roma_error *error)
+{
+    bool is_whole = (!job->has_cloned || job->is_unshared) && roma__copy_back(job->fd) == 0;
+    return roma__copy_own(job->fd, is_whole ? 0 : ROMA__HINT_SHARED, error);
+}
+
 static int checkpoint_at(taking *job, const char *path, roma_error *error)
 {
     struct stat status;
@@ -210,7 +217,7 @@ static int checkpoint_at(taking *job, const char *path, roma_error *error)
     job->fd = part.fd;
     code = quiesce_and_take(job, error);
     if (code == 0)
-        code = roma__copy_own(part.fd, ROMA__HINT_SHARED, error);
+        code = own(job, error);
     if (code == 0)
         code = roma__part_publish(&part, error);
     roma__part_end(&part);

@@ -48,7 +48,7 @@ int roma__copy_bytes(int to, int from, roma_error *error);
 int roma__copy_unshare(int fd);
 
 /* Have space for all that a store writes to, but for units that were given back. */
-int roma__copy_back(int fd, const roma__super *super, const roma__regions *regions);
+int roma__copy_back(int fd);
 
 /* Make the copy of a store in use one of its own: closed cleanly, of that device and inode, nobody
  * parked, with these bits of ROMA__HINT_SHARED. */

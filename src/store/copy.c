@@ -1,6 +1,7 @@
 /* copy.c - the bytes of a store's file in another file, and what makes that a store of its own. */
 #include "store/checkpoint.h"
 
+#include "base/bits.h"
 #include "base/error.h"
 #include "sys/kernel.h"
 #include "sys/sys.h"
@@ -232,9 +233,13 @@ int roma__copy_bytes(int to, int from, roma_error *error)
 
 /* ---- space ----------------------------------------------------------------------------------- */
 
+/* Whole pages: where the file system has smaller blocks, a page that is written needs several. */
 static int allocate(int fd, int mode, uint64_t offset, uint64_t bytes)
 {
+    uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), end = roma__align_up(offset + bytes, page);
     int code;
+    offset = roma__align_down(offset, page);
+    bytes = end - offset;
     do
         code = roma__sys->fallocate(fd, mode, (off_t)offset, (off_t)bytes);
     while (code < 0 && errno == EINTR);
@@ -272,7 +277,7 @@ static int back_units(int fd, const roma__super *super, const roma__regions *reg
     return code;
 }
 
-int roma__copy_back(int fd, const roma__super *super, const roma__regions *regions)
+static int back_all(int fd, const roma__super *super, const roma__regions *regions)
 {
     uint64_t lanes_used = 0, units = super->committed_units;
     size_t got;
@@ -288,4 +293,12 @@ int roma__copy_back(int fd, const roma__super *super, const roma__regions *regio
     if (code == 0)
         code = allocate(fd, 0, regions->unit_table_at, units * sizeof(roma__unit));
     return code < 0 ? code : back_units(fd, super, regions);
+}
+
+int roma__copy_back(int fd)
+{
+    roma__super super;
+    roma__regions regions;
+    int code = roma__super_read(fd, &super, &regions, NULL);
+    return code < 0 ? code : back_all(fd, &super, &regions);
 }

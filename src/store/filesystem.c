@@ -101,7 +101,7 @@ static int judge_layer(int fd, roma_error *error)
     return 0;
 }
 
-/* ---- the limit of a file's size --------------------------------------------------------------- */
+/* ---- the limit of a file's size -------------------------------------------------------------- */
 
 int roma__file_fits(uint64_t bytes)
 {

@@ -51,16 +51,17 @@ static int check(const char *path, roma_error *error)
 }
 
 /* Returns its descriptor, locked, or -errno. */
-static int open_checkpoint(const char *path, roma__super *super, roma__regions *regions,
-                           roma_error *error)
+static int open_checkpoint(const char *path, roma_error *error)
 {
+    roma__super super;
+    roma__regions regions;
     int fd = roma__sys->open(path, O_RDWR | O_CLOEXEC);
     if (fd < 0)
         return roma__error_call(error, "open", errno);
-    int code = roma__super_read(fd, super, regions, error);
+    int code = roma__super_read(fd, &super, &regions, error);
     if (code == 0)
-        code = lock_file(fd, regions, error);
-    if (code == 0 && (super->flags & ROMA__SUPER_CLEAN) == 0)
+        code = lock_file(fd, &regions, error);
+    if (code == 0 && (super.flags & ROMA__SUPER_CLEAN) == 0)
         code = roma__error_subject(error, -EUCLEAN, ROMA_WHY_STORE_DAMAGED,
                                    "the checkpoint was in use when it was left");
     if (code == 0)
@@ -103,8 +104,7 @@ static int keep_crashed(const char *path, roma_error *error)
 
 /* ---- the whole of it ------------------------------------------------------------------------- */
 
-static int fill(int to, int from, const roma__super *super, const roma__regions *regions,
-                roma_error *error)
+static int fill(int to, int from, roma_error *error)
 {
     int code = 0;
     bool has_cloned = roma__sys->clone_file(to, from) == 0;
@@ -113,13 +113,11 @@ static int fill(int to, int from, const roma__super *super, const roma__regions 
     if (code < 0)
         return code;
     /* A full disk is no reason to be without the store; it only promises less. */
-    bool is_whole = roma__copy_back(to, super, regions) == 0 &&
-                    (!has_cloned || roma__copy_unshare(to) == 0);
+    bool is_whole = roma__copy_back(to) == 0 && (!has_cloned || roma__copy_unshare(to) == 0);
     return roma__copy_own(to, is_whole ? 0 : ROMA__HINT_SHARED, error);
 }
 
-static int restore(const char *path, int from, const roma__super *super,
-                   const roma__regions *regions, bool is_there, roma_error *error)
+static int restore(const char *path, int from, bool is_there, roma_error *error)
 {
     struct stat status;
     roma__part part;
@@ -131,7 +129,7 @@ static int restore(const char *path, int from, const roma__super *super,
     code = roma__part_begin(&part, path, (unsigned)status.st_mode & 0777, error);
     if (code < 0)
         return code;
-    code = fill(part.fd, from, super, regions, error);
+    code = fill(part.fd, from, error);
     if (code == 0 && is_there)
         code = keep_crashed(path, error);
     if (code == 0)
@@ -142,15 +140,13 @@ static int restore(const char *path, int from, const roma__super *super,
 
 static int restore_from(const char *path, const char *checkpoint, roma_error *error)
 {
-    roma__super super;
-    roma__regions regions;
-    int from = open_checkpoint(checkpoint, &super, &regions, error);
+    int from = open_checkpoint(checkpoint, error);
     if (from < 0)
         return from;
     int store = open_store(path, error);
     int code = store < 0 && store != -ENOENT ? store : 0;
     if (code == 0)
-        code = restore(path, from, &super, &regions, store >= 0, error);
+        code = restore(path, from, store >= 0, error);
     if (store >= 0)
         roma__sys->close(store);
     roma__sys->close(from);
