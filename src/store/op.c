@@ -145,10 +145,7 @@ void roma__op_lock_blocks(roma__op *op, const roma__block *one, const roma__bloc
 void roma__op_store(roma__op *op, uint64_t *place, uint64_t value)
 {
     roma_check(op->pairs_count < ROMA__REDO_PAIRS - 32);
-    roma__pair *pair = &op->worker->lane->pairs[op->pairs_count++];
-    roma__store(&pair->location, roma__view_ref(&op->worker->store->view, place));
-    roma__store(&pair->value, value);
-    roma__step("op.pair");
+    roma__op_pair(op, place, value);
 }
 
 int roma__op_share(roma__op *op, const roma__block *block)
@@ -160,18 +157,23 @@ int roma__op_share(roma__op *op, const roma__block *block)
     return 0;
 }
 
-static void tell(roma__op *op, const roma__block *block)
+void roma__op_tell(roma__op *op, uint64_t unit, uint64_t *remote, uint64_t bits)
 {
-    uint64_t location = roma__view_ref(&op->worker->store->view, block->remote);
-    roma_check(op->tells_count == 0 || op->tell_unit == block->unit);
-    op->tell_unit = block->unit;
+    uint64_t location = roma__view_ref(&op->worker->store->view, remote);
+    roma_check(op->tells_count == 0 || op->tell_unit == unit);
+    op->tell_unit = unit;
     for (unsigned i = op->tells_count; i-- > 0;)
         if (op->tells[i].location == location) {
-            op->tells[i].value |= block->remote_bit;
+            op->tells[i].value |= bits;
             return;
         }
     roma_check(op->tells_count < 32);
-    op->tells[op->tells_count++] = (roma__pair){location, block->remote_bit};
+    op->tells[op->tells_count++] = (roma__pair){location, bits};
+}
+
+static void tell(roma__op *op, const roma__block *block)
+{
+    roma__op_tell(op, block->unit, block->remote, block->remote_bit);
 }
 
 int roma__op_drop(roma__op *op, const roma__block *block)

@@ -135,54 +135,105 @@ static int release_sister(roma__worker *worker, const roma__block *block, void *
     return roma__inbox_put(store, owner, address);
 }
 
-enum { BATCH_PAIRS = 58, BATCH_BLOCKS = 28 };
-
-/* The first of `blocks` and those after it that are in the same slab elsewhere, by one record.
- * Returns how many were seen to; *code is of the first that failed. */
-static size_t release_elsewhere(roma__worker *worker, void **blocks, size_t count, int *code)
+/* One block that no slab of this thread's holds. */
+static int release_elsewhere(roma__worker *worker, void *address)
 {
-    roma_store *store = worker->store;
-    uint64_t *emptied[BATCH_BLOCKS];
-    unsigned emptied_count = 0;
-    roma__block block, sister;
-    void *sister_address = NULL;
-    if (roma__block_find(&store->view, roma_ref_of(store, blocks[0]), &block) < 0) {
-        *code = -EINVAL;
-        return 1;
-    }
+    uint64_t *emptied = NULL;
+    roma__block block;
+    if (roma__block_find(&worker->store->view, roma_ref_of(worker->store, address), &block) < 0)
+        return -EINVAL;
     roma__op op;
     roma__op_begin(&op, worker);
     roma__op_lock_block(&op, &block);
-    size_t done = 0;
-    int failure = 0;
-    while (failure == 0 && sister_address == NULL) {
-        uint64_t *cell = NULL;
-        failure = release_cell(&op, &block, &cell);
-        if (failure == -EAGAIN) {
-            sister = block;
-            sister_address = blocks[done];
-            failure = 0;
-        }
-        if (cell != NULL)
-            emptied[emptied_count++] = cell;
-        done++;
-        if (done == count || emptied_count == BATCH_BLOCKS || op.pairs_count > BATCH_PAIRS ||
-            blocks[done] == NULL)
-            break;
-        roma__block beside = block;
-        if (!roma__block_find_beside(&store->view, roma__view_ref(&store->view, blocks[done]),
-                                     &beside, &block))
-            break;
-    }
+    int code = release_cell(&op, &block, &emptied);
     if (op.pairs_count > 0)
         roma__op_commit(&op);
     else
         roma__op_cancel(&op);
-    for (unsigned i = 0; i < emptied_count; i++)
-        roma__cell_give(worker, emptied[i]);
-    if (sister_address != NULL)
-        failure = release_sister(worker, &sister, sister_address);
-    *code = failure;
+    if (emptied != NULL)
+        roma__cell_give(worker, emptied);
+    return code == -EAGAIN ? release_sister(worker, &block, address) : code;
+}
+
+/* ---- elsewhere, many of one slab by one record ----------------------------------------------- */
+
+enum { RUN_BLOCKS = 31, RUN_WORDS = ROMA__SLAB_BIT_WORDS };
+
+typedef struct run {
+    roma__op op;
+    const roma__geometry *geometry;
+    uint64_t slab; /* offset */
+    uint64_t unit;
+    uint64_t *words, *remote;
+    uint64_t told[RUN_WORDS]; /* remote bits of blocks that nobody names any more */
+    uint64_t *emptied[RUN_BLOCKS];
+    unsigned emptied_count;
+} run;
+
+/* Give up one reference by the session's cell, where that is all that is to be done. False: not
+ * this one, and nothing is changed. */
+static inline bool run_add(run *of, const void *address)
+{
+    roma_store *store = of->op.worker->store;
+    uint64_t ref = roma__view_ref(&store->view, address), offset = ref - of->slab;
+    uint64_t index = offset * of->geometry->reciprocal >> 40;
+    if (offset >= (uint64_t)of->geometry->units * ROMA__UNIT_BYTES ||
+        index >= of->geometry->count || index * of->geometry->bytes != offset)
+        return false;
+    roma__cell_place place = roma__cells_find_place(store, ref, of->unit);
+    uint64_t value = place.cell != NULL ? roma__load(place.cell) : 0;
+    uint64_t first = roma__load(&of->words[2 * index]);
+    uint64_t second = roma__load(&of->words[2 * index + 1]);
+    if (value != roma__cell_make(ref, 1) || roma__first_owner(first) == 0 ||
+        roma__second_shared(second) == 0)
+        return false;
+    roma__op_pair(&of->op, place.cell, 0);
+    roma__op_pair(&of->op, &of->words[2 * index + 1], second - 1);
+    of->told[index / 64] |= (uint64_t)(roma__second_shared(second) == 1) << index % 64;
+    roma__cells_remove(&place);
+    of->emptied[of->emptied_count++] = place.cell;
+    return true;
+}
+
+static void run_commit(run *of)
+{
+    for (uint32_t i = 0; i < of->geometry->remote_words; i++)
+        if (of->told[i] != 0)
+            roma__op_tell(&of->op, of->unit, &of->remote[i], of->told[i]);
+    roma__op_commit(&of->op);
+    for (unsigned i = 0; i < of->emptied_count; i++)
+        roma__cell_give(of->op.worker, of->emptied[i]);
+}
+
+/* As many from blocks[0] on as are in one slab of another lane, and are held once, by a cell.
+ * Returns how many were released. */
+static size_t release_run(roma__worker *worker, void **blocks, size_t count)
+{
+    const roma__view *view = &worker->store->view;
+    roma__block block;
+    if (count < 2 || roma__block_find(view, roma_ref_of(worker->store, blocks[0]), &block) < 0 ||
+        roma__unit_kind(block.word) != ROMA__UNIT_SLAB ||
+        roma__unit_owner(block.word) == worker->tag)
+        return 0;
+    run of;
+    of.geometry = &roma__geometries()[roma__unit_class(block.word)];
+    of.unit = block.unit;
+    of.slab = block.unit << ROMA__UNIT_SHIFT;
+    char *base = roma__view_at(view, of.slab);
+    of.words = (uint64_t *)(void *)(base + of.geometry->words_at);
+    of.remote = (uint64_t *)(void *)(base + of.geometry->remote_at);
+    of.emptied_count = 0;
+    for (uint32_t i = 0; i < of.geometry->remote_words; i++)
+        of.told[i] = 0;
+    roma__op_begin(&of.op, worker);
+    roma__op_lock_block(&of.op, &block);
+    size_t done = 0;
+    while (done < count && of.emptied_count < RUN_BLOCKS && run_add(&of, blocks[done]))
+        done++;
+    if (done > 0)
+        run_commit(&of);
+    else
+        roma__op_cancel(&of.op);
     return done;
 }
 
@@ -203,9 +254,7 @@ int roma__block_release(roma__worker *worker, void *address)
         if (__builtin_expect(code != -EAGAIN, 1))
             return code;
     }
-    int code;
-    (void)release_elsewhere(worker, &address, 1, &code);
-    return code;
+    return release_elsewhere(worker, address);
 }
 
 int roma_store_release(roma_store *store, void *block)
@@ -238,10 +287,16 @@ int roma_store_release_batch(roma_store *store, void **blocks, size_t count)
         code = -EAGAIN;
         if (slab != NULL && roma__load(&slab->owner) == worker)
             code = roma__block_release_own(worker, slab, blocks[i]);
-        if (code == -EAGAIN)
-            i += release_elsewhere(worker, &blocks[i], count - i, &code);
-        else
-            i++;
+        size_t done = 1;
+        if (code == -EAGAIN) {
+            done = release_run(worker, &blocks[i], count - i);
+            code = 0;
+            if (done == 0) {
+                code = release_elsewhere(worker, blocks[i]);
+                done = 1;
+            }
+        }
+        i += done;
         if (failure == 0)
             failure = code;
     }

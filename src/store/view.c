@@ -115,22 +115,6 @@ int roma__block_find(const roma__view *view, roma_ref ref, roma__block *block)
     return 0;
 }
 
-bool roma__block_find_beside(const roma__view *view, roma_ref ref, const roma__block *beside,
-                             roma__block *block)
-{
-    if (roma__unit_kind(beside->word) != ROMA__UNIT_SLAB)
-        return false;
-    const roma__geometry *geometry = &roma__geometries()[roma__unit_class(beside->word)];
-    uint64_t offset = ref - (beside->unit << ROMA__UNIT_SHIFT);
-    if (offset >= (uint64_t)geometry->units * ROMA__UNIT_BYTES)
-        return false;
-    uint64_t index = offset * geometry->reciprocal >> 40;
-    if (index >= geometry->count || index * geometry->bytes != offset)
-        return false;
-    roma__block_of_slab(view, beside->unit, beside->word, (uint32_t)index, block);
-    return true;
-}
-
 /* ---- slots of blocks ------------------------------------------------------------------------- */
 
 roma__slots roma__block_slots(const roma__view *view, const roma__block *block, uint64_t second)

@@ -219,11 +219,6 @@ static inline void roma__block_of_slab(const roma__view *view, uint64_t unit, ui
     block->remote_bit = UINT64_C(1) << index % 64;
 }
 
-/* The block that starts at a ref, if it is in the same slab or large block as that one, which was
- * just found: without another look at the unit. */
-bool roma__block_find_beside(const roma__view *view, roma_ref ref, const roma__block *beside,
-                             roma__block *block);
-
 /* How many blocks a slab (or a large block: 1) with that word has. */
 uint32_t roma__block_count(uint64_t word);
 

@@ -168,6 +168,16 @@ void roma__lane_leave(roma__worker *worker);
 
 /* ---- op.c, recover.c ------------------------------------------------------------------------- */
 
+/* A pair into the record; the caller knows that there is room. */
+static inline void roma__op_pair(roma__op *op, uint64_t *place, uint64_t value)
+{
+    roma__pair *pair = &op->worker->lane->pairs[op->pairs_count++];
+    roma__store(&pair->location, roma__view_ref(&op->worker->store->view, place));
+    roma__store(&pair->value, value);
+    roma__step("op.pair");
+}
+/* Tell the owner of a slab to look at some of its blocks. */
+void roma__op_tell(roma__op *op, uint64_t unit, uint64_t *remote, uint64_t bits);
 /* Apply a valid record and clear it. Returns whether an orphan slab was adopted for the lane. */
 bool roma__redo_apply(const roma__view *view, roma__lane *lane, uint32_t tag, uint64_t head);
 /* What waiting for a holder that may be dead comes to: finish its operation if it is. */
