@@ -121,11 +121,11 @@ static void print_missing(const tour_answer *answer, FILE *stream)
 
 /* ---- the file ------------------------------------------------------------------------------- */
 
-static void print_checks(const file_figures *file, FILE *stream)
+static void print_checks(const file_check *checks, unsigned count, FILE *stream)
 {
     fputs("\n", stream);
-    for (unsigned i = 0; i < file->checks_count; i++)
-        fprintf(stream, "  %-3s %s\n", file->checks[i].good ? "yes" : "NO", file->checks[i].what);
+    for (unsigned i = 0; i < count; i++)
+        fprintf(stream, "  %-3s %s\n", checks[i].good ? "yes" : "NO", checks[i].what);
 }
 
 static void print_file_story(const file_figures *file, FILE *stream)
@@ -160,7 +160,25 @@ static void print_file(const file_figures *file, FILE *stream)
         print_file_story(file, stream);
     if (file->reason[0] != '\0')
         print_paragraph(stream, 2, file->reason);
-    print_checks(file, stream);
+    print_checks(file->checks, file->checks_count, stream);
+}
+
+static void print_store(const store_figures *store, FILE *stream)
+{
+    char size[WORD_BYTES];
+    if (!store->ran && store->reason[0] == '\0')
+        return;
+    fputs("\nThe file in a store\n\n", stream);
+    if (store->ran)
+        fprintf(stream,
+                "  %s in %" PRIu64
+                " blocks, by two processes in %.0f ms; one was killed after %" PRIu64
+                " of its own,\n  and a third went on\n",
+                roma_size_text(store->bytes, size, sizeof size), store->pieces, store->fill_ms,
+                store->killed_at);
+    else
+        print_paragraph(stream, 2, store->reason);
+    print_checks(store->checks, store->checks_count, stream);
 }
 
 /* ---- the reservation ------------------------------------------------------------------------ */
@@ -271,6 +289,9 @@ char *tour_reading(const tour_answer *answer)
     if (answer->file.ran)
         fprintf(out, " The file part %s.",
                 file_is_good(&answer->file) ? "verified" : "did NOT verify");
+    if (answer->store.ran)
+        fprintf(out, " The store %s a process that was killed while it wrote.",
+                store_is_good(&answer->store) ? "survived" : "did NOT survive");
     if (fclose(out) != 0)
         (void)need_memory(NULL);
     return text;
@@ -292,6 +313,7 @@ void tour_print(const tour_answer *answer, FILE *stream)
     print_proofs(answer, stream);
     print_missing(answer, stream);
     print_file(&answer->file, stream);
+    print_store(&answer->store, stream);
     print_reservation(answer, stream);
     print_load(&answer->plan, stream);
     char *reading = tour_reading(answer);

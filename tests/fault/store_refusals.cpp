@@ -1,5 +1,5 @@
-/* store_refusals.cpp - files that are no store, no longer one, or not to be had: a clear error each,
- * and nothing is lost. What needs a mount is in store_mounts.cpp. */
+/* store_refusals.cpp - files that are no store, no longer one, or not to be had: clear errors, and
+ * nothing is lost. What needs a mount is in store_mounts.cpp. */
 #include "faulty.hpp"
 #include "skip.hpp"
 #include "store_place.hpp"
