@@ -132,7 +132,7 @@ static int write_first(roma_store *store, const plan *made, uint32_t flags, roma
 static int fill_file(roma_store *store, const roma_store_options *options, uint32_t flags,
                      roma_error *error)
 {
-    plan made;
+    plan made = {.committed = 0};
     struct statfs status;
     long page = sysconf(_SC_PAGESIZE);
     uint32_t page_bytes = page > 4096 ? (uint32_t)page : 4096;

@@ -70,7 +70,7 @@ static int make_records(roma_store *store, const roma__regions *regions, roma_er
 int roma__store_map(roma_store *store, int fd, const roma__regions *regions, roma_error *error)
 {
     uint64_t bytes = roma__align_up(regions->max_units << ROMA__UNIT_SHIFT, store->page_bytes);
-    char *base;
+    char *base = NULL;
     int code = make_records(store, regions, error);
     if (code == 0)
         code = roma__space_reserve(bytes, BASE_ALIGN, &base, error);

@@ -219,8 +219,8 @@ static int map_and_attach(roma_store *store, struct stat *status, const roma__su
 
 static int open_locked(roma_store *store, const roma_store_options *options, roma_error *error)
 {
-    roma__super super;
-    roma__regions regions;
+    roma__super super = {.magic = 0};
+    roma__regions regions = {.sessions = 0};
     struct stat status;
     int code = read_super(store->fd, &super, &regions, error);
     if (code < 0)

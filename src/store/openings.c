@@ -78,8 +78,8 @@ void roma__opening_remove(roma_store *store)
     roma_store **at = &openings;
     while (*at != NULL && *at != store)
         at = &(*at)->next;
-    if (*at == store)
-        *at = store->next;
+    if (*at != NULL)
+        *at = (*at)->next;
     (void)pthread_mutex_unlock(&lock);
 }
 
