@@ -14,6 +14,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -22,12 +23,10 @@ enum { ATTEMPTS = 16 };
 
 char *roma__path_with(const char *path, const char *suffix)
 {
-    size_t path_bytes = strlen(path), suffix_bytes = strlen(suffix) + 1;
-    char *joined = malloc(path_bytes + suffix_bytes);
-    if (joined != NULL) {
-        memcpy(joined, path, path_bytes);
-        memcpy(joined + path_bytes, suffix, suffix_bytes);
-    }
+    size_t bytes = strlen(path) + strlen(suffix) + 1;
+    char *joined = malloc(bytes);
+    if (joined != NULL)
+        (void)snprintf(joined, bytes, "%s%s", path, suffix);
     return joined;
 }
 
@@ -54,11 +53,13 @@ static int has_name(int fd, const char *path)
     int other = roma__sys->open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (other < 0)
         return errno == ENOENT ? 0 : -errno;
-    int code = roma__sys->fstat(fd, &own) == 0 && roma__sys->fstat(other, &named) == 0 ? 0 : -errno;
+    int code;
+    if (roma__sys->fstat(fd, &own) == 0 && roma__sys->fstat(other, &named) == 0)
+        code = own.st_dev == named.st_dev && own.st_ino == named.st_ino;
+    else
+        code = -errno;
     roma__sys->close(other);
-    if (code < 0)
-        return code;
-    return own.st_dev == named.st_dev && own.st_ino == named.st_ino;
+    return code;
 }
 
 /* The file of that name, locked. Returns its descriptor, -EAGAIN to try again, or -errno. */

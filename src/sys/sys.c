@@ -133,9 +133,9 @@ static int kernel_clone_file(int to, int from)
     return (int)syscall(SYS_ioctl, to, ROMA__FICLONE, from);
 }
 
-static int kernel_getrlimit(int resource, struct rlimit *limit)
+static int kernel_file_limit(struct rlimit *limit)
 {
-    return getrlimit((unsigned)resource, limit);
+    return getrlimit(RLIMIT_FSIZE, limit);
 }
 
 static int kernel_fstat(int fd, struct stat *status)
@@ -174,7 +174,7 @@ const struct roma__sys roma__sys_kernel = {
     .create = kernel_create,
     .memfd_create = kernel_memfd_create,
     .add_seals = kernel_add_seals,
-    .getrlimit = kernel_getrlimit,
+    .file_limit = kernel_file_limit,
     .fstat = kernel_fstat,
     .fstatfs = fstatfs,
     .statx = kernel_statx,

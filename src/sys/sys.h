@@ -61,7 +61,7 @@ struct rlimit;
     X(int, create, -1, (const char *path, int flags, unsigned mode), (path, flags, mode))          \
     X(int, memfd_create, -1, (const char *name, unsigned flags), (name, flags))                    \
     X(int, add_seals, -1, (int fd, int seals), (fd, seals))                                        \
-    X(int, getrlimit, -1, (int resource, struct rlimit *limit), (resource, limit))                 \
+    X(int, file_limit, -1, (struct rlimit *limit), (limit))                                        \
     X(int, fstat, -1, (int fd, struct stat *status), (fd, status))                                 \
     X(int, fstatfs, -1, (int fd, struct statfs *status), (fd, status))                             \
     X(int, statx, -1, (int fd, unsigned mask, void *status), (fd, mask, status))                   \
