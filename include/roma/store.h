@@ -197,8 +197,9 @@ static inline roma_store_request roma_store_request_of(size_t bytes)
 
 /** A block with one reference, the session's.
  *
- *  Returns its address, or NULL with errno ENOSPC (the file system, or max_bytes), ENOMEM (records
- *  of the process), EUSERS (no lane left for this thread), EROFS, ESTALE, EOVERFLOW.
+ *  Returns its address, or NULL with errno ENOSPC (the file system, or max_bytes), EFBIG (the
+ *  process's limit of file sizes), ENOMEM (records of the process), EUSERS (no lane left for this
+ *  thread), EROFS, ESTALE, EOVERFLOW.
  *  Cost: some ns; now and then a slab is taken, or the file grows.  Since: 0.1 */
 ROMA_API ROMA_MUST_USE void *roma_store_alloc(roma_store *store, size_t bytes);
 

@@ -113,6 +113,7 @@ static const char *remedy_for_cause(int cause)
     case EISDIR: return "check its name";
     case EAGAIN: return "try again, or raise the limit that it ran into (ulimit -a)";
     case ENOSPC: return "free some space";
+    case EFBIG: return "raise the limit of file sizes (ulimit -f), or ask for less";
     default: return "its manual page tells what this means";
     }
 }

@@ -58,12 +58,10 @@ static int make_plan(const roma_store_options *options, uint32_t page_bytes, pla
 static int back_all(roma_store *store, const plan *made, roma_error *error)
 {
     int code = roma__file_fits(made->committed << ROMA__UNIT_SHIFT);
-    if (code < 0)
-        return roma__error_call(error, "fallocate", -code);
-    while (roma__sys->fallocate(store->fd, 0, 0, (off_t)made->regions.lanes_at) < 0)
-        if (errno != EINTR)
-            return roma__error_call(error, "fallocate", errno);
-    code = roma__units_back(store, made->regions.first_unit, made->committed);
+    if (code == 0)
+        code = roma__file_back(store->fd, 0, made->regions.lanes_at);
+    if (code == 0)
+        code = roma__units_back(store, made->regions.first_unit, made->committed);
     return code < 0 ? roma__error_call(error, "fallocate", -code) : 0;
 }
 

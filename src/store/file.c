@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 static struct flock range_of(short type, int64_t first, int64_t count)
@@ -80,6 +81,27 @@ int roma__sessions_alive(int fd, const roma__regions *regions, const roma_store 
     int64_t own = store->session;
     int below = range_is_held(fd, first, own);
     return below != 0 ? below : range_is_held(fd, first + own + 1, count - own - 1);
+}
+
+/* Beyond RLIMIT_FSIZE the kernel sends SIGXFSZ, which kills. */
+static bool is_allowed(uint64_t end)
+{
+    struct rlimit limit;
+    if (roma__sys->getrlimit(RLIMIT_FSIZE, &limit) < 0)
+        return true;
+    return limit.rlim_cur == RLIM_INFINITY || end <= limit.rlim_cur;
+}
+
+int roma__file_back(int fd, uint64_t from, uint64_t to)
+{
+    if (to <= from)
+        return 0;
+    if (!is_allowed(to))
+        return -EFBIG;
+    while (roma__sys->fallocate(fd, 0, (off_t)from, (off_t)(to - from)) < 0)
+        if (errno != EINTR)
+            return errno == EDQUOT ? -ENOSPC : -errno;
+    return 0;
 }
 
 int roma__file_reopen(int fd, bool read_only, roma_error *error)

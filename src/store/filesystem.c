@@ -106,7 +106,7 @@ static int judge_layer(int fd, roma_error *error)
 int roma__file_fits(uint64_t bytes)
 {
     struct rlimit limit;
-    if (roma__sys->file_limit(&limit) < 0 || limit.rlim_cur == RLIM_INFINITY)
+    if (roma__sys->getrlimit(RLIMIT_FSIZE, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY)
         return 0;
     return bytes <= limit.rlim_cur ? 0 : -EFBIG;
 }

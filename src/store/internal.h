@@ -142,6 +142,10 @@ int roma__byte_share(int fd, int64_t byte);
 /* Does another description hold the byte? 1, 0, or -errno. */
 int roma__byte_is_held(int fd, int64_t byte);
 
+/* Take space for [from, to) of the file. Returns 0, -ENOSPC, -EFBIG (the process's limit, which
+ * would be a signal else, or the file system's), -errno. */
+int roma__file_back(int fd, uint64_t from, uint64_t to);
+
 /* Open the file behind a descriptor once more, as a description of its own. Returns it, or -errno
  * with *error filled. */
 int roma__file_reopen(int fd, bool read_only, roma_error *error);

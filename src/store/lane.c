@@ -8,9 +8,6 @@
  * when the rest is full, then a few for LIST units with more entries, then all others. */
 #include "store/worker.h"
 
-#include "sys/kernel.h"
-#include "sys/sys.h"
-
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,10 +21,7 @@ static int back_lane(roma_store *store, uint64_t index)
     if (store->is_image)
         return 0;
     uint64_t at = store->view.regions.lanes_at + index * sizeof(roma__lane);
-    while (roma__sys->fallocate(store->fd, 0, (off_t)at, sizeof(roma__lane)) < 0)
-        if (errno != EINTR)
-            return errno == EDQUOT ? -ENOSPC : -errno;
-    return 0;
+    return roma__file_back(store->fd, at, at + sizeof(roma__lane));
 }
 
 static bool swap_in(roma_store *store, uint64_t index)

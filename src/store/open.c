@@ -126,6 +126,20 @@ static int crashed(const roma_store *store, roma_error *error)
     return -EUCLEAN;
 }
 
+/* What the live state says of the file's length, against what it has then: another session may grow
+ * it meanwhile, so its word is read first. */
+static int check_committed(const roma_store *store, roma_error *error)
+{
+    struct stat status;
+    uint64_t committed = roma__load_acquire(&store->view.live->committed_units);
+    if (roma__sys->fstat(store->fd, &status) < 0)
+        return roma__error_call(error, "fstat", errno);
+    int code = check_length(committed, (uint64_t)status.st_size, error);
+    if (code == 0 && roma__view_units(&store->view) <= store->view.regions.first_unit)
+        code = roma__error_subject(error, -EUCLEAN, ROMA_WHY_STORE_DAMAGED, "committed size");
+    return code;
+}
+
 /* Nobody has it open: can what is there be trusted? */
 static int judge_rest(const roma_store *store, const roma__super *super, const struct stat *status,
                       const roma_store_options *options, roma_error *error)
@@ -204,10 +218,7 @@ static int map_and_attach(roma_store *store, struct stat *status, const roma__su
         return fd;
     code = roma__store_map(store, fd, regions, error);
     if (code == 0)
-        code = check_length(roma__load(&store->view.live->committed_units),
-                            (uint64_t)status->st_size, error);
-    if (code == 0 && roma__view_units(&store->view) <= regions->first_unit)
-        code = roma__error_subject(error, -EUCLEAN, ROMA_WHY_STORE_DAMAGED, "committed size");
+        code = check_committed(store, error);
     if (code == 0 && !alive && !store->is_read_only)
         code = begin_first(store, status, options, (super->flags & ROMA__SUPER_VOLATILE) != 0,
                            error);

@@ -480,7 +480,7 @@ int roma__slab_refill(roma__worker *worker, unsigned class_index)
         if (take_partial(worker, class_index))
             return 0;
     int code = make_slab(worker, class_index);
-    if (code != -ENOSPC)
+    if (code != -ENOSPC && code != -EFBIG)
         return code;
     scrape(worker);
     if (take_partial(worker, class_index))

@@ -113,15 +113,7 @@ static int back(roma_store *store, uint64_t from, uint64_t to)
     if (to <= from)
         return 0;
     uint64_t page = roma__max(store->page_bytes, (size_t)sysconf(_SC_PAGESIZE));
-    from = roma__align_down(from, page);
-    to = roma__align_up(to, page);
-    int code = roma__file_fits(to);
-    if (code < 0)
-        return code;
-    while (roma__sys->fallocate(store->fd, 0, (off_t)from, (off_t)(to - from)) < 0)
-        if (errno != EINTR)
-            return errno == EDQUOT ? -ENOSPC : -errno;
-    return 0;
+    return roma__file_back(store->fd, roma__align_down(from, page), roma__align_up(to, page));
 }
 
 int roma__units_back(roma_store *store, uint64_t from, uint64_t to)

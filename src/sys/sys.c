@@ -133,9 +133,10 @@ static int kernel_clone_file(int to, int from)
     return (int)syscall(SYS_ioctl, to, ROMA__FICLONE, from);
 }
 
-static int kernel_file_limit(struct rlimit *limit)
+/* The C library's takes an enum with some, an int with others. */
+static int kernel_getrlimit(int resource, struct rlimit *limit)
 {
-    return getrlimit(RLIMIT_FSIZE, limit);
+    return (int)syscall(SYS_prlimit64, 0, resource, NULL, limit);
 }
 
 static int kernel_fstat(int fd, struct stat *status)
@@ -174,7 +175,6 @@ const struct roma__sys roma__sys_kernel = {
     .create = kernel_create,
     .memfd_create = kernel_memfd_create,
     .add_seals = kernel_add_seals,
-    .file_limit = kernel_file_limit,
     .fstat = kernel_fstat,
     .fstatfs = fstatfs,
     .statx = kernel_statx,
@@ -190,6 +190,7 @@ const struct roma__sys roma__sys_kernel = {
     .link = link,
     .unlink = unlink,
     .readlink = readlink,
+    .getrlimit = kernel_getrlimit,
 };
 
 const struct roma__sys *roma__sys = &roma__sys_kernel;

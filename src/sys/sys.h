@@ -61,7 +61,6 @@ struct rlimit;
     X(int, create, -1, (const char *path, int flags, unsigned mode), (path, flags, mode))          \
     X(int, memfd_create, -1, (const char *name, unsigned flags), (name, flags))                    \
     X(int, add_seals, -1, (int fd, int seals), (fd, seals))                                        \
-    X(int, file_limit, -1, (struct rlimit *limit), (limit))                                        \
     X(int, fstat, -1, (int fd, struct stat *status), (fd, status))                                 \
     X(int, fstatfs, -1, (int fd, struct statfs *status), (fd, status))                             \
     X(int, statx, -1, (int fd, unsigned mask, void *status), (fd, mask, status))                   \
@@ -78,7 +77,9 @@ struct rlimit;
     X(int, rename, -1, (const char *from, const char *to), (from, to))                             \
     X(int, link, -1, (const char *from, const char *to), (from, to))                               \
     X(int, unlink, -1, (const char *path), (path))                                                 \
-    X(ssize_t, readlink, -1, (const char *path, char *buffer, size_t bytes), (path, buffer, bytes))
+    X(ssize_t, readlink, -1, (const char *path, char *buffer, size_t bytes),                       \
+      (path, buffer, bytes))                                                                       \
+    X(int, getrlimit, -1, (int resource, struct rlimit *limit), (resource, limit))
 
 struct roma__sys {
 #define X(type, name, failure, parameters, arguments) type(*name) parameters;

@@ -243,7 +243,6 @@ std::vector<int> errors_of(entry which)
     case at_create: return {EACCES, ENOSPC};
     case at_memfd_create: return {ENOMEM, ENOSYS};
     case at_add_seals: return {EPERM};
-    case at_file_limit: return {EPERM};
     case at_fstat: return {EIO};
     case at_fstatfs: return {ENOSYS};
     case at_statx: return {ENOSYS};
@@ -259,6 +258,7 @@ std::vector<int> errors_of(entry which)
     case at_link: return {EPERM, EMLINK};
     case at_unlink: return {EACCES};
     case at_readlink: return {ENOENT};
+    case at_getrlimit: return {EINVAL};
     default: return {ENOMEM, EPERM}; /* an entry that is new here */
     }
 }

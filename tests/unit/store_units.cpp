@@ -4,6 +4,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <vector>
 
@@ -55,6 +56,34 @@ TEST_CASE("growth by one session is seen by another through its old mapping", "[
     CHECK(roma_store_release_from(two, roma_store_root(two, 0)) == 1);
     CHECK(roma_store_release(one, block) == 0);
     CHECK(roma_store_release(two, same) == 0);
+}
+
+TEST_CASE("the process's limit of file sizes is an error, not a signal", "[store]")
+{
+    store_path path;
+    open_store store(path.c_str(), true);
+    struct stat status;
+    REQUIRE(stat(path.c_str(), &status) == 0);
+    const int end = in_child([&] {
+        const rlimit limit = {static_cast<rlim_t>(status.st_size) + 100000, RLIM_INFINITY};
+        roma_store *own = nullptr, *other = nullptr;
+        roma_error error;
+        store_path second;
+        if (setrlimit(RLIMIT_FSIZE, &limit) != 0 ||
+            roma_store_open(path.c_str(), nullptr, &own, nullptr) != 0)
+            return 91;
+        if (roma_store_alloc(own, 3u << 20) != nullptr || errno != EFBIG)
+            return 92;
+        if (roma_store_release(own, roma_store_alloc(own, 100)) != 0)
+            return 93;
+        roma_store_options options = small_store();
+        options.bytes = 8u << 20;
+        if (roma_store_create(second.c_str(), &options, &other, &error) != -EFBIG ||
+            error.cause != EFBIG || access(second.c_str(), F_OK) == 0)
+            return 94;
+        return roma_store_close(own) == 0 ? 0 : 95;
+    });
+    CHECK(end == 0);
 }
 
 TEST_CASE("a large block grows and shrinks in place, or moves with its bytes", "[store]")
