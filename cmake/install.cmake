@@ -30,6 +30,10 @@ cmake_path(RELATIVE_PATH CMAKE_INSTALL_FULL_LIBDIR
            BASE_DIRECTORY ${CMAKE_INSTALL_PREFIX} OUTPUT_VARIABLE roma_pc_libdir)
 cmake_path(RELATIVE_PATH CMAKE_INSTALL_FULL_INCLUDEDIR
            BASE_DIRECTORY ${CMAKE_INSTALL_PREFIX} OUTPUT_VARIABLE roma_pc_includedir)
+set(roma_pc_requires_private "")
+if(ROMA_HAS_LIBURING)
+    set(roma_pc_requires_private liburing)
+endif()
 configure_file(cmake/roma.pc.in roma.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/roma.pc DESTINATION ${roma_pc_folder})
 

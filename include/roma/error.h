@@ -7,7 +7,7 @@
  *   -E2BIG       options newer than the library -EXDEV   strict placement cannot be honoured
  *   -EOPNOTSUPP  this kernel or provider cannot -ESTALE  the handle's block is gone
  *   -EBUSY       in use, or registered          -EPERM   the kernel or a filter refused the call
- *   -EOVERFLOW   a size beyond the machine's */
+ *   -EOVERFLOW   a size beyond the machine's    -EUCLEAN the file is damaged */
 #ifndef ROMA_ERROR_H
 #define ROMA_ERROR_H
 
@@ -44,6 +44,23 @@ typedef enum roma_why {
     ROMA_WHY_PROVIDER,            /**< a user's provider failed and said no more                  */
     ROMA_WHY_POLICY_TEXT,         /**< a policy's text: line `need`, column `have`; `subject` is
                                        what was expected there                                    */
+    ROMA_WHY_FILE_ENDS,           /**< the file has `have` bytes, the range reaches `need`        */
+    ROMA_WHY_FILE_IO,             /**< the device or file system could not read or write          */
+    ROMA_WHY_CANCELLED,           /**< given up before it was done                                */
+    ROMA_WHY_STORE_FOREIGN,       /**< not a store, or one of another architecture: `subject`     */
+    ROMA_WHY_STORE_NEWER,         /**< made by a newer roma: `need` is its version or features    */
+    ROMA_WHY_STORE_DAMAGED,       /**< what a store's file says cannot be: `subject`              */
+    ROMA_WHY_STORE_SHORT,         /**< the file has `have` bytes and should have `need`           */
+    ROMA_WHY_STORE_CRASHED,       /**< a crash of the machine interrupted it; `subject` is its
+                                       checkpoint                                                 */
+    ROMA_WHY_STORE_COPIED,        /**< a copy of a store that was in use                          */
+    ROMA_WHY_STORE_FULL,          /**< the store's largest size: bytes                            */
+    ROMA_WHY_STORE_SESSIONS,      /**< all `total` session slots are taken                        */
+    ROMA_WHY_STORE_LANES,         /**< all `total` lanes are taken                                */
+    ROMA_WHY_STORE_BUSY,          /**< somebody has it open                                       */
+    ROMA_WHY_STORE_FILESYSTEM,    /**< a store cannot lie there: `subject` says where and why     */
+    ROMA_WHY_STORE_UNPARKED,      /**< session `need` did not come to rest; `subject`: its label */
+    ROMA_WHY_STORE_DECLINED,      /**< the program's quiesce function did not want a checkpoint   */
     ROMA_WHY_COUNT
 } roma_why;
 

@@ -40,6 +40,7 @@ extern "C" {
 #endif
 
 typedef struct roma_manager roma_manager;
+struct roma_store; /* roma/store.h */
 
 /** What kind of misuse was found. */
 typedef enum roma_misuse_kind {
@@ -163,6 +164,40 @@ ROMA_API int roma_thread_bind(int node);
  *  Threads: any.  Signals: no.  Since: 0.1 */
 ROMA_API int roma_manager_create(roma_manager **manager, const roma_options *options,
                                  roma_error *error);
+
+/** The manager over an open store: one for each opening, made when it is first asked for, and ended
+ *  by roma_store_close(). It takes the calls of roma/manager.h and roma/block.h, and those that
+ *  take a block alone find its store by themselves. What is different:
+ *
+ *   - roma_count(), and what retain and release return, is what the file tells at that moment: the
+ *     references of the session that the block's slab belongs to, and one for each slot and each
+ *     other session that holds it.
+ *   - A request may name length, alignment, zero and populate_threads; hints are taken and a label
+ *     is not kept. Placement, pages, strict, weak, registered and inherit are -EOPNOTSUPP by name.
+ *   - Handles compare the store's generations, which return after 2^24 lives of a place. They stay
+ *     good when a resize leaves the block where it is. roma_block_try_retain() is -EINVAL.
+ *   - roma_resize() copies where others hold the block or a slot names it; a block with slots of
+ *     its own that cannot stay is -EOPNOTSUPP.
+ *   - roma_free_batch() gives the store its blocks 64 at a time; a block among them that had gone
+ *     before is told of as one of those.
+ *   - roma_migrate(), roma_cache_of(), roma_manager_policy() and roma_manager_clear() are
+ *     -EOPNOTSUPP, roma_manager_destroy() and _destroy_all() -EINVAL.
+ *   - roma_manager_stats() visits "name", the store's own figures (roma_store_stats()), then
+ *     "failures.count" and "misuse.count"; roma_manager_check() is roma_store_check(), and
+ *     roma_manager_blocks() shows the blocks of all sessions.
+ *   - In a child made by fork() all of it is -ESTALE, and freeing a block is misuse.
+ *
+ *  Misuse of its blocks is told to the function of roma_manager_on_misuse().
+ *  Returns NULL with errno EINVAL (NULL) or ENOMEM.
+ *  Threads: any.  Signals: no.  Cost: a small allocation at the first call, then some ns.
+ *  Since: 0.1 */
+ROMA_API roma_manager *roma_store_manager(struct roma_store *store);
+
+/** Have misuse of this manager's blocks told to another function than before (NULL: print and
+ *  abort); for the default manager, and those over stores, which are made without options.
+ *  Threads: no other call on this manager may run at the same time.  Signals: no.  Since: 0.1 */
+ROMA_API void roma_manager_on_misuse(roma_manager *manager, roma_on_misuse on_misuse,
+                                     void *context);
 
 /** Give back all memory and the manager itself.
  *

@@ -269,6 +269,45 @@ typedef struct roma_region_config {
 ROMA_API int roma_provider_region(const roma_region_config *config, roma_provider **provider,
                                   roma_error *error);
 
+/** How a file becomes memory. All 0 (or NULL for the whole struct) is the default. */
+typedef struct roma_file_options {
+    size_t size;        /**< of this struct                                                      */
+    const char *name;   /**< as in the table; NULL: "file"                                       */
+    uint64_t max_bytes; /**< the longest that the file can become; so much address space is
+                             reserved. 0: 64 GiB                                                 */
+    uint32_t mode;      /**< permission bits, less the umask; 0: 0600                            */
+    bool keeps_name;    /**< the file stays where it is, also afterwards; else its name goes at
+                             once, and the file with the provider, or the process                */
+    bool reserved[3];   /**< 0                                                                   */
+} roma_file_options;
+
+static inline roma_file_options roma_file_options_default(void)
+{
+    roma_file_options options;
+    memset(&options, 0, sizeof options);
+    options.size = sizeof options;
+    return options;
+}
+
+/** Make a provider whose extents are parts of a new file: memory for what is larger than memory,
+ *  which the kernel writes out and reads in by itself. For what is to be found again there are
+ *  stores (roma/store.h).
+ *
+ *  path  must not exist (-EEXIST)
+ *  Returns 0, or -EINVAL, -E2BIG, -EEXIST, -ENOMEM (no address range), or -errno of making it.
+ *  Space is taken from the file system at acquire: a full disk is -ENOSPC there, and no signal at
+ *  access (but where the file system does not write in place, as btrfs); -EFBIG is RLIMIT_FSIZE or
+ *  the file system's limit, and -EOPNOTSUPP says that it cannot reserve space. Release gives it
+ *  back. Pages are base pages, on any node; extents grow in place only. There are the optional
+ *  groups SYNC and SHARE: a descriptor of an extent is the file opened anew, positioned at the
+ *  extent's start, and names that extent as long as it is passed on (not opened anew through
+ *  /proc); releasing the extent makes it a hole for all.
+ *  Fork: extents are not there in a child, which has a file of its own beside this one, without a
+ *  name, from its first call on.
+ *  Threads: any.  Signals: no.  Cost: some system calls, here and for each extent.  Since: 0.1 */
+ROMA_API int roma_provider_file(const char *path, const roma_file_options *options,
+                                roma_provider **provider, roma_error *error);
+
 /** Wrap a provider in one that counts calls, failures and bytes, and forwards everything. Its name
  *  is "counting:" and the other's. The other cannot be unregistered while this one is there.
  *

@@ -113,6 +113,7 @@ static const char *remedy_for_cause(int cause)
     case EISDIR: return "check its name";
     case EAGAIN: return "try again, or raise the limit that it ran into (ulimit -a)";
     case ENOSPC: return "free some space";
+    case EFBIG: return "raise the limit of file sizes (ulimit -f), or ask for less";
     default: return "its manual page tells what this means";
     }
 }
@@ -270,6 +271,86 @@ static void add_space(roma__text *out, const roma_error *error)
     }
 }
 
+static void add_file_ends(roma__text *out, const roma_error *error)
+{
+    char have[WORD_BYTES], need[WORD_BYTES];
+    roma__text_add(out, "the file ends before the range does");
+    if (error->need != 0)
+        roma__text_add(out, ": it has %s, the range reaches %s", size_text(error->have, have),
+                       size_text(error->need, need));
+    roma__text_add(out, "; it was cut meanwhile, or the range is wrong: look at its length again");
+}
+
+static void add_store(roma__text *out, const roma_error *error)
+{
+    char need[WORD_BYTES], have[WORD_BYTES];
+    switch (error->why) {
+    case ROMA_WHY_STORE_FOREIGN:
+        roma__text_add(out, "this is no store that can be used here (%s); check its name",
+                       subject_or(error, "its first bytes are others"));
+        return;
+    case ROMA_WHY_STORE_NEWER:
+        roma__text_add(out,
+                       "the store was made by a newer roma (%s %" PRIu64 "; this is roma %s); use "
+                       "a newer library",
+                       subject_or(error, "version"), error->need, roma_version());
+        return;
+    case ROMA_WHY_STORE_DAMAGED:
+        roma__text_add(out,
+                       "the store is damaged (%s); `roma store check` tells more, a checkpoint "
+                       "can replace it",
+                       subject_or(error, "what it says cannot be"));
+        return;
+    case ROMA_WHY_STORE_SHORT:
+        roma__text_add(out,
+                       "the store's file is cut short: %s needed, %s there; bring the whole file "
+                       "or its checkpoint",
+                       size_text(error->need, need), size_text(error->have, have));
+        return;
+    case ROMA_WHY_STORE_CRASHED:
+        roma__text_add(out,
+                       "a crash of the machine interrupted the store; put its last checkpoint%s%s "
+                       "in place with roma_store_restore()",
+                       error->subject[0] != '\0' ? " " : "", error->subject);
+        return;
+    case ROMA_WHY_STORE_COPIED:
+        roma__text_add(out, "this is a copy of a store that was in use; copy it while nobody has "
+                            "it open, or open its checkpoint");
+        return;
+    case ROMA_WHY_STORE_FULL:
+        roma__text_add(out, "the store has reached its largest size");
+        add_bytes(out, error);
+        roma__text_add(out, "; release blocks, or make a store with a larger max_bytes");
+        return;
+    case ROMA_WHY_STORE_SESSIONS:
+    case ROMA_WHY_STORE_LANES: {
+        const char *what = error->why == ROMA_WHY_STORE_LANES ? "lanes" : "session slots";
+        roma__text_add(out,
+                       "all %" PRIu64 " %s of the store are taken; `roma store sessions` lists "
+                       "who has it open",
+                       error->total, what);
+        return;
+    }
+    case ROMA_WHY_STORE_BUSY:
+        roma__text_add(out, "somebody has the store open; `roma store sessions` lists who");
+        return;
+    case ROMA_WHY_STORE_FILESYSTEM:
+        roma__text_add(out, "a store cannot lie there: %s; use a local file system",
+                       subject_or(error, "the file system lacks what it needs"));
+        return;
+    case ROMA_WHY_STORE_DECLINED:
+        roma__text_add(out, "no checkpoint was made: the program's quiesce function returned %d",
+                       error->code);
+        return;
+    default: /* ROMA_WHY_STORE_UNPARKED */
+        roma__text_add(out,
+                       "session %" PRIu64 "%s%s did not come to rest in time; continue or end "
+                       "that process",
+                       error->need, error->subject[0] != '\0' ? ", " : "", error->subject);
+        return;
+    }
+}
+
 static void add_sentence(roma__text *out, const roma_error *error)
 {
     char word[WORD_BYTES];
@@ -327,11 +408,34 @@ static void add_sentence(roma__text *out, const roma_error *error)
                        error->subject[0] != '\0' ? " " : "", error->subject,
                        errno_text(-error->code, word));
         return;
+    case ROMA_WHY_STORE_FOREIGN:
+    case ROMA_WHY_STORE_NEWER:
+    case ROMA_WHY_STORE_DAMAGED:
+    case ROMA_WHY_STORE_SHORT:
+    case ROMA_WHY_STORE_CRASHED:
+    case ROMA_WHY_STORE_COPIED:
+    case ROMA_WHY_STORE_FULL:
+    case ROMA_WHY_STORE_SESSIONS:
+    case ROMA_WHY_STORE_LANES:
+    case ROMA_WHY_STORE_BUSY:
+    case ROMA_WHY_STORE_FILESYSTEM:
+    case ROMA_WHY_STORE_UNPARKED:
+    case ROMA_WHY_STORE_DECLINED: add_store(out, error); return;
     case ROMA_WHY_POLICY_TEXT:
         roma__text_add(out,
                        "the policy is wrong at line %" PRIu64 ", column %" PRIu64
                        ": expected %s; docs/policy.md has the grammar",
                        error->need, error->have, subject_or(error, "something else"));
+        return;
+    case ROMA_WHY_FILE_ENDS: add_file_ends(out, error); return;
+    case ROMA_WHY_FILE_IO:
+        roma__text_add(out,
+                       "the device or the file system failed (%s); the kernel's log (dmesg) tells "
+                       "what happened",
+                       errno_text(-error->code, word));
+        return;
+    case ROMA_WHY_CANCELLED:
+        roma__text_add(out, "it was cancelled before it was done; submit it again if it is wanted");
         return;
     case ROMA_WHY_COUNT: break;
     }

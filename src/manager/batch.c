@@ -64,6 +64,8 @@ int roma_alloc_batch(roma_manager *manager, size_t bytes, void **blocks, size_t 
         return -EINVAL;
     if (count == 0)
         return 0;
+    if (manager->store != NULL)
+        return roma__stored_begin_many(manager, bytes, blocks, count);
     int code = roma__heap_plain(manager, bytes, 0, &heap, &threads, &error);
     if (code < 0) {
         atomic_fetch_add_explicit(&manager->failures, 1, memory_order_relaxed);
@@ -83,6 +85,15 @@ int roma_cache_alloc_batch(roma_cache *cache, size_t bytes, void **blocks, size_
 
 /* ---- end ------------------------------------------------------------------------------------- */
 
+/* What is in no slab: blocks of one store together, else one alone. Returns how many. */
+static size_t end_unmapped(void *const *blocks, size_t count, const roma__site *site)
+{
+    size_t done = blocks[0] == NULL ? 0 : roma__stored_end_many(blocks, count, site);
+    if (done == 0)
+        roma__block_end(blocks[done++], site);
+    return done;
+}
+
 void roma_free_batch(void *const *blocks, size_t count)
 {
     const roma__site site = ROMA__SITE_HERE();
@@ -93,7 +104,9 @@ void roma_free_batch(void *const *blocks, size_t count)
         roma_cache *cache = roma__fast_find(blocks[done], &slab, &index);
         if (cache != NULL)
             done += roma__cache_put_many(cache, SIZE_MAX, blocks + done, count - done);
-        if (done < count)
+        if (done < count && slab == NULL)
+            done += end_unmapped(blocks + done, count - done, &site);
+        else if (done < count)
             roma__block_end(blocks[done++], &site);
     }
 }

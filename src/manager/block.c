@@ -80,6 +80,8 @@ static SLOW void *begin_slowly(roma_manager *manager, size_t bytes, size_t align
     const roma__site site = roma__site_take(caller);
     if (manager == NULL)
         return fail(-EINVAL);
+    if (manager->store != NULL)
+        return roma__stored_begin(manager, bytes, align, zero);
     return roma__block_begin(manager, bytes, align, zero, &site);
 }
 
@@ -173,10 +175,25 @@ static int allocate(roma_manager *manager, const roma_request *given, const roma
     return code;
 }
 
+static void *allocate_stored(roma_manager *manager, const roma_request *given, roma_grant *grant)
+{
+    roma_error error;
+    roma_request request;
+    int code = given == NULL ? roma__error_invalid(&error, "request")
+                             : roma__request_read(&request, given, &error);
+    if (code == 0)
+        return roma__stored_begin_with(manager, &request, grant);
+    atomic_fetch_add_explicit(&manager->failures, 1, memory_order_relaxed);
+    refuse(grant, &error);
+    return fail(code);
+}
+
 void *roma_alloc_with(roma_manager *manager, const roma_request *request, roma_grant *grant)
 {
     const roma__site site = ROMA__SITE_HERE();
     roma__cell cell;
+    if (manager != NULL && manager->store != NULL)
+        return allocate_stored(manager, request, grant);
     int code = allocate(manager, request, &site, &cell, grant);
     return code == 0 ? cell.address : fail(code);
 }
@@ -187,8 +204,8 @@ int roma_retain(void *block)
 {
     const roma__site site = ROMA__SITE_HERE();
     roma__cell cell;
-    int code = roma__block_at(block, &cell);
-    return code < 0 ? code : roma__life_retain(&cell, &site);
+    int code = roma__life_at(block, &cell);
+    return code < 0 ? roma__stored_retain(block, code) : roma__life_retain(&cell, &site);
 }
 
 static SLOW int release_slowly(void *block, const void *caller)
@@ -197,8 +214,8 @@ static SLOW int release_slowly(void *block, const void *caller)
         return 0;
     const roma__site site = roma__site_take(caller);
     roma__cell cell;
-    int code = roma__block_at(block, &cell);
-    return code < 0 ? code : roma__life_drop(&cell, &site);
+    int code = roma__life_at(block, &cell);
+    return code < 0 ? roma__stored_release(block, code) : roma__life_drop(&cell, &site);
 }
 
 int roma_release(void *block)
@@ -211,7 +228,9 @@ void roma__block_end(void *block, const roma__site *site)
     roma__cell cell;
     if (block == NULL)
         return;
-    int code = roma__block_at(block, &cell);
+    int code = roma__life_at(block, &cell);
+    if (code < 0 && roma__stored_end(block, site))
+        return;
     if (code == 0)
         code = roma__life_drop(&cell, site);
     if (code < 0)
@@ -244,7 +263,12 @@ static bool has_length(const roma__cell *cell, size_t bytes)
 void roma__block_end_sized(void *block, size_t bytes, const roma__site *site)
 {
     roma__cell cell;
-    if (block != NULL && roma__block_at(block, &cell) == 0 && !has_length(&cell, bytes))
+    if (block == NULL)
+        return;
+    int code = roma__life_at(block, &cell);
+    if (code < 0 && roma__stored_end_sized(block, bytes, site))
+        return;
+    if (code == 0 && !has_length(&cell, bytes))
         roma__misuse_size(&cell, bytes, site);
     else
         roma__block_end(block, site);
@@ -266,45 +290,40 @@ void roma_free_sized(void *block, size_t bytes)
 
 /* ---- questions ------------------------------------------------------------------------------- */
 
-/* The live block, or false with errno. */
-static bool ask(const void *block, roma__cell *cell)
-{
-    int code = roma__block_at(block, cell);
-    if (code < 0)
-        errno = -code;
-    return code == 0;
-}
-
 size_t roma_bytes(const void *block)
 {
     roma__cell cell;
-    return ask(block, &cell) ? roma__length_of(&cell) : 0;
+    int code = roma__life_at(block, &cell);
+    return code < 0 ? roma__stored_bytes(block, code) : roma__length_of(&cell);
 }
 
 size_t roma_usable(const void *block)
 {
     roma__cell cell;
-    return ask(block, &cell) ? roma__usable_of(&cell) : 0;
+    int code = roma__life_at(block, &cell);
+    return code < 0 ? roma__stored_usable(block, code) : roma__usable_of(&cell);
 }
 
 int roma_count(const void *block)
 {
     roma__cell cell;
-    int code = roma__block_at(block, &cell);
-    return code < 0 ? code : cell.count;
+    int code = roma__life_at(block, &cell);
+    return code < 0 ? roma__stored_count(block, code) : cell.count;
 }
 
 roma_manager *roma_manager_of(const void *block)
 {
     roma__cell cell;
-    return ask(block, &cell) ? cell.owner : NULL;
+    int code = roma__life_at(block, &cell);
+    return code < 0 ? roma__stored_manager_of(block, code) : cell.owner;
 }
 
 const char *roma_label_of(const void *block)
 {
     roma__cell cell;
-    if (!ask(block, &cell))
-        return NULL;
+    int code = roma__life_at(block, &cell);
+    if (code < 0)
+        return roma__stored_label_of(block, code);
     roma_manager *manager = cell.owner;
     bool has_note = (cell.flags & ROMA__CELL_NOTED) != 0;
     return has_note ? roma__note_label(&manager->notes, cell.address) : "";
@@ -314,6 +333,9 @@ int roma_where(const void *block, roma_report *report)
 {
     roma__cell cell;
     roma_error ignored;
-    int code = report == NULL ? -EINVAL : roma__block_at(block, &cell);
-    return code < 0 ? code : roma__cell_where(&cell, report, &ignored);
+    if (report == NULL)
+        return -EINVAL;
+    int code = roma__life_at(block, &cell);
+    return code < 0 ? roma__stored_where(block, report, code)
+                    : roma__cell_where(&cell, report, &ignored);
 }

@@ -11,7 +11,9 @@ roma_cache *roma_cache_of(roma_manager *manager)
 {
     roma__heap *heap;
     roma_error error;
-    int code = manager == NULL ? -EINVAL : roma__heap_of_caches(manager, &heap, &error);
+    int code = -EINVAL;
+    if (manager != NULL)
+        code = manager->store != NULL ? -EOPNOTSUPP : roma__heap_of_caches(manager, &heap, &error);
     roma_cache *cache = code == 0 ? roma__heap_cache(heap) : NULL;
     if (cache == NULL)
         errno = code < 0 ? -code : ENOMEM;

@@ -70,10 +70,18 @@ static void check_sum(struct proof *proof, const char *what, uint64_t figure, ui
     roma__misuse_damage(proof->manager, sentence);
 }
 
+static int take_fault(void *context, const roma_store_fault *fault)
+{
+    roma__misuse_damage(context, fault->text);
+    return 0;
+}
+
 int64_t roma_manager_check(roma_manager *manager)
 {
     if (manager == NULL)
         return -EINVAL;
+    if (manager->store != NULL)
+        return roma_store_check(manager->store, take_fault, manager);
     struct proof proof = {.manager = manager};
     ROMA__EACH_HEAP (manager, route) {
         proof.faults += roma__heap_check(route->heap, take_report, &proof);

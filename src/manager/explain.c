@@ -49,6 +49,21 @@ static int explain(roma_manager *manager, const roma_request *given, roma_grant 
     return 0;
 }
 
+/* A store has one step, and what it cannot do it says before it looks for room. */
+static int explain_stored(roma_manager *manager, const roma_request *given, roma_grant *grant)
+{
+    roma_request request;
+    memset(grant, 0, sizeof *grant);
+    int code = given == NULL ? roma__error_invalid(&grant->error, "request")
+                             : roma__request_read(&request, given, &grant->error);
+    if (code == 0)
+        code = roma__stored_check(&request, &grant->error);
+    grant->code = code;
+    if (code == 0)
+        roma__stored_step(manager->store, grant);
+    return code;
+}
+
 static int refuse(roma_grant *grant, const char *subject)
 {
     memset(grant, 0, sizeof *grant);
@@ -61,7 +76,10 @@ int roma_explain(roma_manager *manager, const roma_request *request, roma_grant 
     int rule;
     if (grant == NULL)
         return -EINVAL;
-    return manager == NULL ? refuse(grant, "manager") : explain(manager, request, grant, &rule);
+    if (manager == NULL)
+        return refuse(grant, "manager");
+    return manager->store != NULL ? explain_stored(manager, request, grant)
+                                  : explain(manager, request, grant, &rule);
 }
 
 int roma_policy_explain(const roma_policy *policy, const roma_request *request, roma_grant *grant,

@@ -33,21 +33,24 @@ static roma_block handle_of(const roma__cell *cell)
 roma_block roma_block_of(const void *block)
 {
     roma__cell cell;
-    int code = roma__block_at(block, &cell);
-    if (code == 0 && !tells_lives_apart(&cell))
+    roma_block handle = {NULL, 0};
+    int code = roma__life_at(block, &cell);
+    if (code < 0)
+        code = roma__stored_handle(block, &handle, code);
+    else if (tells_lives_apart(&cell))
+        handle = handle_of(&cell);
+    else
         code = -EOPNOTSUPP;
-    if (code == 0)
-        return handle_of(&cell);
-    errno = -code;
-    roma_block none = {NULL, 0};
-    return none;
+    if (code < 0)
+        errno = -code;
+    return handle;
 }
 
 void *roma_block_get(roma_block block)
 {
     roma__cell cell;
     int code = find(block, &cell);
-    if (code == 0)
+    if (code == 0 || roma__stored_is_live(block))
         return block.address;
     errno = -code;
     return NULL;
@@ -56,7 +59,7 @@ void *roma_block_get(roma_block block)
 bool roma_block_is_live(roma_block block)
 {
     roma__cell cell;
-    return find(block, &cell) == 0;
+    return find(block, &cell) == 0 || roma__stored_is_live(block);
 }
 
 int roma_block_retain(roma_block block)
@@ -64,6 +67,8 @@ int roma_block_retain(roma_block block)
     const roma__site site = ROMA__SITE_HERE();
     roma__cell cell;
     int code = find(block, &cell);
+    if (code < 0 && roma__stored_is_live(block))
+        return roma__stored_retain(block.address, code);
     return code < 0 ? code : roma__life_retain(&cell, &site);
 }
 
@@ -73,7 +78,7 @@ int roma_block_try_retain(roma_block block)
     roma__cell cell;
     int code = find(block, &cell);
     if (code < 0)
-        return code;
+        return roma__stored_is_live(block) ? -EINVAL : code; /* stores have no weak blocks */
     /* Flags are fixed for a life: where the life is still the handle's after they were read, they
      * are that life's. No reference is taken of a block that is not weak: its owner may be about to
      * resize it in place. */
@@ -95,11 +100,20 @@ int roma_block_release(roma_block *block)
     int code = find(*block, &cell);
     if (code == 0)
         code = roma__life_drop(&cell, &site);
+    else if (roma__stored_is_live(*block))
+        code = roma__stored_release(block->address, code);
     if (code >= 0) {
         block->address = NULL;
         block->generation = 0;
     }
     return code;
+}
+
+static int resize_stored(roma_block *block, size_t bytes, unsigned flags, int code)
+{
+    void *address = block->address;
+    code = roma__stored_resize(&address, bytes, flags, code);
+    return code < 0 ? code : roma__stored_handle(address, block, code);
 }
 
 int roma_block_resize(roma_block *block, size_t bytes, unsigned flags)
@@ -109,6 +123,8 @@ int roma_block_resize(roma_block *block, size_t bytes, unsigned flags)
         return -EINVAL;
     roma__cell cell;
     int code = find(*block, &cell);
+    if (code < 0 && roma__stored_is_live(*block))
+        return resize_stored(block, bytes, flags, code);
     if (code == 0)
         code = roma__resize(&cell, bytes, flags, &site);
     if (code == 0)
@@ -122,6 +138,8 @@ roma_segment roma_block_segment(roma_block block)
     int code = find(block, &cell);
     if (code == 0)
         return roma_segment_of(block.address, roma__length_of(&cell));
+    if (roma__stored_is_live(block))
+        return roma_segment_of(block.address, roma__stored_bytes(block.address, code));
     errno = -code;
     return roma_segment_of(NULL, 0);
 }

@@ -97,5 +97,7 @@ int roma_manager_blocks(roma_manager *manager,
     struct walk walk = {visit, context};
     if (manager == NULL || visit == NULL)
         return -EINVAL;
+    if (manager->store != NULL)
+        return roma__stored_each(manager->store, visit, context);
     return roma__cells_each(manager, visit_one, &walk);
 }

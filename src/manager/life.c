@@ -46,7 +46,7 @@ size_t roma__usable_of(const roma__cell *cell)
     return cell->usable - roma__tail_bytes(cell->owner, cell->heap);
 }
 
-int roma__block_at(const void *address, roma__cell *cell)
+int roma__life_at(const void *address, roma__cell *cell)
 {
     cell->slab = NULL;
     cell->owner = NULL;
@@ -56,10 +56,11 @@ int roma__block_at(const void *address, roma__cell *cell)
     if (code == 0)
         return cell->count > 0 ? 0 : -ESTALE;
     /* Where cells stood once a block may have started, unless no block ever starts at such an
-     * address or a live one reaches over it by now. */
+     * address, or a live one or a store reaches over it by now. */
     enum { LEAST_ALIGN = 16 };
+    roma__stored stored;
     bool was_one = code == -ESTALE && roma__is_aligned((uintptr_t)address, LEAST_ALIGN) &&
-                   roma__cell_around(address, cell) < 0;
+                   !roma__stored_at(address, &stored) && roma__cell_around(address, cell) < 0;
     return was_one ? -ESTALE : -EINVAL;
 }
 

@@ -84,5 +84,9 @@ void roma__manager_settle(roma_manager *manager)
 
 int64_t roma_manager_trim(roma_manager *manager, size_t keep_bytes)
 {
-    return manager == NULL ? -EINVAL : (int64_t)roma__manager_trim(manager, keep_bytes);
+    if (manager == NULL)
+        return -EINVAL;
+    if (manager->store != NULL)
+        return roma_store_trim(manager->store, keep_bytes);
+    return (int64_t)roma__manager_trim(manager, keep_bytes);
 }

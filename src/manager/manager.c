@@ -155,6 +155,8 @@ int64_t roma_manager_clear(roma_manager *manager)
 {
     if (manager == NULL)
         return -EINVAL;
+    if (manager->store != NULL)
+        return -EOPNOTSUPP; /* its blocks are not this process's alone */
     if (survey_of(manager).registered > 0)
         return -EBUSY;
     forget_blocks(manager);
@@ -184,9 +186,15 @@ static bool lists_leaks(const roma_manager *manager, const struct survey *survey
     return survey->blocks > 0 && (manager->debug & ROMA_DEBUG_LEAKS) != 0;
 }
 
+/* Of those that roma_manager_create() made: others end with the process, or with their store. */
+static bool can_end(const roma_manager *manager)
+{
+    return manager != NULL && manager != &process_manager && manager->store == NULL;
+}
+
 int roma_manager_destroy(roma_manager *manager)
 {
-    if (manager == NULL || manager == &process_manager)
+    if (!can_end(manager))
         return -EINVAL;
     struct survey survey = survey_of(manager);
     if (lists_leaks(manager, &survey))
@@ -199,7 +207,7 @@ int roma_manager_destroy(roma_manager *manager)
 
 int roma_manager_destroy_all(roma_manager *manager)
 {
-    if (manager == NULL || manager == &process_manager)
+    if (!can_end(manager))
         return -EINVAL;
     struct survey survey = survey_of(manager);
     if (survey.registered > 0)

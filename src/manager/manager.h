@@ -12,6 +12,7 @@
  *   background.c  the thread that gives memory back
  *   migrate.c  other nodes for a block
  *   sites.c notes.c tools.c debug.c  what debug options need
+ *   ranges.c store.c stored.c  which stores are open, managers over them, their blocks
  *
  * Locks, outermost first: the background thread's, the list of managers (fork.c), the policy of a
  * manager, its routes, locks of its heaps, its notes, the process-wide ones of the heap floor. The
@@ -22,10 +23,12 @@
 
 #include <roma/block.h>
 #include <roma/policy.h>
+#include <roma/store.h>
 #include <roma/topology.h>
 
 #include "heap/heap.h"
 #include "manager/notes.h"
+#include "manager/ranges.h"
 #include "manager/sites.h"
 #include "policy/wish.h"
 
@@ -50,6 +53,8 @@ typedef struct roma__route {
 struct roma_manager {
     /* fixed when it was made */
     char name[ROMA__NAME_BYTES];
+    roma_store *store; /* that it is over; NULL: one with heaps. With it all below is unused but
+                          what misuse and failures need, and there is no plain heap ever */
     roma_request defaults; /* placement, nodes, pages, strict, inherit, populate_threads */
     roma_provider *providers[ROMA_STEPS_MAX]; /* those of its options, then what policies named */
     size_t providers_count;                   /* of the former                                  */
@@ -223,7 +228,7 @@ size_t roma__usable_of(const roma__cell *cell);
 
 /* The live block that starts at an address. Returns 0, -EINVAL (no block starts here: cell->slab is
  * NULL unless it is inside one), -ESTALE (free). */
-int roma__block_at(const void *address, roma__cell *cell);
+int roma__life_at(const void *address, roma__cell *cell);
 
 /* Returns 0 with *cell and *grant (may be NULL), or -errno with both *error and *grant filled. */
 int roma__life_begin(roma_manager *manager, roma__heap *heap, const roma__wanted *wanted,
@@ -255,6 +260,64 @@ void roma__block_end(void *block, const roma__site *site);
 /* The same where the caller says the length. */
 void roma__block_end_sized(void *block, size_t bytes, const roma__site *site);
 
+/* ---- stored.c: blocks of stores -------------------------------------------------------------- */
+
+/* As the calls of block.c, for a manager over a store. */
+void *roma__stored_begin(roma_manager *manager, size_t bytes, size_t align, bool zero);
+void *roma__stored_begin_with(roma_manager *manager, const roma_request *request,
+                              roma_grant *grant);
+int roma__stored_begin_many(roma_manager *manager, size_t bytes, void **blocks, size_t count);
+
+/* What a request wishes that no store can do. Returns 0 or -EOPNOTSUPP with *error filled. */
+int roma__stored_check(const roma_request *request, roma_error *error);
+/* A grant's only step, and the page kind that comes of it. */
+void roma__stored_step(const roma_store *store, roma_grant *grant);
+
+/* For a pointer that roma__life_at() knows no live block at, with the code that it gave: what the
+ * public call returns, which is that code (by errno where that is its way) where the pointer is in
+ * no store. */
+int roma__stored_retain(void *block, int code);
+int roma__stored_release(void *block, int code);
+size_t roma__stored_bytes(const void *block, int code);
+size_t roma__stored_usable(const void *block, int code);
+int roma__stored_count(const void *block, int code);
+roma_manager *roma__stored_manager_of(const void *block, int code);
+const char *roma__stored_label_of(const void *block, int code);
+int roma__stored_where(const void *block, roma_report *report, int code);
+int roma__stored_handle(const void *block, roma_block *handle, int code);
+/* *block is the address afterwards. */
+int roma__stored_resize(void **block, size_t bytes, unsigned flags, int code);
+
+/* Does the handle name a live block of a store? */
+bool roma__stored_is_live(roma_block handle);
+
+/* Give up one reference where the pointer is in a store; what is wrong is told. False: in none. */
+bool roma__stored_end(void *block, const roma__site *site);
+bool roma__stored_end_sized(void *block, size_t bytes, const roma__site *site);
+/* The same for blocks from the start of a list (the first one is no NULL) for as long as they are
+ * of one store. Returns how many. */
+size_t roma__stored_end_many(void *const *blocks, size_t count, const roma__site *site);
+
+/* ---- store.c: managers over stores ----------------------------------------------------------- */
+
+/* NULL: no memory for it. */
+roma_manager *roma__store_manager_make(roma_store *store);
+/* NULL is fine. */
+void roma__store_manager_end(roma_manager *manager);
+
+/* As roma_manager_blocks(). */
+int roma__stored_each(roma_store *store,
+                      int (*visit)(void *context, const roma_block_info *block), void *context);
+
+/* The place of a block that an address is inside of. False: of none. */
+typedef struct roma__stored_around {
+    const void *address;
+    size_t offset; /* > 0 */
+    bool is_live;
+} roma__stored_around;
+bool roma__stored_find_around(const roma__stored *stored, const void *address,
+                              roma__stored_around *around);
+
 /* ---- resize.c -------------------------------------------------------------------------------- */
 
 /* Another length for a block that the caller has a reference of; flags as roma_block_resize().
@@ -263,7 +326,7 @@ int roma__resize(roma__cell *cell, size_t bytes, unsigned flags, const roma__sit
 
 /* ---- misuse.c -------------------------------------------------------------------------------- */
 
-/* Giving up a reference of `address` failed with `code`; *found as roma__block_at() left it. */
+/* Giving up a reference of `address` failed with `code`; *found as roma__life_at() left it. */
 void roma__misuse_release(const void *address, int code, const roma__cell *found,
                           const roma__site *site);
 void roma__misuse_size(const roma__cell *cell, size_t given_bytes, const roma__site *site);
@@ -273,6 +336,11 @@ void roma__misuse_overrun(const roma__cell *cell, size_t index, const roma__site
 void roma__misuse_written(roma_manager *manager, const roma__note *note, size_t index);
 /* A release was found to be a second one after its call had returned. The heaps' callback. */
 void roma__misuse_late(void *owner, void *address);
+/* Giving up a reference of a store's block failed; or of one among some, from `address` on. */
+void roma__misuse_stored(const roma__stored *stored, const void *address, size_t among, int code,
+                         const roma__site *site);
+void roma__misuse_stored_size(const roma__stored *stored, const void *address, size_t bytes,
+                              size_t given_bytes, const roma__site *site);
 void roma__misuse_damage(roma_manager *manager, const char *sentence);
 void roma__misuse_leak(roma_manager *manager, uint64_t blocks, uint64_t bytes);
 

@@ -10,7 +10,10 @@ static int check(const void *block, const roma_nodes *nodes, roma__cell *cell, r
 {
     if (nodes == NULL || roma_nodes_is_empty(nodes))
         return roma__error_invalid(error, "nodes");
-    int code = roma__block_at(block, cell);
+    int code = roma__life_at(block, cell);
+    if (code < 0 && roma__stored_count(block, code) >= 0)
+        return roma__error_subject(error, -EOPNOTSUPP, ROMA_WHY_UNSUPPORTED,
+                                   "migrating a block of a store");
     if (code < 0)
         return roma__error_subject(error, code, ROMA_WHY_INVALID, "block");
     if ((cell->flags & ROMA__CELL_REGISTERED) != 0)

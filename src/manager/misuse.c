@@ -6,6 +6,7 @@
 #include "manager/manager.h"
 
 #include "base/text.h"
+#include "store/internal.h"
 #include "sys/sys.h"
 
 #include <errno.h>
@@ -38,6 +39,14 @@ static void deliver(roma_manager *manager, roma_misuse_kind kind, const void *ad
         told->on_misuse(told->misuse_context, &misuse);
     else
         print_and_abort(sentence);
+}
+
+void roma_manager_on_misuse(roma_manager *manager, roma_on_misuse on_misuse, void *context)
+{
+    if (manager == NULL)
+        return;
+    manager->misuse_context = context;
+    manager->on_misuse = on_misuse;
 }
 
 /* ---- the words of a sentence ----------------------------------------------------------------- */
@@ -157,6 +166,52 @@ void roma__misuse_late(void *owner, void *address)
     roma__text_add(&text, "double free of %p, found when it came back to its slab", address);
     add_history_of(&text, manager, address);
     deliver(manager, ROMA_MISUSE_DOUBLE_FREE, address, sentence);
+}
+
+void roma__misuse_stored(const roma__stored *stored, const void *address, size_t among, int code,
+                         const roma__site *site)
+{
+    char sentence[SENTENCE_BYTES];
+    roma__text text = roma__text_in(sentence, sizeof sentence);
+    const roma_store *store = stored->store;
+    const char *name = store->path != NULL ? store->path : "in memory";
+    roma_misuse_kind kind = ROMA_MISUSE_FOREIGN;
+    roma__stored_around around;
+    roma__text_add(&text, code == -ESTALE && !store->is_stale ? "double free of " : "free of ");
+    if (among > 1)
+        roma__text_add(&text, "one of %zu blocks from %p on", among, address);
+    else
+        roma__text_add(&text, "%p", address);
+    add_here(&text, site);
+    if (store->is_stale) {
+        roma__text_add(&text, ", of a store of the parent process that its child does not have");
+    } else if (code == -EROFS) {
+        roma__text_add(&text, ", of a store that is open for reading only");
+    } else if (code == -ESTALE) {
+        kind = ROMA_MISUSE_DOUBLE_FREE;
+        roma__text_add(&text, ": it is free, or this process holds no reference to it");
+    } else if (code == -EINVAL && roma__stored_find_around(stored, address, &around)) {
+        kind = ROMA_MISUSE_INTERIOR;
+        roma__text_add(&text, ", which is %zu bytes inside the %s at %p", around.offset,
+                       around.is_live ? "block" : "free block", around.address);
+    } else if (code == -EINVAL) {
+        roma__text_add(&text, ", where no block can be");
+    } else {
+        roma__text_add(&text, ", which failed with %d", code);
+    }
+    roma__text_add(&text, " (store %s)", name);
+    deliver(roma__stored_manager(stored), kind, address, sentence);
+}
+
+void roma__misuse_stored_size(const roma__stored *stored, const void *address, size_t bytes,
+                              size_t given_bytes, const roma__site *site)
+{
+    char sentence[SENTENCE_BYTES];
+    roma__text text = roma__text_in(sentence, sizeof sentence);
+    roma__text_add(&text, "free of %p", address);
+    add_here(&text, site);
+    roma__text_add(&text, " as %zu bytes, but the block has %zu", given_bytes, bytes);
+    deliver(roma__stored_manager(stored), ROMA_MISUSE_SIZE, address, sentence);
 }
 
 void roma__misuse_damage(roma_manager *manager, const char *sentence)

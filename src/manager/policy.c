@@ -91,6 +91,9 @@ int roma_manager_policy(roma_manager *manager, const roma_policy *policy, roma_e
     roma_policy *copy = NULL;
     if (manager == NULL)
         return roma__error_invalid(error, "manager");
+    if (manager->store != NULL)
+        return roma__error_subject(error, -EOPNOTSUPP, ROMA_WHY_UNSUPPORTED,
+                                   "a policy for the manager of a store");
     if (roma__policy_copy(policy, &copy) < 0)
         return roma__error(error, -ENOMEM, ROMA_WHY_OUT_OF_MEMORY);
     /* Whoever routes from now on takes the lock. Who did not, found no policy: there was none. */

@@ -149,11 +149,15 @@ void *roma_resize(void *block, size_t bytes)
 {
     const roma__site site = ROMA__SITE_HERE();
     roma__cell cell;
-    int code = roma__block_at(block, &cell);
-    if (code == 0)
+    int code = roma__life_at(block, &cell);
+    if (code < 0) {
+        code = roma__stored_resize(&block, bytes, 0, code);
+    } else {
         code = roma__resize(&cell, bytes, 0, &site);
+        block = cell.address;
+    }
     if (code == 0)
-        return cell.address;
+        return block;
     errno = -code;
     return NULL;
 }

@@ -34,11 +34,24 @@ static uint64_t load(_Atomic(uint64_t) *figure)
     return atomic_load_explicit(figure, memory_order_relaxed);
 }
 
+/* The store's own figures between a name and those that the manager keeps. */
+static int stats_of_store(struct walk *walk, roma_manager *manager)
+{
+    give(walk, "name", ROMA_VALUE_TEXT, 0, manager->name);
+    if (walk->code == 0)
+        walk->code = roma_store_stats(manager->store, walk->visit, walk->context);
+    give_count(walk, "failures.count", load(&manager->failures));
+    give_count(walk, "misuse.count", load(&manager->misuses));
+    return walk->code;
+}
+
 int roma_manager_stats(roma_manager *manager, roma_visit visit, void *context)
 {
     if (manager == NULL || visit == NULL)
         return -EINVAL;
     struct walk walk = {visit, context, 0};
+    if (manager->store != NULL)
+        return stats_of_store(&walk, manager);
     roma__figures figures = roma__figures_of(manager);
     figures.metadata_bytes += sizeof *manager + roma__notes_bytes(&manager->notes);
     give(&walk, "name", ROMA_VALUE_TEXT, 0, manager->name);

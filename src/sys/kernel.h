@@ -55,6 +55,9 @@
 #ifndef MADV_PAGEOUT
 #define MADV_PAGEOUT 21 /* Linux 5.4 */
 #endif
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22 /* Linux 5.14 */
+#endif
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23 /* Linux 5.14 */
 #endif
@@ -88,15 +91,87 @@
 #ifndef SYS_io_uring_setup
 #define SYS_io_uring_setup 425
 #endif
+#ifndef SYS_cachestat
+#define SYS_cachestat 451 /* Linux 6.5 */
+#endif
 
 enum { ROMA__IO_URING_PARAMS_BYTES = 120 };
+
+/* ---- files ----------------------------------------------------------------------------------- */
+
+#ifndef F_OFD_GETLK
+#define F_OFD_GETLK 36
+#define F_OFD_SETLK 37
+#define F_OFD_SETLKW 38
+#endif
+#ifndef F_ADD_SEALS
+#define F_ADD_SEALS 1033
+#endif
+#ifndef FALLOC_FL_KEEP_SIZE
+#define FALLOC_FL_KEEP_SIZE 0x01
+#endif
+#ifndef FALLOC_FL_ZERO_RANGE
+#define FALLOC_FL_ZERO_RANGE 16
+#endif
+#ifndef FALLOC_FL_PUNCH_HOLE
+#define FALLOC_FL_PUNCH_HOLE 0x02
+#endif
+
+#ifndef FALLOC_FL_UNSHARE_RANGE
+#define FALLOC_FL_UNSHARE_RANGE 0x40
+#endif
+#ifndef SEEK_DATA
+#define SEEK_DATA 3
+#define SEEK_HOLE 4
+#endif
+
+#ifndef SYS_statx
+#define SYS_statx __NR_statx
+#endif
+
+/* What statx() fills (Linux 4.11), as far as it is looked at. */
+typedef struct roma__statx {
+    uint32_t mask; /* of what is known */
+    uint32_t before[19];
+    int64_t birth_seconds; /* when the inode was made: ROMA__STATX_BIRTH */
+    uint32_t birth_ns;
+    uint32_t after[41];
+} roma__statx;
+
+enum { ROMA__STATX_BIRTH = 0x800 };
+
+#define ROMA__FICLONE _IOW(0x94, 9, int)
+
+enum {
+    ROMA__MFD_CLOEXEC = 1,
+    ROMA__MFD_ALLOW_SEALING = 2,
+    ROMA__MFD_HUGETLB = 4,
+    ROMA__SEAL_SEAL = 1,
+    ROMA__SEAL_SHRINK = 2
+};
 
 /* ---- membarrier (Linux 4.14) ----------------------------------------------------------------- */
 
 enum {
+    ROMA__MEMBARRIER_GLOBAL = 1 << 0, /* all processes; a millisecond or so */
+    ROMA__MEMBARRIER_GLOBAL_EXPEDITED = 1 << 1, /* Linux 4.16: those that registered */
+    ROMA__MEMBARRIER_REGISTER_GLOBAL_EXPEDITED = 1 << 2,
     ROMA__MEMBARRIER_PRIVATE_EXPEDITED = 1 << 3,
     ROMA__MEMBARRIER_REGISTER_PRIVATE_EXPEDITED = 1 << 4
 };
+
+/* ---- files and the page cache --------------------------------------------------------------- */
+
+enum { ROMA__TMPFS_MAGIC = 0x01021994 }; /* statfs.f_type */
+#define ROMA__HUGETLBFS_MAGIC 0x958458f6u
+
+typedef struct roma__cachestat_range {
+    uint64_t offset, bytes;
+} roma__cachestat_range;
+
+typedef struct roma__cachestat {
+    uint64_t cached, dirty, writeback, evicted, recently_evicted; /* base pages */
+} roma__cachestat;
 
 /* ---- PAGEMAP_SCAN (Linux 6.7) ---------------------------------------------------------------- */
 

@@ -9,8 +9,13 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 _Static_assert(sizeof(pthread_t) <= sizeof(void *), "a thread is handed out as a pointer");
@@ -64,6 +69,28 @@ static ssize_t kernel_getdents(int fd, void *buffer, size_t bytes)
     return syscall(SYS_getdents64, fd, buffer, bytes);
 }
 
+static int kernel_dup(int fd)
+{
+    return fcntl(fd, F_DUPFD_CLOEXEC, 0);
+}
+
+static int kernel_fadvise(int fd, off_t offset, off_t bytes, int advice)
+{
+    int code = posix_fadvise(fd, offset, bytes, advice); /* an errno, and not in errno */
+    errno = code;
+    return code == 0 ? 0 : -1;
+}
+
+static int kernel_eventfd(unsigned count, int flags)
+{
+    return eventfd(count, flags | EFD_CLOEXEC);
+}
+
+static int kernel_cachestat(int fd, const void *range, void *found, unsigned flags)
+{
+    return (int)syscall(SYS_cachestat, fd, range, found, flags);
+}
+
 static int kernel_pagemap_scan(int fd, void *argument)
 {
     return (int)syscall(SYS_ioctl, fd, ROMA__PAGEMAP_SCAN, argument); /* musl: an int number */
@@ -103,6 +130,50 @@ static int kernel_thread_join(void *thread)
     return code == 0 ? 0 : -1;
 }
 
+static int kernel_create(const char *path, int flags, unsigned mode)
+{
+    return open(path, flags | O_CREAT | O_CLOEXEC, (mode_t)mode);
+}
+
+static int kernel_memfd_create(const char *name, unsigned flags)
+{
+    return (int)syscall(SYS_memfd_create, name, flags);
+}
+
+static int kernel_add_seals(int fd, int seals)
+{
+    return fcntl(fd, F_ADD_SEALS, seals);
+}
+
+/* Commands of fcntl() that take a struct flock: F_OFD_SETLK, F_OFD_GETLK. */
+static int kernel_lock(int fd, int command, struct flock *range)
+{
+    return fcntl(fd, command, range);
+}
+
+static int kernel_clone_file(int to, int from)
+{
+    return (int)syscall(SYS_ioctl, to, ROMA__FICLONE, from);
+}
+
+/* The C library's takes an enum with some, an int with others. */
+static int kernel_getrlimit(int resource, struct rlimit *limit)
+{
+    return (int)syscall(SYS_prlimit64, 0, resource, NULL, limit);
+}
+
+static int kernel_fstat(int fd, struct stat *status)
+{
+    return fstat(fd, status);
+}
+
+/* Of the file behind a descriptor; `status` is a roma__statx. */
+static int kernel_statx(int fd, unsigned mask, void *status)
+{
+    enum { EMPTY_PATH = 0x1000 };
+    return (int)syscall(SYS_statx, fd, "", EMPTY_PATH, mask, status);
+}
+
 const struct roma__sys roma__sys_kernel = {
     .mmap = mmap,
     .munmap = munmap,
@@ -119,11 +190,37 @@ const struct roma__sys roma__sys_kernel = {
     .write = write,
     .getdents = kernel_getdents,
     .close = close,
+    .dup = kernel_dup,
+    .fstat = kernel_fstat,
+    .fstatfs = fstatfs,
+    .fadvise = kernel_fadvise,
+    .sync_file_range = sync_file_range,
+    .fdatasync = fdatasync,
+    .cachestat = kernel_cachestat,
+    .mincore = mincore,
+    .eventfd = kernel_eventfd,
     .pagemap_scan = kernel_pagemap_scan,
     .io_uring_setup = kernel_io_uring_setup,
     .membarrier = kernel_membarrier,
     .thread_start = kernel_thread_start,
     .thread_join = kernel_thread_join,
+    .create = kernel_create,
+    .memfd_create = kernel_memfd_create,
+    .add_seals = kernel_add_seals,
+    .statx = kernel_statx,
+    .fallocate = fallocate,
+    .ftruncate = ftruncate,
+    .lock = kernel_lock,
+    .pwrite = pwrite,
+    .lseek = lseek,
+    .fsync = fsync,
+    .msync = msync,
+    .clone_file = kernel_clone_file,
+    .rename = rename,
+    .link = link,
+    .unlink = unlink,
+    .readlink = readlink,
+    .getrlimit = kernel_getrlimit,
 };
 
 const struct roma__sys *roma__sys = &roma__sys_kernel;

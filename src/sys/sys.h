@@ -16,9 +16,17 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+struct stat;
+struct statfs;
+
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+struct stat;
+struct statfs;
+struct flock;
+struct rlimit;
 
 #define ROMA_SYS_CALLS(X)                                                                          \
     X(void *, mmap, ((void *)-1),                                                                  \
@@ -47,12 +55,45 @@ extern "C" {
     X(ssize_t, write, -1, (int fd, const void *buffer, size_t bytes), (fd, buffer, bytes))         \
     X(ssize_t, getdents, -1, (int fd, void *buffer, size_t bytes), (fd, buffer, bytes))            \
     X(int, close, -1, (int fd), (fd))                                                              \
+    X(int, dup, -1, (int fd), (fd))                                                                \
+    X(int, fstat, -1, (int fd, struct stat *status), (fd, status))                                 \
+    X(int, fstatfs, -1, (int fd, struct statfs *status), (fd, status))                             \
+    X(int, fadvise, -1, (int fd, off_t offset, off_t bytes, int advice),                           \
+      (fd, offset, bytes, advice))                                                                 \
+    X(int, sync_file_range, -1, (int fd, off_t offset, off_t bytes, unsigned flags),               \
+      (fd, offset, bytes, flags))                                                                  \
+    X(int, fdatasync, -1, (int fd), (fd))                                                          \
+    X(int, cachestat, -1, (int fd, const void *range, void *found, unsigned flags),                \
+      (fd, range, found, flags))                                                                   \
+    X(int, mincore, -1, (void *address, size_t bytes, unsigned char *present),                     \
+      (address, bytes, present))                                                                   \
+    X(int, eventfd, -1, (unsigned count, int flags), (count, flags))                               \
     X(int, pagemap_scan, -1, (int fd, void *argument), (fd, argument))                             \
     X(int, io_uring_setup, -1, (unsigned entries, void *parameters), (entries, parameters))        \
     X(int, membarrier, -1, (int command, unsigned flags), (command, flags))                        \
     X(int, thread_start, -1, (void **thread, void *(*run)(void *), void *argument),                \
       (thread, run, argument))                                                                     \
-    X(int, thread_join, -1, (void *thread), (thread))
+    X(int, thread_join, -1, (void *thread), (thread))                                              \
+    X(int, create, -1, (const char *path, int flags, unsigned mode), (path, flags, mode))          \
+    X(int, memfd_create, -1, (const char *name, unsigned flags), (name, flags))                    \
+    X(int, add_seals, -1, (int fd, int seals), (fd, seals))                                        \
+    X(int, statx, -1, (int fd, unsigned mask, void *status), (fd, mask, status))                   \
+    X(int, fallocate, -1, (int fd, int mode, off_t offset, off_t bytes),                           \
+      (fd, mode, offset, bytes))                                                                   \
+    X(int, ftruncate, -1, (int fd, off_t bytes), (fd, bytes))                                      \
+    X(int, lock, -1, (int fd, int command, struct flock *range), (fd, command, range))             \
+    X(ssize_t, pwrite, -1, (int fd, const void *buffer, size_t bytes, off_t offset),               \
+      (fd, buffer, bytes, offset))                                                                 \
+    X(off_t, lseek, -1, (int fd, off_t offset, int whence), (fd, offset, whence))                  \
+    X(int, fsync, -1, (int fd), (fd))                                                              \
+    X(int, msync, -1, (void *address, size_t bytes, int flags), (address, bytes, flags))           \
+    X(int, clone_file, -1, (int to, int from), (to, from))                                         \
+    X(int, rename, -1, (const char *from, const char *to), (from, to))                             \
+    X(int, link, -1, (const char *from, const char *to), (from, to))                               \
+    X(int, unlink, -1, (const char *path), (path))                                                 \
+    X(ssize_t, readlink, -1, (const char *path, char *buffer, size_t bytes),                       \
+      (path, buffer, bytes))                                                                       \
+    X(int, getrlimit, -1, (int resource, struct rlimit *limit), (resource, limit))
 
 struct roma__sys {
 #define X(type, name, failure, parameters, arguments) type(*name) parameters;

@@ -47,7 +47,8 @@ static const char tour_help[] =
     "accounting what pages they are, and measures: populating, memset, and a chase through\n"
     "pointers in random order, beside plain malloc. Then loads FILE into a block, hashes it in\n"
     "segments, grows it, retains and releases it across threads, and compares it with a plain\n"
-    "read.\n"
+    "read. Last, two processes put FILE into a store, one is killed in the middle, a third goes\n"
+    "on, and the store is checked.\n"
     "\n"
     "  FILE           default: the largest shared library under /usr/lib and /lib\n"
     "  --bytes SIZE   working set; default: a quarter of free memory, at most 4 GiB\n"
@@ -81,11 +82,61 @@ static const char run_help[] =
     "\n"
     "An LD_PRELOAD that is set already is kept, behind roma's.\n";
 
+static const char warm_help[] =
+    "usage: roma warm FILE... [--evict | --status] [OPTIONS]\n"
+    "\n"
+    "Reads files into memory (the page cache), as fast as the device does, and tells how much of\n"
+    "them was there before and is there after. A FILE that is a folder stands for all files below\n"
+    "it, on its file system; symbolic links there are not followed.\n"
+    "\n"
+    "  --evict          out of memory instead; what is dirty is written first\n"
+    "  --status         change nothing, only tell what is in memory\n"
+    "  --range FROM:TO  these bytes of each file; FROM or TO may be left out; may be repeated\n"
+    "  --list FILE      these parts of each file: a line each, OFFSET [LENGTH]; without a length\n"
+    "                   a page; - is standard input\n"
+    "  --level WORD     resident: all is there at the end (the default); issued: it is asked for\n"
+    "  --way WORD       io_uring, threads or plain (calls of this thread), and nothing else;\n"
+    "                   default: auto, the first that works\n"
+    "  --json           one JSON object instead of a table\n"
+    "\n"
+    "Exit status: 0, or 1 when a file could not be read, or not all of it is in memory then (with\n"
+    "--evict: or some of it still is).\n";
+
+static const char store_help[] =
+    "usage: roma store WORD [OPTIONS] STORE\n"
+    "\n"
+    "Makes, looks at, checks and keeps stores: heaps in a file that many processes share.\n"
+    "\n"
+    "  create STORE      make an empty one\n"
+    "    --bytes SIZE    room for blocks from the start, taken from the disk now; default 1 MiB\n"
+    "    --max SIZE      the most room that it can ever have; default 64 GiB\n"
+    "    --mode BITS     permission bits, octal, less the umask; default 600\n"
+    "    --sessions N    processes attached at once, at most; default 128\n"
+    "    --lanes N       threads of all of them together, at most; default 1024\n"
+    "  info STORE        format, state, room, promises and figures; --json\n"
+    "  ls STORE          roots and names of the directory; --json\n"
+    "  check STORE       account for every byte; a line for each fault; --json\n"
+    "  dump STORE        all blocks that roots and names lead to, as JSON\n"
+    "    --contents      with their bytes, in hexadecimal\n"
+    "  sessions STORE    who is attached, alive or dead, and what each holds; --json\n"
+    "    --recover       give back first what the dead hold\n"
+    "  checkpoint STORE [CHECKPOINT]\n"
+    "                    keep a consistent copy; default: STORE.checkpoint\n"
+    "    --copy          copy also where the file system could share pages\n"
+    "    --stay-shared   do not wait until the store has pages of its own again\n"
+    "    --timeout MS    for processes to come to rest; default 5000\n"
+    "  restore STORE [CHECKPOINT]\n"
+    "                    put the checkpoint in place of a store that a crash interrupted\n"
+    "\n"
+    "Exit status: 0, 1 when something is wrong or could not be done.\n";
+
 static const command commands[] = {
     {"topo", topo_command, "what this machine has: nodes, page kinds, pools, limits", topo_help},
     {"explain", explain_command, "what a request would get here, without doing it", explain_help},
     {"tour", tour_command, "measure each page kind, and see blocks at work", tour_help},
     {"run", run_command, "run a program on roma's malloc, and report on its memory", run_help},
+    {"warm", warm_command, "files into memory, or out of it, or what of them is there", warm_help},
+    {"store", store_command, "make, look at, check and keep stores in files", store_help},
 };
 enum { COMMANDS_COUNT = sizeof commands / sizeof commands[0] };
 

@@ -2,11 +2,21 @@
 #include "progress.h"
 
 #include <stdarg.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <unistd.h>
 
-static bool line_is_open; /* only the main thread reports */
+static bool line_is_open;            /* only the main thread reports */
+static const char *command = "tour"; /* whose progress it is         */
+
+void progress_for(const char *name)
+{
+    command = name;
+}
+
+bool progress_is_overwritten(void)
+{
+    return isatty(STDERR_FILENO) == 1;
+}
 
 void progress_clear(void)
 {
@@ -18,7 +28,7 @@ void progress_clear(void)
 static void put_line(const char *end, const char *format, va_list arguments)
 {
     progress_clear();
-    fputs("roma tour: ", stderr);
+    fprintf(stderr, "roma %s: ", command);
     vfprintf(stderr, format, arguments);
     fputs(end, stderr);
     fflush(stderr);
@@ -26,7 +36,7 @@ static void put_line(const char *end, const char *format, va_list arguments)
 
 void progress(const char *format, ...)
 {
-    bool overwrite = isatty(STDERR_FILENO) == 1;
+    bool overwrite = progress_is_overwritten();
     va_list arguments;
     va_start(arguments, format);
     put_line(overwrite ? " ..." : "\n", format, arguments);

@@ -3,6 +3,14 @@
 #ifndef ROMA_TOOL_PROGRESS_H
 #define ROMA_TOOL_PROGRESS_H
 
+#include <stdbool.h>
+
+/* Whose progress it is from now on: the command's name, which begins each line. */
+void progress_for(const char *command);
+
+/* Whether stderr is a terminal, where a line can be overwritten. */
+bool progress_is_overwritten(void);
+
 /* What is being done now; short enough for a line. */
 __attribute__((format(printf, 1, 2))) void progress(const char *format, ...);
 

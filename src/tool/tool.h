@@ -28,6 +28,8 @@ int topo_command(int argc, char **argv);
 int explain_command(int argc, char **argv);
 int tour_command(int argc, char **argv);
 int run_command(int argc, char **argv);
+int warm_command(int argc, char **argv);
+int store_command(int argc, char **argv);
 
 /* ---- messages ------------------------------------------------------------------------------- */
 

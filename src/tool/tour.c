@@ -2,8 +2,8 @@
  *
  * Order of events: arguments; how much and on which node; the reservation, if asked for, while
  * there is but one thread; plain malloc, base pages, transparent huge pages, hugetlb pages, small
- * before large; the file; the reservation put back; the answer. One working set is there at a
- * time. */
+ * before large; the file; the file again, cold; the store; the reservation put back; the answer.
+ * One working set is there at a time. */
 #include "tour.h"
 
 #include "progress.h"
@@ -242,16 +242,21 @@ static void tour_one_file(tour_answer *answer)
         if (find_largest_library(found, sizeof found))
             path = found;
     }
-    if (path != NULL)
-        tour_file(&answer->plan, path, &answer->file);
-    else
+    if (path == NULL) {
         snprintf(answer->file.reason, sizeof answer->file.reason,
                  "no shared library was found; name a FILE");
+        return;
+    }
+    tour_file(&answer->plan, path, &answer->file);
+    tour_cold(&answer->plan, path, &answer->cold);
+    tour_store(path, &answer->store);
 }
 
 static bool all_verified(const tour_answer *answer)
 {
     bool good = answer->file.path[0] == '\0' || file_is_good(&answer->file);
+    good = good && cold_is_good(&answer->cold);
+    good = good && (!answer->store.ran || store_is_good(&answer->store));
     for (unsigned i = 0; i < answer->kinds_count; i++)
         if (answer->kinds[i].pages != 0 && answer->kinds[i].given)
             good = good && answer->kinds[i].proof.result != PROOF_WRONG;

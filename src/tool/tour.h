@@ -5,6 +5,8 @@
  *   tour_measure.c  the measurements themselves, on any memory
  *   tour_proof.c    what pages they were, by the kernel's own accounting
  *   tour_file.c     a file through blocks and segments, verified
+ *   tour_cold.c     a file that is not in memory, with prefetch and without
+ *   tour_store.c    the file into a store, by processes of which one is killed
  *   tour_report.c   tables and the paragraph that reads them
  *   tour_json.c     the same for programs */
 #ifndef ROMA_TOOL_TOUR_H
@@ -13,7 +15,13 @@
 #include "json.h"
 #include "reserve.h"
 
-enum { TOUR_KINDS_MAX = 24, TOUR_PASSES_MAX = 3, FILE_CHECKS_MAX = 12, FILE_PATH_BYTES = 1024 };
+enum {
+    TOUR_KINDS_MAX = 24,
+    TOUR_PASSES_MAX = 3,
+    FILE_CHECKS_MAX = 12,
+    STORE_CHECKS_MAX = 8,
+    FILE_PATH_BYTES = 1024
+};
 
 /* What to do, decided before anything is measured. */
 typedef struct tour_plan {
@@ -128,6 +136,45 @@ bool find_largest_library(char *path, size_t bytes);
 void tour_file(const tour_plan *plan, const char *path, file_figures *figures);
 bool file_is_good(const file_figures *figures);
 
+/* FNV-1a of 64 bits, from a value on. */
+#define FNV_START 0xCBF29CE484222325u
+uint64_t fnv_on(uint64_t hash, const void *data, size_t bytes);
+
+/* ---- the cold part -------------------------------------------------------------------------- */
+
+typedef struct cold_figures {
+    bool ran;
+    char reason[SENTENCE_BYTES]; /* why not, or not to its end */
+    char way[WORD_BYTES];        /* by which prefetch was made */
+    uint64_t bytes;
+    double touch_seconds, prefetch_seconds;
+    double caller_ms; /* the most that asking for it took */
+    double hash_seconds, scan_seconds;
+    uint64_t plain_hash, scan_hash;
+    uint64_t pieces, waits; /* of the last scan; waits: pieces that were not there yet */
+    double longest_wait_ms;
+} cold_figures;
+
+void tour_cold(const tour_plan *plan, const char *path, cold_figures *figures);
+
+/* Whether what ran came out right. */
+bool cold_is_good(const cold_figures *figures);
+
+/* ---- the store part ------------------------------------------------------------------------- */
+
+typedef struct store_figures {
+    bool ran;
+    char reason[SENTENCE_BYTES]; /* why it did not run                      */
+    uint64_t bytes, pieces;      /* of the file that were put into the store */
+    uint64_t killed_at;          /* pieces that the killed process had done  */
+    double fill_ms;
+    file_check checks[STORE_CHECKS_MAX];
+    unsigned checks_count;
+} store_figures;
+
+void tour_store(const char *file, store_figures *figures);
+bool store_is_good(const store_figures *figures);
+
 /* ---- the answer ----------------------------------------------------------------------------- */
 
 typedef struct tour_answer {
@@ -135,6 +182,8 @@ typedef struct tour_answer {
     kind_figures kinds[TOUR_KINDS_MAX];
     unsigned kinds_count;
     file_figures file;
+    cold_figures cold;
+    store_figures store;
     reservation reserved;
     bool verified;
 } tour_answer;

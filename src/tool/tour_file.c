@@ -65,13 +65,17 @@ bool find_largest_library(char *path, size_t bytes)
 
 /* ---- hashing -------------------------------------------------------------------------------- */
 
-static uint64_t fnv(const void *data, size_t bytes)
+uint64_t fnv_on(uint64_t hash, const void *data, size_t bytes)
 {
     const unsigned char *at = data;
-    uint64_t hash = 0xCBF29CE484222325u;
     for (size_t i = 0; i < bytes; i++)
         hash = (hash ^ at[i]) * 0x100000001B3u;
     return hash;
+}
+
+static uint64_t fnv(const void *data, size_t bytes)
+{
+    return fnv_on(FNV_START, data, bytes);
 }
 
 typedef struct pieces {

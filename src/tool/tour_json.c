@@ -104,6 +104,43 @@ static json *file_json(const file_figures *file)
     return map;
 }
 
+static json *cold_json(const cold_figures *cold)
+{
+    json *map = json_map();
+    json_put_flag(map, "ran", cold->ran);
+    json_put_text(map, "reason", cold->reason[0] != '\0' ? cold->reason : NULL);
+    json_put_count(map, "bytes", cold->bytes);
+    if (cold->ran) {
+        json_put_text(map, "way", cold->way);
+        json_put_figure(map, "page_faults_ms", cold->touch_seconds * 1e3);
+        json_put_figure(map, "prefetch_ms", cold->prefetch_seconds * 1e3);
+        json_put_figure(map, "caller_ms", cold->caller_ms);
+        json_put_figure(map, "hashed_by_page_faults_ms", cold->hash_seconds * 1e3);
+        json_put_figure(map, "hashed_by_scan_ms", cold->scan_seconds * 1e3);
+        json_put_count(map, "scan_pieces", cold->pieces);
+        json_put_count(map, "scan_waits", cold->waits);
+        json_put_figure(map, "scan_longest_wait_ms", cold->longest_wait_ms);
+    }
+    json_put_flag(map, "verified", cold_is_good(cold));
+    return map;
+}
+
+static json *store_json(const store_figures *store)
+{
+    json *map = json_map(), *checks = json_map();
+    json_put_flag(map, "ran", store->ran);
+    json_put_text(map, "reason", store->reason[0] != '\0' ? store->reason : NULL);
+    json_put_count(map, "bytes", store->bytes);
+    json_put_count(map, "blocks", store->pieces);
+    json_put_count(map, "killed_at", store->killed_at);
+    json_put_figure(map, "fill_ms", store->fill_ms);
+    for (unsigned i = 0; i < store->checks_count; i++)
+        json_put_flag(checks, store->checks[i].what, store->checks[i].good);
+    json_put(map, "checks", checks);
+    json_put_flag(map, "verified", store_is_good(store));
+    return map;
+}
+
 static json *reservation_json(const reservation *r)
 {
     char text[SENTENCE_BYTES];
@@ -134,6 +171,8 @@ json *tour_json(const tour_answer *answer)
         json_append(kinds, kind_json(&answer->kinds[i], answer->plan.threads));
     json_put(map, "kinds", kinds);
     json_put(map, "file", file_json(&answer->file));
+    json_put(map, "cold", cold_json(&answer->cold));
+    json_put(map, "store", store_json(&answer->store));
     json_put(map, "reservation", reservation_json(&answer->reserved));
     char *reading = tour_reading(answer);
     json_put_text(map, "reading", reading);

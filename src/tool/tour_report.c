@@ -121,11 +121,11 @@ static void print_missing(const tour_answer *answer, FILE *stream)
 
 /* ---- the file ------------------------------------------------------------------------------- */
 
-static void print_checks(const file_figures *file, FILE *stream)
+static void print_checks(const file_check *checks, unsigned count, FILE *stream)
 {
     fputs("\n", stream);
-    for (unsigned i = 0; i < file->checks_count; i++)
-        fprintf(stream, "  %-3s %s\n", file->checks[i].good ? "yes" : "NO", file->checks[i].what);
+    for (unsigned i = 0; i < count; i++)
+        fprintf(stream, "  %-3s %s\n", checks[i].good ? "yes" : "NO", checks[i].what);
 }
 
 static void print_file_story(const file_figures *file, FILE *stream)
@@ -160,7 +160,61 @@ static void print_file(const file_figures *file, FILE *stream)
         print_file_story(file, stream);
     if (file->reason[0] != '\0')
         print_paragraph(stream, 2, file->reason);
-    print_checks(file, stream);
+    print_checks(file->checks, file->checks_count, stream);
+}
+
+static void print_store(const store_figures *store, FILE *stream)
+{
+    char size[WORD_BYTES];
+    if (!store->ran && store->reason[0] == '\0')
+        return;
+    fputs("\nThe file in a store\n\n", stream);
+    if (store->ran)
+        fprintf(stream,
+                "  %s in %" PRIu64
+                " blocks, by two processes in %.0f ms; one was killed after %" PRIu64
+                " of its own,\n  and a third went on\n",
+                roma_size_text(store->bytes, size, sizeof size), store->pieces, store->fill_ms,
+                store->killed_at);
+    else
+        print_paragraph(stream, 2, store->reason);
+    print_checks(store->checks, store->checks_count, stream);
+}
+
+/* ---- the cold file -------------------------------------------------------------------------- */
+
+static void add_reading(table *t, const char *what, const cold_figures *cold, double seconds,
+                        const char *waits)
+{
+    table_add(t, "%s", what);
+    table_add(t, "%.4f", seconds);
+    table_add(t, "%.2f", seconds > 0 ? (double)cold->bytes / 1e9 / seconds : 0.0);
+    table_add(t, "%s", waits);
+}
+
+static void print_cold(const cold_figures *cold, FILE *stream)
+{
+    static const char *const titles[] = {"from cold", ">s", ">GB/s", "the program waits"};
+    char size[WORD_BYTES], text[2 * WORD_BYTES];
+    if (cold->reason[0] != '\0') {
+        fputs("\nThe file from cold\n\n", stream);
+        print_paragraph(stream, 2, cold->reason);
+        return;
+    }
+    fprintf(stream,
+            "\nThe file from cold, %s: evicted before each reading, by the kernel's word\n\n",
+            roma_size_text(cold->bytes, size, sizeof size));
+    table t = table_of(titles, 4);
+    add_reading(&t, "page faults", cold, cold->touch_seconds, "throughout");
+    snprintf(text, sizeof text, "%.2f ms, to ask for it", cold->caller_ms);
+    add_reading(&t, "prefetch", cold, cold->prefetch_seconds, text);
+    add_reading(&t, "hashed, page faults", cold, cold->hash_seconds, "at each new piece");
+    snprintf(text, sizeof text, "for %" PRIu64 " of %" PRIu64 " pieces, %.2f ms at most",
+             cold->waits, cold->pieces, cold->longest_wait_ms);
+    add_reading(&t, "hashed by a scan", cold, cold->scan_seconds, text);
+    table_print(&t, stream, 2);
+    fprintf(stream, "\n  prefetch is made by %s\n  %-3s both hashes are the same\n", cold->way,
+            cold_is_good(cold) ? "yes" : "NO");
 }
 
 /* ---- the reservation ------------------------------------------------------------------------ */
@@ -257,6 +311,17 @@ static void read_threads(const tour_answer *answer, FILE *out)
                 best->pages == 0 ? "" : " pages");
 }
 
+static void read_cold(const cold_figures *cold, FILE *out)
+{
+    char reading[WORD_BYTES], hashing[WORD_BYTES];
+    ratio_text(cold->touch_seconds / cold->prefetch_seconds, reading, sizeof reading);
+    ratio_text(cold->hash_seconds / cold->scan_seconds, hashing, sizeof hashing);
+    fprintf(out,
+            " Beside page faults, the file is read from cold %s by prefetch, and hashed %s by a "
+            "scan.",
+            reading, hashing);
+}
+
 char *tour_reading(const tour_answer *answer)
 {
     char *text = NULL;
@@ -271,6 +336,11 @@ char *tour_reading(const tour_answer *answer)
     if (answer->file.ran)
         fprintf(out, " The file part %s.",
                 file_is_good(&answer->file) ? "verified" : "did NOT verify");
+    if (answer->cold.ran && answer->cold.prefetch_seconds > 0 && answer->cold.scan_seconds > 0)
+        read_cold(&answer->cold, out);
+    if (answer->store.ran)
+        fprintf(out, " The store %s a process that was killed while it wrote.",
+                store_is_good(&answer->store) ? "survived" : "did NOT survive");
     if (fclose(out) != 0)
         (void)need_memory(NULL);
     return text;
@@ -292,6 +362,9 @@ void tour_print(const tour_answer *answer, FILE *stream)
     print_proofs(answer, stream);
     print_missing(answer, stream);
     print_file(&answer->file, stream);
+    if (answer->file.path[0] != '\0')
+        print_cold(&answer->cold, stream);
+    print_store(&answer->store, stream);
     print_reservation(answer, stream);
     print_load(&answer->plan, stream);
     char *reading = tour_reading(answer);

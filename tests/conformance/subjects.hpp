@@ -10,6 +10,8 @@
 
 #include <roma.h>
 
+#include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <string>
 #include <sys/mman.h>
@@ -29,6 +31,7 @@ struct subject {
     std::string lacks;        /* not empty: not to be tested here                */
     bool is_built_in = false; /* cannot be unregistered                          */
     bool moves = false;       /* resize finds another place when one is in the way */
+    bool reads_ahead = false; /* the kernel may bring in more pages than are touched */
     size_t aligns_up_to = (size_t)1 << 30;
 
     roma_extent_request request(size_t bytes) const
@@ -141,6 +144,28 @@ struct region : subject {
     size_t bytes;
 };
 
+/* A file in the directory for temporary ones. */
+struct file : subject {
+    file()
+    {
+        reads_ahead = true;
+        const char *folder = std::getenv("TMPDIR");
+        std::string path = folder != nullptr ? folder : "/tmp";
+        path += "/roma-conformance-" + std::to_string(getpid());
+        roma_error error;
+        char text[256];
+        REQUIRE(roma_provider_file(path.c_str(), nullptr, &provider, &error) == 0);
+        roma_extent_request wish = request(1);
+        roma_extent extent;
+        int code = roma_provider_acquire(provider, &wish, &extent, &error);
+        if (code == -EOPNOTSUPP)
+            lacks = roma_error_text(&error, text, sizeof text);
+        else
+            REQUIRE(roma_provider_release(provider, &extent, nullptr) == 0);
+    }
+    ~file() { CHECK(roma_provider_unregister(provider) == 0); }
+};
+
 /* The counting provider over another subject. */
 template <typename Other> struct counting : Other {
     counting()
@@ -250,7 +275,7 @@ inline size_t resident_by_mincore(const void *address, size_t bytes)
     TEMPLATE_TEST_CASE(name, "[conformance]", roma_tests::anonymous_base,                          \
                        roma_tests::anonymous_transparent, roma_tests::anonymous_hugetlb,           \
                        roma_tests::arena_base, roma_tests::arena_transparent,                      \
-                       roma_tests::arena_hugetlb, roma_tests::region,                              \
+                       roma_tests::arena_hugetlb, roma_tests::region, roma_tests::file,            \
                        roma_tests::counting_anonymous,                                             \
                        roma_tests::counting_region, roma_tests::user_written)
 

@@ -81,6 +81,11 @@ template <> struct special<at_close, int> : plain {
     static void fail(int fd) { roma__sys_kernel.close(fd); }
 };
 
+template <> struct special<at_pwrite, ssize_t> : plain {
+    explicit special(ssize_t) {}
+    static void cut(int, const void *, size_t &bytes, off_t) { bytes = bytes < 8 ? bytes : 8; }
+};
+
 template <> struct special<at_thread_join, int> : plain {
     explicit special(int) {}
     static void fail(void *thread) { roma__sys_kernel.thread_join(thread); }
@@ -230,11 +235,37 @@ std::vector<int> errors_of(entry which)
     case at_write: return {ENOSPC, EPIPE};
     case at_getdents: return {EIO};
     case at_close: return {EIO};
+    case at_dup: return {EMFILE};
+    case at_fstat: return {EBADF, EIO};
+    case at_fstatfs: return {ENOSYS};
+    case at_fadvise: return {EINVAL, EBADF};
+    case at_sync_file_range: return {EIO, ESPIPE};
+    case at_fdatasync: return {EIO, ENOSPC};
+    case at_cachestat: return {ENOSYS, EPERM};
+    case at_mincore: return {EAGAIN, ENOMEM};
+    case at_eventfd: return {EMFILE};
     case at_pagemap_scan: return {ENOTTY, EPERM};
     case at_io_uring_setup: return {EPERM, ENOSYS};
     case at_membarrier: return {EPERM, ENOSYS};
     case at_thread_start: return {EAGAIN};
     case at_thread_join: return {ESRCH};
+    case at_create: return {EACCES, ENOSPC};
+    case at_memfd_create: return {ENOMEM, ENOSYS};
+    case at_add_seals: return {EPERM};
+    case at_statx: return {ENOSYS};
+    case at_fallocate: return {ENOSPC, EFBIG, EINTR};
+    case at_ftruncate: return {EFBIG, EIO};
+    case at_lock: return {ENOLCK, EINTR};
+    case at_pwrite: return {ENOSPC, EIO};
+    case at_lseek: return {EINVAL};
+    case at_fsync: return {EIO, ENOSPC};
+    case at_msync: return {EIO};
+    case at_clone_file: return {EOPNOTSUPP, EXDEV};
+    case at_rename: return {EACCES, ENOSPC};
+    case at_link: return {EPERM, EMLINK};
+    case at_unlink: return {EACCES};
+    case at_readlink: return {ENOENT};
+    case at_getrlimit: return {EINVAL};
     default: return {ENOMEM, EPERM}; /* an entry that is new here */
     }
 }

@@ -1,5 +1,7 @@
 /* seccomp.cpp - calls that a filter refuses, as containers have: each is a named step, not a
  * surprise. The filter stands in a child; it is a few instructions, so no library is needed. */
+#include "disk_file.hpp"
+#include "emulated.hpp"
 #include "huge_pages.hpp"
 #include "skip.hpp"
 
@@ -283,4 +285,91 @@ TEST_CASE("strict placement on a node that is not there is refused before anythi
               -EINVAL);
         CHECK(error.why == ROMA_WHY_NODE_ABSENT);
     }
+}
+
+namespace {
+
+struct engine_outcome {
+    bool filtered;
+    int forced_code, code;
+    roma_error forced_error;
+    roma_prefetch_report report;
+    int read_code;
+};
+
+/* Make an engine under a filter, in a child, and read a file with it. */
+engine_outcome prefetch_under(const std::vector<refusal> &refusals)
+{
+    roma_tests::disk_file file(6 * roma_tests::MiB);
+    (void)file.chill();
+    void *page = mmap(nullptr, sizeof(engine_outcome), PROT_READ | PROT_WRITE,
+                      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    REQUIRE(page != MAP_FAILED);
+    auto *shared = new (page) engine_outcome();
+    const pid_t child = fork();
+    if (child == 0) {
+        shared->filtered = refuse(refusals);
+        roma_prefetch_options options = roma_prefetch_options_default();
+        options.way = ROMA_PREFETCH_URING;
+        roma_prefetch_engine *engine = nullptr;
+        shared->forced_code = roma_prefetch_create(&engine, &options, &shared->forced_error);
+        (void)roma_prefetch_destroy(engine);
+        engine = nullptr;
+        shared->code = roma_prefetch_create(&engine, nullptr, nullptr);
+        const roma_file_range range = file.range(0, file.bytes);
+        roma_prefetch_handle *handle = nullptr;
+        shared->read_code = roma_prefetch_submit(engine, &range, 1, ROMA_PREFETCH_RESIDENT, &handle,
+                                                 nullptr);
+        if (shared->read_code == 0)
+            shared->read_code = roma_prefetch_wait(handle, ROMA_FOREVER);
+        shared->report.size = sizeof shared->report;
+        (void)roma_prefetch_backend(engine, &shared->report);
+        roma_prefetch_close(handle);
+        _exit(roma_prefetch_destroy(engine));
+    }
+    int status = 0;
+    REQUIRE(waitpid(child, &status, 0) == child);
+    CHECK(WIFEXITED(status));
+    CHECK(WEXITSTATUS(status) == 0);
+    const engine_outcome seen = *shared;
+    munmap(page, sizeof(engine_outcome));
+    return seen;
+}
+
+} // namespace
+
+TEST_CASE("where io_uring is refused threads prefetch, and say why", "[seccomp][prefetch]")
+{
+    SKIP_WHERE_EMULATED();
+    for (int cause : {EPERM, ENOSYS}) {
+        const engine_outcome seen = prefetch_under({{SYS_io_uring_setup, -1, cause}});
+        NEEDS_FILTER(seen);
+        CHECK(seen.code == 0);
+        CHECK(seen.read_code == 0);
+        CHECK(seen.report.way == ROMA_PREFETCH_POOL);
+        REQUIRE(seen.report.steps_count == 1);
+        const roma_error &error = seen.report.steps[0].error;
+        if (error.why == ROMA_WHY_UNSUPPORTED)
+            SKIP_TEST("roma was built without liburing");
+        CHECK(error.why == ROMA_WHY_CALL_REFUSED);
+        CHECK(error.code == -cause);
+        CHECK(seen.forced_code == -cause);
+        char text[256];
+        CHECK(std::strstr(roma_error_text(&error, text, sizeof text), "seccomp") != nullptr);
+    }
+}
+
+TEST_CASE("a ring that may be made but not entered is left, and the file is read",
+          "[seccomp][prefetch]")
+{
+    SKIP_WHERE_EMULATED();
+    const unsigned enter = SYS_io_uring_setup + 1; /* everywhere */
+    const engine_outcome seen = prefetch_under({{enter, -1, EPERM}});
+    NEEDS_FILTER(seen);
+    CHECK(seen.code == 0);
+    CHECK(seen.read_code == 0);
+    CHECK(seen.report.way == ROMA_PREFETCH_POOL);
+    REQUIRE(seen.report.steps_count == 1);
+    if (seen.forced_code == 0) /* io_uring is there */
+        CHECK(std::string(seen.report.steps[0].error.call) == "io_uring_enter");
 }

@@ -505,6 +505,7 @@ void run(const setting &with, record &into, bool (*may_keep)())
         use_extents(counting, region, with.huge_bytes);
     use_managers(with, counting, region);
     use_default();
+    use_files(with.long_fd);
 
     where = "the end";
     if (counting != nullptr)

@@ -29,10 +29,14 @@ struct setting {
     size_t huge_bytes; /* of a huge page, transparent or not                      */
     int json_fd;  /* an empty file to write and read                              */
     FILE *quiet;  /* where reports go                                             */
+    int long_fd;  /* a file of 7 MiB to read ahead                                */
 };
 
 /* `may_keep`: extents may be live at the end, since munmap was failed. */
 void run(const setting &with, record &into, bool (*may_keep)());
+
+/* Its part that reads a file ahead. */
+void use_files(int fd);
 
 /* A few calls that must all go well, whatever was failed before. */
 void run_briefly(record &into);

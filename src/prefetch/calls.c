@@ -1,0 +1,44 @@
+/* calls.c - see calls.h: one system call each, and what its result is. */
+#include "prefetch/calls.h"
+
+#include "base/check.h"
+#include "sys/kernel.h"
+#include "sys/sys.h"
+
+#include <errno.h>
+#include <fcntl.h>
+
+static int result_of(int result)
+{
+    return result < 0 ? -errno : 0;
+}
+
+int roma__call_make(const roma__call *call)
+{
+    const struct roma__sys *sys = roma__sys;
+    off_t offset = (off_t)call->offset, bytes = (off_t)call->bytes;
+    switch (call->kind) {
+    case ROMA__CALL_FADVISE:
+        return result_of(sys->fadvise(call->fd, offset, bytes, POSIX_FADV_WILLNEED));
+    case ROMA__CALL_WILLNEED:
+        return result_of(sys->madvise(call->address, call->bytes, MADV_WILLNEED));
+    case ROMA__CALL_POPULATE:
+        return result_of(sys->madvise(call->address, call->bytes, MADV_POPULATE_READ));
+    case ROMA__CALL_WRITE_RANGE:
+        return result_of(sys->sync_file_range(call->fd, offset, bytes, SYNC_FILE_RANGE_WRITE));
+    case ROMA__CALL_SYNC: return result_of(sys->fdatasync(call->fd));
+    }
+    roma__check_failed("a call of a known kind", __FILE__, __LINE__);
+}
+
+const char *roma__call_name(roma__call_kind kind)
+{
+    switch (kind) {
+    case ROMA__CALL_FADVISE: return "posix_fadvise";
+    case ROMA__CALL_WILLNEED:
+    case ROMA__CALL_POPULATE: return "madvise";
+    case ROMA__CALL_WRITE_RANGE: return "sync_file_range";
+    case ROMA__CALL_SYNC: return "fdatasync";
+    }
+    return "a system call";
+}

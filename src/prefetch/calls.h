@@ -1,0 +1,37 @@
+/* calls.h - what the kernel is asked to do, as values: a ring or a thread can carry one out. */
+#ifndef ROMA_PREFETCH_CALLS_H
+#define ROMA_PREFETCH_CALLS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum roma__call_kind {
+    ROMA__CALL_FADVISE = 1, /* FADV_WILLNEED: done means issued                                   */
+    ROMA__CALL_WILLNEED,    /* MADV_WILLNEED: asks swapped pages of a tmpfs back                  */
+    ROMA__CALL_POPULATE,    /* MADV_POPULATE_READ: done means resident, and mapped there          */
+    ROMA__CALL_WRITE_RANGE, /* SYNC_FILE_RANGE_WRITE: done means begun                            */
+    ROMA__CALL_SYNC         /* fdatasync of the whole file                                        */
+} roma__call_kind;
+
+typedef struct roma__call {
+    roma__call_kind kind;
+    int fd;          /* not for advice about addresses                                           */
+    void *address;   /* for that                                                                 */
+    uint64_t offset; /* in the file                                                              */
+    size_t bytes;    /* below 4 GiB: a ring has no room for more                                 */
+} roma__call;
+
+/* Carry one out on this thread. Returns 0 or -errno. */
+int roma__call_make(const roma__call *call);
+
+/* The name of its system call, for error records. */
+const char *roma__call_name(roma__call_kind kind);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,183 @@
+/* cancel.c - giving up what is still to be done, and waiting until what was begun is over.
+ *
+ * A handle is given up at its cursor: what lies behind it is cancelled at once, what is in flight
+ * comes to its end. Ranges are given up by a note in each job that has their file (a ban): pieces
+ * that lie in it are cancelled when the cursor comes to them. A job has room for a few; one more
+ * gives up the whole job. Nothing is asked of the kernel: few calls are in flight at a time, and a
+ * read that has begun cannot be taken back. */
+#include "prefetch/engine.h"
+#include "prefetch/range.h"
+
+#include "base/bits.h"
+#include "base/error.h"
+
+#include <errno.h>
+
+int roma_prefetch_cancel(roma_prefetch_handle *job)
+{
+    if (job == NULL)
+        return -EINVAL;
+    roma_prefetch_engine *engine = job->engine;
+    if (roma__engine_is_gone(engine))
+        return -ESTALE;
+    roma__engine_lock(engine);
+    bool is_done = atomic_load_explicit(&job->done, memory_order_relaxed) != 0;
+    if (!is_done && !job->cancelled)
+        roma__job_give_up(job);
+    /* Not `over`: with the engine gone, all of its jobs are done. */
+    roma__engine_unlock(engine);
+    if (!is_done)
+        engine->way->kick(engine);
+    return 0;
+}
+
+/* ---- ranges --------------------------------------------------------------------------------- */
+
+static bool wants(const roma__job *job, const roma__file *file, uint64_t offset, uint64_t end)
+{
+    for (size_t i = 0; i < job->n; i++) {
+        const roma__asked *asked = &job->asked[i];
+        if (asked->bytes > 0 && asked->offset < end && asked->offset + asked->bytes > offset &&
+            roma__file_is_same(&job->files[asked->file], file))
+            return true;
+    }
+    return false;
+}
+
+/* A job that nobody has planned yet: what lies in the ban as a whole will be in no run, and a file
+ * with no other range is not looked at any more. So this is about ranges as asked, wherever the
+ * file ends. */
+static void give_up_inside(roma__job *job, const roma__file *file, uint64_t offset, uint64_t end)
+{
+    for (size_t i = 0; i < job->n; i++) {
+        roma__asked *asked = &job->asked[i];
+        const roma__file *own = &job->files[asked->file];
+        uint64_t start, stop;
+        if (asked->code != 0 || asked->bytes == 0 || !roma__file_is_same(own, file) ||
+            asked->offset < offset || asked->offset + asked->bytes > end)
+            continue;
+        asked->code = -ECANCELED;
+        if (!roma__asked_pages(own, asked, &start, &stop))
+            continue;
+        job->total_bytes += stop - start;
+        job->cancelled_bytes += stop - start;
+        job->engine->figures.cancelled += stop - start;
+    }
+}
+
+size_t roma__engine_ban(roma_prefetch_engine *engine, const roma__file *file, uint64_t offset,
+                        uint64_t end)
+{
+    size_t count = 0;
+    for (roma__job *job = engine->first; job != NULL; job = job->next) {
+        if (!roma__job_has_file(job, file) || !wants(job, file, offset, end))
+            continue;
+        count++;
+        if (!job->planned && !job->held)
+            give_up_inside(job, file, offset, end);
+        if (job->bans_count == ROMA__BANS) {
+            roma__job_give_up(job);
+            continue;
+        }
+        job->bans[job->bans_count++] = (roma__ban){file->device, file->inode, offset, end};
+    }
+    return count;
+}
+
+bool roma__engine_has_left(const roma_prefetch_engine *engine, const roma__file *file,
+                           uint64_t offset, uint64_t end)
+{
+    for (size_t i = 0; i < engine->ops_count; i++)
+        if (roma__op_is_in(&engine->ops[i], file, offset, end))
+            return false;
+    return true;
+}
+
+void roma__engine_await_left(roma_prefetch_engine *engine, const roma__file *file, uint64_t offset,
+                             uint64_t end)
+{
+    while (!roma__engine_has_left(engine, file, offset, end))
+        (void)pthread_cond_wait(&engine->changed, &engine->lock);
+}
+
+/* Read one range: its file, and the whole pages that it touches, to the end of addresses where it
+ * reaches past the file's. */
+static int read_range(const roma_file_range *range, size_t index, roma__file *file,
+                      uint64_t *offset, uint64_t *end, roma_error *error)
+{
+    roma__asked asked = {0};
+    int code = roma__range_file(range, index, file, error);
+    if (code == 0)
+        code = roma__range_check(range, index, file, &asked, error);
+    if (code < 0)
+        return code;
+    uint64_t mask = file->page_bytes - 1;
+    *offset = asked.offset & ~mask;
+    *end = (asked.offset + asked.bytes + mask) & ~mask;
+    return 0;
+}
+
+int64_t roma_prefetch_cancel_ranges(roma_prefetch_engine *engine, const roma_file_range *ranges,
+                                    size_t n, roma_error *error)
+{
+    if (engine == NULL || (ranges == NULL && n > 0))
+        return roma__error_invalid(error, engine == NULL ? "engine" : "ranges");
+    if (roma__engine_is_gone(engine))
+        return roma__error_subject(error, -ESTALE, ROMA_WHY_UNSUPPORTED, "an engine of the parent");
+    if (roma__calling == engine)
+        return roma__error_subject(error, -EDEADLK, ROMA_WHY_UNSUPPORTED, "waiting in a callback");
+    roma__file file = {0};
+    uint64_t offset, end;
+    for (size_t i = 0; i < n; i++) { /* all are checked before any is given up */
+        int code = read_range(&ranges[i], i, &file, &offset, &end, error);
+        if (code < 0)
+            return code;
+    }
+    int64_t count = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (read_range(&ranges[i], i, &file, &offset, &end, error) < 0 || offset == end)
+            continue;
+        roma__engine_lock(engine);
+        count += (int64_t)roma__engine_ban(engine, &file, offset, end);
+        roma__engine_unlock(engine);
+        engine->way->kick(engine);
+        roma__engine_lock(engine);
+        roma__engine_await_left(engine, &file, offset, end);
+        roma__engine_unlock(engine);
+    }
+    return count;
+}
+
+/* ---- all ------------------------------------------------------------------------------------ */
+
+int64_t roma_prefetch_cancel_all(roma_prefetch_engine *engine)
+{
+    if (engine == NULL)
+        return -EINVAL;
+    if (roma__engine_is_gone(engine))
+        return -ESTALE;
+    if (roma__calling == engine)
+        return -EDEADLK;
+    int64_t count = 0;
+    roma__engine_lock(engine);
+    for (roma__job *job = engine->first; job != NULL; job = job->next) {
+        count++;
+        if (!job->cancelled)
+            roma__job_give_up(job);
+    }
+    roma__engine_unlock(engine);
+    engine->way->kick(engine);
+    /* What others submit meanwhile is theirs: wait for those that were there, not for an empty
+     * engine. */
+    roma__engine_lock(engine);
+    for (roma__job *job = engine->first; job != NULL;) {
+        if (!job->cancelled) {
+            job = job->next;
+            continue;
+        }
+        (void)pthread_cond_wait(&engine->changed, &engine->lock);
+        job = engine->first;
+    }
+    roma__engine_unlock(engine);
+    return count;
+}

@@ -1,0 +1,283 @@
+/* engine.h - the engine's records, and what its parts ask of each other.
+ *
+ * The parts, from a request to the kernel and back:
+ *
+ *   submit.c   checks ranges, makes a job of them, puts it into the engine's list
+ *   work.c     take: what could be begun now (depths, budget, overlaps); finish: what came of it
+ *   prepare.c  what of an op needs no lock: looking at residency, mapping shadows, judging results
+ *   the way    runs the loop take - prepare - calls - judge - finish - settle:
+ *              way_ring.c on one thread over a ring, way_pool.c on threads, way_plain.c on the
+ *              thread that submits
+ *   handle.c   what a program asks a handle: wait, progress, errors, descriptors, callbacks
+ *   cancel.c   giving up handles, ranges, all; draining; leaving a file
+ *   engine.c   making and ending engines, the list of all, fork
+ *
+ * A job is one request; a handle is the program's view of it, and the same record. An op is one
+ * piece of a job on its way: one to three calls of the kernel, made one after the other, or a step
+ * that the engine does itself (planning, looking, mapping).
+ *
+ * Locking: one mutex an engine guards all below but what is said to be else. It is held for
+ * bookkeeping, never over a call of the kernel that reads, maps or looks; a job that such a step
+ * belongs to is `held`, so that nobody else takes from it meanwhile. The registry's lock comes
+ * before an engine's, and both are held over fork(), so that a child finds the records whole.
+ * Callbacks run without locks.
+ *
+ * Life: a job is referenced by its handle and, until it is done and settled, by its engine; an
+ * engine by its program and by every job. So handles outlive their engine. */
+#ifndef ROMA_PREFETCH_ENGINE_H
+#define ROMA_PREFETCH_ENGINE_H
+
+#include <roma/prefetch.h>
+
+#include "prefetch/calls.h"
+#include "prefetch/plan.h"
+#include "prefetch/ring.h"
+#include "prefetch/shadow.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+enum {
+    ROMA__OP_CALLS = 3,
+    ROMA__DENSE_DEPTH = 2,
+    ROMA__SPARSE_DEPTH = 64,
+    ROMA__FOLLOWERS = 64,       /* ops beyond the depths: those that wait for others' reads       */
+    ROMA__OPS_MOST = 4096,
+    ROMA__WORKERS = 32,
+    ROMA__WORKERS_MOST = 256,
+    ROMA__BANS = 8,
+    ROMA__WINDOWS = 2,
+    ROMA__TRIES = 100,          /* of a call that is told to come again                           */
+    ROMA__FAULT_TRIES = 3       /* of one that met a page that cannot be read                     */
+};
+
+typedef struct roma_prefetch_handle roma__job;
+typedef struct roma__op roma__op;
+
+/* ---- ops ------------------------------------------------------------------------------------ */
+
+typedef enum roma__task {
+    ROMA__TASK_PLAN = 1, /* ranges become runs                                                    */
+    ROMA__TASK_LOOK,     /* is a long stretch resident already?                                   */
+    ROMA__TASK_WINDOW,   /* map the shadow that short runs are populated through                  */
+    ROMA__TASK_READ,     /* a piece                                                               */
+    ROMA__TASK_WRITE,    /* a piece of a flush                                                    */
+    ROMA__TASK_SYNC,     /* a file's end of a flush                                               */
+    ROMA__TASK_CLEAN     /* unmap the windows                                                     */
+} roma__task;
+
+typedef enum roma__op_state {
+    ROMA__OP_FREE = 0,
+    ROMA__OP_RUNS,    /* taken: somebody prepares it, or the kernel has it                        */
+    ROMA__OP_FOLLOWS, /* waits for the end of another op, that reads the same                     */
+    ROMA__OP_AGAIN    /* to be taken once more                                                    */
+} roma__op_state;
+
+struct roma__op {
+    roma__op_state state;
+    roma__task task;
+    roma__job *job;
+    roma__op *next;           /* of the free ones, of those to be taken again, of followers       */
+    roma__op *followers;
+    const roma__file *file;   /* of the job's                                                     */
+    uint32_t run;
+    bool dense;
+    bool look;                /* ask whether it is resident before reading                        */
+    unsigned tries;
+    uint64_t offset;
+    uint64_t bytes;
+    uint64_t begun_ns;
+    unsigned window;          /* index + 1 of the job's window that it uses; 0: none              */
+
+    /* Of who prepares it, until finish. */
+    roma__call calls[ROMA__OP_CALLS];
+    int results[ROMA__OP_CALLS];
+    unsigned calls_count, calls_left;
+    roma__shadow shadow;      /* its own                                                          */
+    bool was_resident;
+    int code;                 /* judged: 0, or -errno of what is past `good_bytes`                */
+    uint64_t good_bytes;      /* with a code: this much from its start is to be read again        */
+    bool come_again;
+};
+
+/* ---- jobs ----------------------------------------------------------------------------------- */
+
+typedef struct roma__ban {
+    uint64_t device, inode, offset, end;
+} roma__ban;
+
+struct roma_prefetch_handle {
+    roma_prefetch_engine *engine;
+    size_t record_bytes;
+    roma__job *next_all, *previous_all; /* every job of the engine                                */
+    roma__job *next, *previous;         /* those that are not done                                */
+    roma__job *next_settling;
+    unsigned references;
+    bool is_flush, planned, held, cancelled, settling, calling;
+    roma_prefetch_level level;
+
+    size_t n;
+    roma__asked *asked;   /* offsets and bytes: constant; codes: the engine's lock                */
+    uint32_t *order, *spare;
+    roma__file *files;    /* written at submission and by the plan                                */
+    size_t files_count;
+    roma__run *runs;      /* constant once planned                                                */
+    size_t runs_count;
+
+    size_t run;           /* the cursor: this run,                                                */
+    uint64_t at;          /* from here in the file                                                */
+    uint64_t looked_to;   /* up to here it is known not to be resident as a whole,                */
+    bool looked_empty;    /* or not at all                                                        */
+    size_t chunk_bytes;   /* of the next chunk of a long run                                      */
+    size_t reach_bytes;   /* of a short one                                                       */
+    size_t sync_run;      /* the flush's second cursor                                            */
+    unsigned syncing;     /* ops of that                                                          */
+    unsigned active;      /* ops                                                                  */
+    struct roma__window {
+        roma__shadow shadow;
+        uint64_t offset, end;
+        uint32_t file;
+        unsigned users;
+    } windows[ROMA__WINDOWS];
+    unsigned window;      /* the one in use                                                       */
+    roma__ban bans[ROMA__BANS];
+    unsigned bans_count;
+
+    uint64_t total_bytes, done_bytes, resident_bytes, joined_bytes, failed_bytes, cancelled_bytes;
+    uint64_t calls;
+    size_t failed_ranges;
+    int code;
+    atomic_int done;      /* 0 or 1; released by who finishes it: code and progress are final     */
+    pthread_cond_t ended;
+    int event_fd;
+    roma_on_done on_done;
+    void *context;
+};
+
+/* ---- engines -------------------------------------------------------------------------------- */
+
+/* A way to make calls. */
+typedef struct roma__way {
+    /* Begin. Returns 0, or -errno with *error (never NULL); nothing is left behind then. */
+    int (*start)(roma_prefetch_engine *engine, roma_error *error);
+    /* There is something to do, or to stop. Without the lock. */
+    void (*kick)(roma_prefetch_engine *engine);
+    /* A job was submitted: come back when it may go on by itself. Without the lock. */
+    void (*submitted)(roma_prefetch_engine *engine, roma__job *job);
+    /* `stopping` is set and nothing is in flight: end all threads. Without the lock. */
+    void (*stop)(roma_prefetch_engine *engine);
+} roma__way;
+
+extern const roma__way roma__way_ring, roma__way_pool, roma__way_plain;
+
+struct roma_prefetch_engine {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;   /* an op or a job ended                                             */
+    roma_prefetch_engine *next_engine, *previous_engine; /* the registry's lock                   */
+    unsigned generation;      /* of the process that made it                                      */
+    unsigned references;
+    bool stopping, over;
+    atomic_uint scans;
+
+    roma_prefetch_options options; /* with all defaults filled in; constant                       */
+    roma_prefetch_report report;   /* constant after making, but for a ring that broke            */
+    const roma__way *way;          /* constant                                                    */
+
+    roma__job *all;
+    roma__job *first, *last;  /* not done, in order of submission                                 */
+    roma__job *turn;          /* who is next                                                      */
+    roma__job *settling, *settling_last;
+    roma__job *dead;          /* to be freed by who unlocks                                       */
+    size_t live_count;        /* not done                                                         */
+    unsigned calls_running;   /* callbacks                                                        */
+
+    roma__op *ops;
+    size_t ops_count;
+    roma__op *free_ops;
+    roma__op *again, *again_last;
+    unsigned dense_flying, sparse_flying;
+    uint64_t flying_bytes;
+
+    struct {
+        uint64_t submits, requested, read, resident, joined, failed, cancelled, calls, peak;
+    } figures;
+
+    /* Of the ring's way. */
+    roma__ring *ring;
+    void *thread;
+    int wake_fd;
+    bool asleep, kicked;      /* the thread sleeps, or is about to; and was woken for it          */
+    bool broken;              /* the ring refuses to go on: its thread makes plain calls          */
+    bool polls;               /* a poll of wake_fd is in the ring; the thread's own               */
+    unsigned refusals;        /* of enter, one after the other; the thread's own                  */
+
+    /* Of the pool's. */
+    pthread_cond_t work;
+    void *threads[ROMA__WORKERS_MOST];
+    unsigned threads_count, idle_count;
+    bool threads_stop;
+};
+
+/* The engine whose callback this thread is in; NULL. */
+extern _Thread_local const roma_prefetch_engine *roma__calling;
+
+/* ---- engine.c ------------------------------------------------------------------------------- */
+
+void roma__engine_lock(roma_prefetch_engine *engine);
+/* Unlock, and free what died meanwhile: the engine too, when this was its end. */
+void roma__engine_unlock(roma_prefetch_engine *engine);
+/* Made by a parent of this process. */
+bool roma__engine_is_gone(const roma_prefetch_engine *engine);
+/* A reference of a job less. Lock held. */
+void roma__job_drop(roma__job *job);
+/* Give up what all engines have to do in a range of a file, and wait until they have left it. */
+void roma__engines_leave(const roma__file *file, uint64_t offset, uint64_t bytes);
+/* A scan begins or ends to use an engine. */
+void roma__engine_hold(roma_prefetch_engine *engine);
+void roma__engine_let(roma_prefetch_engine *engine);
+uint64_t roma__now_ns(void);
+
+/* ---- work.c: the lock is held --------------------------------------------------------------- */
+
+/* An op that can be begun; NULL: nothing at the moment. Jobs that have come to their end are
+ * finished on the way. */
+roma__op *roma__work_take(roma_prefetch_engine *engine);
+void roma__work_finish(roma_prefetch_engine *engine, roma__op *op);
+/* What a job still has to do becomes cancelled. */
+void roma__job_give_up(roma__job *job);
+/* Whether a job has anything to do with a file, and whether an op of it is in these bytes. */
+bool roma__job_has_file(const roma__job *job, const roma__file *file);
+bool roma__op_is_in(const roma__op *op, const roma__file *file, uint64_t offset, uint64_t end);
+bool roma__engine_is_valid(const roma_prefetch_engine *engine);
+
+/* Tell of jobs that are done; callbacks run without the lock. Returns whether there was one. */
+bool roma__work_settle(roma_prefetch_engine *engine);
+
+/* ---- prepare.c: without the lock ------------------------------------------------------------ */
+
+/* Make an op ready: its calls stand in calls[0..calls_count), 0 of them when there is nothing that
+ * the kernel is to be asked. */
+void roma__op_prepare(roma__op *op);
+/* All calls of it are done, or were not made: what came of it. */
+void roma__op_judge(roma__op *op);
+/* Make its calls here, one after the other. */
+void roma__op_make_calls(roma__op *op);
+
+/* ---- cancel.c ------------------------------------------------------------------------------- */
+
+/* Give up a range of a file in all jobs; returns how many it concerned. Lock held. */
+size_t roma__engine_ban(roma_prefetch_engine *engine, const roma__file *file, uint64_t offset,
+                        uint64_t end);
+/* Whether no op is in it. Lock held. */
+bool roma__engine_has_left(const roma_prefetch_engine *engine, const roma__file *file,
+                           uint64_t offset, uint64_t end);
+/* Wait until none is. Lock held, released meanwhile. */
+void roma__engine_await_left(roma_prefetch_engine *engine, const roma__file *file,
+                             uint64_t offset, uint64_t end);
+
+/* ---- handle.c ------------------------------------------------------------------------------- */
+
+/* What a code means that a range of this job got. */
+void roma__job_error(const roma__job *job, size_t index, roma_error *error);
+
+#endif

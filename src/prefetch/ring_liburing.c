@@ -1,0 +1,197 @@
+/* ring_liburing.c - rings of the kernel, through liburing; the one file that includes its header.
+ *
+ * The ring is set up through the table of system calls, so that a refusal can be tested as those of
+ * other calls are, and then handed to liburing, which keeps its queues. What the kernel knows is
+ * asked from itself (IORING_REGISTER_PROBE, Linux 5.6): a ring that lacks one of the calls is no
+ * ring for us, since the others would not make up for it. The kernel runs all of these calls on
+ * workers of its own, as many as it likes; more than its default are asked for where it can be told
+ * (Linux 5.15), because few of them are at work on the processor at a time. */
+#include "prefetch/ring.h"
+
+#ifdef ROMA_HAS_LIBURING
+
+#include "base/check.h"
+#include "base/error.h"
+#include "base/text.h"
+#include "sys/kernel.h"
+#include "sys/records.h"
+#include "sys/sys.h"
+
+#include <errno.h>
+#include <liburing.h>
+#include <poll.h>
+#include <string.h>
+
+struct roma__ring {
+    struct io_uring uring;
+    unsigned forgotten; /* of the entries that were not handed over, the first so many */
+};
+
+/* ---- opening -------------------------------------------------------------------------------- */
+
+static const struct {
+    int opcode;
+    const char *name;
+} needed[] = {
+    {IORING_OP_FADVISE, "IORING_OP_FADVISE (Linux 5.6)"},
+    {IORING_OP_MADVISE, "IORING_OP_MADVISE (Linux 5.6)"},
+    {IORING_OP_SYNC_FILE_RANGE, "IORING_OP_SYNC_FILE_RANGE (Linux 5.2)"},
+    {IORING_OP_FSYNC, "IORING_OP_FSYNC"},
+    {IORING_OP_POLL_ADD, "IORING_OP_POLL_ADD"},
+};
+
+static int check_opcodes(struct io_uring *uring, roma_error *error)
+{
+    enum { OPCODES = 64 };
+    _Alignas(struct io_uring_probe) char
+        room[sizeof(struct io_uring_probe) + OPCODES * sizeof(struct io_uring_probe_op)] = {0};
+    struct io_uring_probe *probe = (struct io_uring_probe *)(void *)room;
+    int code = io_uring_register_probe(uring, probe, OPCODES);
+    if (code < 0) {
+        code = roma__error_call(error, "io_uring_register", -code);
+        roma__text_copy(error->subject, sizeof error->subject, "IORING_REGISTER_PROBE");
+        return code;
+    }
+    for (size_t i = 0; i < sizeof needed / sizeof needed[0]; i++)
+        if (needed[i].opcode > probe->last_op ||
+            (probe->ops[needed[i].opcode].flags & IO_URING_OP_SUPPORTED) == 0)
+            return roma__error_subject(error, -EOPNOTSUPP, ROMA_WHY_UNSUPPORTED, needed[i].name);
+    return 0;
+}
+
+static int set_up(struct io_uring *uring, unsigned entries, roma_error *error)
+{
+    struct io_uring_params parameters;
+    _Static_assert(sizeof parameters == ROMA__IO_URING_PARAMS_BYTES, "as numa/ asks");
+    memset(&parameters, 0, sizeof parameters);
+    int fd = roma__sys->io_uring_setup(entries, &parameters);
+    if (fd < 0)
+        return roma__error_call(error, "io_uring_setup", errno);
+    int code = io_uring_queue_mmap(fd, &parameters, uring);
+    if (code < 0) {
+        (void)roma__sys->close(fd);
+        return roma__error_call(error, "mmap", -code);
+    }
+    /* Entry by entry, which liburing's own way of making a ring has done by then. */
+    for (unsigned i = 0; i < uring->sq.ring_entries; i++)
+        uring->sq.array[i] = i;
+    (void)io_uring_ring_dontfork(uring); /* a child's writes would be its parent's calls */
+    return 0;
+}
+
+static int open_ring(roma__ring **ring, unsigned entries, unsigned workers, roma_error *error)
+{
+    roma__ring *made = roma__record_new(sizeof *made);
+    if (made == NULL)
+        return roma__error(error, -ENOMEM, ROMA_WHY_OUT_OF_MEMORY);
+    int code = set_up(&made->uring, entries, error);
+    if (code == 0) {
+        code = check_opcodes(&made->uring, error);
+        if (code < 0)
+            io_uring_queue_exit(&made->uring);
+    }
+    if (code < 0) {
+        roma__record_free(made, sizeof *made);
+        return code;
+    }
+    /* Those for files, and none of the other kind, which is left as it is. */
+    unsigned limits[2] = {workers, 0};
+    (void)io_uring_register_iowq_max_workers(&made->uring, limits);
+    *ring = made;
+    return 0;
+}
+
+static void close_ring(roma__ring *ring)
+{
+    io_uring_queue_exit(&ring->uring);
+    roma__record_free(ring, sizeof *ring);
+}
+
+/* ---- queueing ------------------------------------------------------------------------------- */
+
+static unsigned room(roma__ring *ring)
+{
+    return io_uring_sq_space_left(&ring->uring);
+}
+
+static struct io_uring_sqe *next_entry(roma__ring *ring)
+{
+    struct io_uring_sqe *entry = io_uring_get_sqe(&ring->uring);
+    roma_check(entry != NULL); /* the caller saw that there is room */
+    return entry;
+}
+
+static void queue(roma__ring *ring, const roma__call *call, uint64_t tag, bool linked)
+{
+    struct io_uring_sqe *entry = next_entry(ring);
+    off_t bytes = (off_t)call->bytes;
+    unsigned length = (unsigned)call->bytes;
+    switch (call->kind) {
+    case ROMA__CALL_FADVISE:
+        io_uring_prep_fadvise(entry, call->fd, call->offset, bytes, POSIX_FADV_WILLNEED);
+        break;
+    case ROMA__CALL_WILLNEED:
+        io_uring_prep_madvise(entry, call->address, bytes, MADV_WILLNEED);
+        break;
+    case ROMA__CALL_POPULATE:
+        io_uring_prep_madvise(entry, call->address, bytes, MADV_POPULATE_READ);
+        break;
+    case ROMA__CALL_WRITE_RANGE:
+        io_uring_prep_sync_file_range(entry, call->fd, length, call->offset, SYNC_FILE_RANGE_WRITE);
+        break;
+    case ROMA__CALL_SYNC: io_uring_prep_fsync(entry, call->fd, IORING_FSYNC_DATASYNC); break;
+    }
+    io_uring_sqe_set_data64(entry, tag);
+    if (linked)
+        io_uring_sqe_set_flags(entry, IOSQE_IO_LINK);
+}
+
+static void queue_poll(roma__ring *ring, int fd, uint64_t tag)
+{
+    struct io_uring_sqe *entry = next_entry(ring);
+    io_uring_prep_poll_add(entry, fd, POLLIN);
+    io_uring_sqe_set_data64(entry, tag);
+}
+
+/* ---- going ---------------------------------------------------------------------------------- */
+
+static int enter(roma__ring *ring, unsigned wait)
+{
+    int code = io_uring_submit_and_wait(&ring->uring, wait);
+    return code < 0 ? code : 0;
+}
+
+static unsigned reap(roma__ring *ring, roma__answer *answers, unsigned most)
+{
+    unsigned count = 0;
+    struct io_uring_cqe *completion = NULL;
+    while (count < most && io_uring_peek_cqe(&ring->uring, &completion) == 0) {
+        answers[count++] = (roma__answer){io_uring_cqe_get_data64(completion), completion->res};
+        io_uring_cqe_seen(&ring->uring, completion);
+    }
+    return count;
+}
+
+static bool unqueue(roma__ring *ring, uint64_t *tag)
+{
+    const struct io_uring_sq *entries = &ring->uring.sq;
+    unsigned count = io_uring_sq_ready(&ring->uring);
+    if (ring->forgotten == count)
+        return false;
+    unsigned index = entries->sqe_tail - count + ring->forgotten++;
+    *tag = entries->sqes[index & entries->ring_mask].user_data;
+    return true;
+}
+
+const struct roma__rings roma__rings_kernel = {
+    .open = open_ring,
+    .close = close_ring,
+    .room = room,
+    .queue = queue,
+    .queue_poll = queue_poll,
+    .enter = enter,
+    .reap = reap,
+    .unqueue = unqueue,
+};
+
+#endif

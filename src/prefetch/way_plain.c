@@ -1,0 +1,47 @@
+/* way_plain.c - plain calls, made by the thread that submits: it returns when its job is done.
+ *
+ * Several threads may submit at once. Each takes what can be begun, its own or another's, until its
+ * own job is done, and sleeps only while others have what is left of it. */
+#include "prefetch/engine.h"
+
+static int start(roma_prefetch_engine *engine, roma_error *error)
+{
+    (void)engine;
+    (void)error;
+    return 0;
+}
+
+static void kick(roma_prefetch_engine *engine)
+{
+    roma__engine_lock(engine);
+    (void)pthread_cond_broadcast(&engine->changed);
+    roma__engine_unlock(engine);
+}
+
+static void submitted(roma_prefetch_engine *engine, roma__job *job)
+{
+    roma__engine_lock(engine);
+    while (!atomic_load_explicit(&job->done, memory_order_relaxed)) {
+        roma__op *op = roma__work_take(engine);
+        if (op == NULL) {
+            if (!atomic_load_explicit(&job->done, memory_order_relaxed))
+                (void)pthread_cond_wait(&engine->changed, &engine->lock);
+            continue;
+        }
+        roma__engine_unlock(engine);
+        roma__op_prepare(op);
+        roma__op_make_calls(op);
+        roma__op_judge(op);
+        roma__engine_lock(engine);
+        roma__work_finish(engine, op);
+    }
+    (void)roma__work_settle(engine);
+    roma__engine_unlock(engine);
+}
+
+static void stop(roma_prefetch_engine *engine)
+{
+    (void)engine;
+}
+
+const roma__way roma__way_plain = {start, kick, submitted, stop};

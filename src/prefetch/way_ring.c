@@ -1,0 +1,262 @@
+/* way_ring.c - one thread that keeps a ring of calls on their way, and sleeps while they are.
+ *
+ * All submissions to the kernel are this thread's. The kernel cancels what a thread has in flight
+ * when it ends, and a program's threads come and go; and whoever hands calls over pays for starting
+ * the kernel's workers. So a program's thread only puts its job into the list, and wakes this one
+ * through a descriptor that a poll in the ring waits on, when it is asleep.
+ *
+ * The loop: take ops and queue their calls as long as there are both ops and room; hand them over
+ * and sleep until something comes back; account for it. An op whose calls are linked is done when
+ * all have answered. Tags are the op's index and the call's.
+ *
+ * A ring may break: a filter that comes later can forbid io_uring_enter. Then what was not handed
+ * over is called here, plainly, one after the other, as all that follows is; answers to what was
+ * handed over come without a call, and are looked for in short intervals. The report tells. */
+#include "prefetch/engine.h"
+
+#include "base/check.h"
+#include "base/error.h"
+#include "sys/sys.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <time.h>
+
+#define WAKE_TAG (UINT64_MAX - 1) /* liburing keeps the last one for itself */
+
+enum { ANSWERS = 64, PAUSE_NS = 1000000 };
+
+/* ---- one op --------------------------------------------------------------------------------- */
+
+static uint64_t tag_of(const roma_prefetch_engine *engine, const roma__op *op, unsigned call)
+{
+    return (uint64_t)(op - engine->ops) * ROMA__OP_CALLS + call;
+}
+
+static void finish(roma_prefetch_engine *engine, roma__op *op)
+{
+    roma__op_judge(op);
+    roma__engine_lock(engine);
+    roma__work_finish(engine, op);
+    roma__engine_unlock(engine);
+}
+
+static void begin(roma_prefetch_engine *engine, roma__op *op)
+{
+    roma__op_prepare(op);
+    if (op->calls_count == 0 || engine->broken) {
+        roma__op_make_calls(op);
+        finish(engine, op);
+        return;
+    }
+    op->calls_left = op->calls_count;
+    for (unsigned i = 0; i < op->calls_count; i++)
+        roma__rings->queue(engine->ring, &op->calls[i], tag_of(engine, op, i),
+                           i + 1 < op->calls_count);
+}
+
+static void answer(roma_prefetch_engine *engine, uint64_t tag, int result)
+{
+    roma__op *op = &engine->ops[tag / ROMA__OP_CALLS];
+    roma_check(tag / ROMA__OP_CALLS < engine->ops_count && op->calls_left > 0);
+    op->results[tag % ROMA__OP_CALLS] = result < 0 ? result : 0;
+    if (--op->calls_left == 0)
+        finish(engine, op);
+}
+
+/* ---- the loop ------------------------------------------------------------------------------- */
+
+/* Take what can be begun. Returns false when the thread is to end. */
+static bool begin_all(roma_prefetch_engine *engine)
+{
+    roma__engine_lock(engine);
+    engine->asleep = false;
+    for (;;) {
+        bool has_room = engine->broken || roma__rings->room(engine->ring) > ROMA__OP_CALLS;
+        roma__op *op = has_room ? roma__work_take(engine) : NULL;
+        if (op == NULL && roma__work_settle(engine))
+            continue; /* meanwhile there may be more to do */
+        if (op == NULL) {
+            bool goes_on = !engine->threads_stop;
+            /* With the queue full there is more to be taken after the next enter. */
+            engine->asleep = goes_on && has_room && !engine->kicked;
+            roma__engine_unlock(engine);
+            return goes_on;
+        }
+        roma__engine_unlock(engine);
+        begin(engine, op);
+        roma__engine_lock(engine);
+    }
+}
+
+static void take_kick(roma_prefetch_engine *engine)
+{
+    uint64_t count;
+    (void)roma__sys->read(engine->wake_fd, &count, sizeof count);
+    roma__engine_lock(engine);
+    engine->kicked = false;
+    roma__engine_unlock(engine);
+}
+
+/* Returns how many answers were there. */
+static unsigned reap_all(roma_prefetch_engine *engine)
+{
+    roma__answer answers[ANSWERS];
+    unsigned total = 0;
+    for (;;) {
+        unsigned count = roma__rings->reap(engine->ring, answers, ANSWERS);
+        for (unsigned i = 0; i < count; i++) {
+            if (answers[i].tag != WAKE_TAG) {
+                answer(engine, answers[i].tag, answers[i].result);
+                continue;
+            }
+            take_kick(engine);
+            engine->polls = false;
+        }
+        total += count;
+        if (count < ANSWERS)
+            return total;
+    }
+}
+
+/* ---- a ring that broke ---------------------------------------------------------------------- */
+
+/* What the kernel did not take is called here. */
+static void break_ring(roma_prefetch_engine *engine, int code)
+{
+    roma__engine_lock(engine);
+    engine->broken = true;
+    roma_prefetch_report *report = &engine->report;
+    if (report->steps_count < ROMA_PREFETCH_STEPS) {
+        struct roma_prefetch_step *step = &report->steps[report->steps_count++];
+        *step = (struct roma_prefetch_step){ROMA_PREFETCH_URING, report->entries, {0}};
+        (void)roma__error_call(&step->error, "io_uring_enter", -code);
+    }
+    report->way = ROMA_PREFETCH_POOL;
+    report->entries = 0;
+    report->threads = 1;
+    roma__engine_unlock(engine);
+
+    uint64_t tag;
+    while (roma__rings->unqueue(engine->ring, &tag)) {
+        if (tag == WAKE_TAG)
+            continue;
+        const roma__op *op = &engine->ops[tag / ROMA__OP_CALLS];
+        answer(engine, tag, roma__call_make(&op->calls[tag % ROMA__OP_CALLS]));
+    }
+}
+
+/* Sleep until there is something to do, on a ring that cannot be entered; with calls in flight only
+ * for a moment. */
+static void wait_broken(roma_prefetch_engine *engine)
+{
+    roma__engine_lock(engine);
+    if (!engine->kicked && engine->dense_flying + engine->sparse_flying > 0) {
+        uint64_t end_ns = roma__now_ns() + PAUSE_NS;
+        const struct timespec end = {(time_t)(end_ns / 1000000000u), (long)(end_ns % 1000000000u)};
+        (void)pthread_cond_timedwait(&engine->work, &engine->lock, &end);
+    } else if (!engine->kicked) {
+        (void)pthread_cond_wait(&engine->work, &engine->lock);
+    }
+    engine->kicked = false;
+    roma__engine_unlock(engine);
+}
+
+/* ---- going ---------------------------------------------------------------------------------- */
+
+static void pause_briefly(void)
+{
+    const struct timespec pause = {0, PAUSE_NS};
+    (void)nanosleep(&pause, NULL);
+}
+
+static bool is_passing(int code)
+{
+    return code == -EINTR || code == -EAGAIN || code == -EBUSY;
+}
+
+/* Hand over what is queued, and sleep until an answer comes. */
+static void go(roma_prefetch_engine *engine)
+{
+    if (engine->broken) {
+        if (reap_all(engine) == 0)
+            wait_broken(engine);
+        return;
+    }
+    if (!engine->polls) {
+        roma__rings->queue_poll(engine->ring, engine->wake_fd, WAKE_TAG);
+        engine->polls = true;
+    }
+    int code = roma__rings->enter(engine->ring, 1);
+    unsigned count = reap_all(engine);
+    if (code == 0)
+        engine->refusals = 0;
+    else if (!is_passing(code) || ++engine->refusals == ROMA__TRIES)
+        break_ring(engine, code);
+    else if (code != -EINTR && count == 0)
+        pause_briefly(); /* the kernel has no memory for it now */
+}
+
+static void *run(void *argument)
+{
+    roma_prefetch_engine *engine = argument;
+    while (begin_all(engine))
+        go(engine);
+    return NULL;
+}
+
+/* ---- the way -------------------------------------------------------------------------------- */
+
+static int start(roma_prefetch_engine *engine, roma_error *error)
+{
+    const roma_prefetch_options *options = &engine->options;
+    int code = roma__rings->open(&engine->ring, options->entries, options->threads, error);
+    if (code < 0)
+        return code;
+    engine->wake_fd = roma__sys->eventfd(0, EFD_NONBLOCK);
+    if (engine->wake_fd < 0) {
+        code = roma__error_call(error, "eventfd", errno);
+        roma__rings->close(engine->ring);
+        return code;
+    }
+    if (roma__sys->thread_start(&engine->thread, run, engine) < 0) {
+        code = roma__error_call(error, "pthread_create", errno);
+        (void)roma__sys->close(engine->wake_fd);
+        engine->wake_fd = -1;
+        roma__rings->close(engine->ring);
+    }
+    return code;
+}
+
+static void kick(roma_prefetch_engine *engine)
+{
+    const uint64_t one = 1;
+    roma__engine_lock(engine);
+    bool is_due = engine->asleep && !engine->kicked;
+    engine->kicked = engine->kicked || is_due;
+    (void)pthread_cond_signal(&engine->work); /* for a broken ring */
+    roma__engine_unlock(engine);
+    if (is_due)
+        (void)roma__sys->write(engine->wake_fd, &one, sizeof one);
+}
+
+static void submitted(roma_prefetch_engine *engine, roma__job *job)
+{
+    (void)job;
+    kick(engine);
+}
+
+static void stop(roma_prefetch_engine *engine)
+{
+    roma__engine_lock(engine);
+    engine->threads_stop = true;
+    roma__engine_unlock(engine);
+    kick(engine);
+    (void)roma__sys->thread_join(engine->thread);
+    roma__rings->close(engine->ring);
+    (void)roma__sys->close(engine->wake_fd);
+    engine->wake_fd = -1;
+}
+
+const roma__way roma__way_ring = {start, kick, submitted, stop};

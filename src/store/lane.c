@@ -1,0 +1,246 @@
+/* lane.c - a lane's part of the file: taking one, its list of units, its cells.
+ *
+ * A lane is taken by one compare-and-swap that says whose it is, so a process killed right after
+ * has a lane of a dead session, as any other. Lanes that were never used are holes in the file:
+ * each is backed before it is taken the first time, so a full disk is an error there.
+ *
+ * The list: entry 0 is for records that are about to adopt (op.c), the next few for units adopted
+ * when the rest is full, then a few for LIST units with more entries, then all others. */
+#include "store/worker.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { FIRST_ADOPTED = 1, FIRST_PAGE = 17, FIRST_PLAIN = 49 };
+
+/* ---- taking a lane --------------------------------------------------------------------------- */
+
+static int back_lane(roma_store *store, uint64_t index)
+{
+    if (store->is_image)
+        return 0;
+    uint64_t at = store->view.regions.lanes_at + index * sizeof(roma__lane);
+    return roma__store_file_back(store->fd, at, at + sizeof(roma__lane));
+}
+
+static bool swap_in(roma_store *store, uint64_t index)
+{
+    uint32_t free = 0;
+    return roma__load(&store->view.lanes[index].word) == 0 &&
+           roma__compare_exchange(&store->view.lanes[index].word, &free, store->session + 1);
+}
+
+/* Returns the index, or -errno. */
+static int64_t take_lane(roma_store *store)
+{
+    const roma__view *view = &store->view;
+    for (;;) {
+        uint64_t used = roma__load_acquire(&view->live->lanes_used);
+        if (used > view->regions.lanes)
+            return -EUCLEAN;
+        for (uint64_t i = 0; i < used; i++)
+            if (swap_in(store, i))
+                return (int64_t)i;
+        if (used == view->regions.lanes)
+            return -EUSERS;
+        int code = back_lane(store, used);
+        if (code < 0)
+            return code;
+        (void)roma__compare_exchange(&view->live->lanes_used, &used, used + 1);
+    }
+}
+
+/* A free lane is all 0 but for hints; one of a damaged file is made so. */
+static void clear_lane(roma__lane *lane)
+{
+    roma__store(&lane->redo, 0);
+    for (uint32_t i = 0; i < ROMA__LANE_LIST; i++)
+        roma__store(&lane->list[i], 0);
+    for (uint32_t i = 0; i < ROMA__LANE_CELLS; i++)
+        if (roma__load(&lane->cells[i]) != 0)
+            roma__store(&lane->cells[i], 0);
+    for (uint32_t i = 0; i < ROMA__LANE_MAIL; i++)
+        roma__store(&lane->mail[i], 0);
+    roma__store(&lane->poke, 0);
+    roma__store(&lane->mail_lost, 0);
+    roma__store(&lane->busy, 0);
+}
+
+static void begin(roma__worker *worker, roma_store *store, uint32_t lane)
+{
+    memset(worker, 0, sizeof *worker);
+    worker->store = store;
+    worker->lane = &store->view.lanes[lane];
+    worker->tag = lane + 1;
+    worker->entry_cursor = FIRST_PLAIN;
+}
+
+roma__worker *roma__worker_new(roma_store *store, int *code)
+{
+    roma__worker *worker = malloc(sizeof *worker);
+    if (worker == NULL) {
+        *code = -ENOMEM;
+        return NULL;
+    }
+    int64_t lane = take_lane(store);
+    if (lane < 0) {
+        free(worker);
+        *code = (int)lane;
+        return NULL;
+    }
+    roma__step("lane.taken");
+    for (unsigned i = 0; i < ROMA__STRIPES_COUNT;
+         i++) /* of a damaged file: a free lane holds none */
+        if (roma__load(&store->view.stripes[i].holder) == (uint32_t)lane + 1)
+            roma__store_release(&store->view.stripes[i].holder, 0);
+    begin(worker, store, (uint32_t)lane);
+    clear_lane(worker->lane);
+    (void)pthread_mutex_init(&worker->inbox_lock, NULL);
+    return worker;
+}
+
+void roma__worker_ghost(roma__worker *worker, roma_store *store, uint32_t lane)
+{
+    begin(worker, store, lane);
+    worker->is_ghost = true;
+}
+
+void roma__worker_free(roma__worker *worker)
+{
+    while (worker->slabs != NULL)
+        roma__slab_forget(worker, worker->slabs);
+    (void)pthread_mutex_destroy(&worker->inbox_lock);
+    free(worker->inbox);
+    free(worker->list_pages);
+    free(worker->spare_cells);
+    free(worker);
+}
+
+/* ---- pages of the lane's own ----------------------------------------------------------------- */
+
+static int take_page(roma__worker *worker, unsigned kind, uint32_t *entry, char **page)
+{
+    uint64_t unit;
+    if (entry == NULL)
+        return -ENOSPC;
+    int code = roma__units_take(worker, 1, 1, entry, &unit);
+    if (code < 0)
+        return code;
+    *page = roma__view_at(&worker->store->view, unit << ROMA__UNIT_SHIFT);
+    memset(*page, 0, ROMA__UNIT_BYTES);
+    roma__step("lane.page");
+    roma__store_release(&worker->store->view.units[unit].word,
+                        roma__unit_make(kind, 0, worker->tag, 1));
+    return 0;
+}
+
+/* ---- the list -------------------------------------------------------------------------------- */
+
+static uint32_t *entry_at(roma__worker *worker, uint32_t index)
+{
+    if (index < ROMA__LANE_LIST)
+        return &worker->lane->list[index];
+    index -= ROMA__LANE_LIST;
+    return &worker->list_pages[index / ROMA__LIST_IN_UNIT][index % ROMA__LIST_IN_UNIT];
+}
+
+static uint32_t *find_entry(roma__worker *worker, uint32_t from, uint32_t to, uint32_t *cursor)
+{
+    for (uint32_t i = 0, at = *cursor; i < to - from; i++, at++) {
+        if (at < from || at >= to)
+            at = from;
+        uint32_t *entry = entry_at(worker, at);
+        if (roma__load(entry) == 0) {
+            *cursor = at + 1;
+            return entry;
+        }
+    }
+    return NULL;
+}
+
+static bool add_list_page(roma__worker *worker)
+{
+    uint32_t cursor = FIRST_PAGE, *entry = find_entry(worker, FIRST_PAGE, FIRST_PLAIN, &cursor);
+    size_t bytes = (worker->list_pages_count + 1) * sizeof *worker->list_pages;
+    uint32_t **pages = realloc(worker->list_pages, bytes);
+    if (pages == NULL)
+        return false;
+    worker->list_pages = pages;
+    char *page;
+    if (take_page(worker, ROMA__UNIT_LIST, entry, &page) < 0)
+        return false;
+    pages[worker->list_pages_count++] = (uint32_t *)(void *)page;
+    return true;
+}
+
+uint32_t *roma__entry_take(roma__worker *worker, bool may_grow)
+{
+    uint32_t end = ROMA__LANE_LIST + worker->list_pages_count * ROMA__LIST_IN_UNIT;
+    uint32_t *entry = find_entry(worker, FIRST_PLAIN, end, &worker->entry_cursor);
+    if (entry != NULL)
+        return entry;
+    if (may_grow && add_list_page(worker)) {
+        worker->entry_cursor = end;
+        return find_entry(worker, FIRST_PLAIN, end + ROMA__LIST_IN_UNIT, &worker->entry_cursor);
+    }
+    uint32_t cursor = FIRST_ADOPTED;
+    return may_grow ? NULL : find_entry(worker, FIRST_ADOPTED, FIRST_PAGE, &cursor);
+}
+
+void roma__entries_each(roma__worker *worker, bool (*visit)(roma__worker *, uint32_t *, void *),
+                        void *context)
+{
+    const roma__view *view = &worker->store->view;
+    for (uint32_t i = 0; i < ROMA__LANE_LIST; i++) {
+        uint32_t number = roma__load(&worker->lane->list[i]);
+        if (number == 0)
+            continue;
+        uint64_t unit = number - 1;
+        uint64_t word = unit < roma__view_units(view) ? roma__load_acquire(&view->units[unit].word)
+                                                      : 0;
+        if (roma__unit_kind(word) == ROMA__UNIT_LIST && roma__unit_owner(word) == worker->tag &&
+            roma__unit_word_is_valid(view, unit, word)) {
+            uint32_t *page = roma__view_at(view, unit << ROMA__UNIT_SHIFT);
+            for (uint32_t k = 0; k < ROMA__LIST_IN_UNIT; k++)
+                if (roma__load(&page[k]) != 0 && !visit(worker, &page[k], context))
+                    return;
+        }
+        if (!visit(worker, &worker->lane->list[i], context))
+            return;
+    }
+}
+
+/* ---- cells ----------------------------------------------------------------------------------- */
+
+uint64_t *roma__cell_take(roma__worker *worker, int *code)
+{
+    *code = 0;
+    if (worker->spare_cells_count > 0)
+        return worker->spare_cells[--worker->spare_cells_count];
+    if (worker->cells_fresh < ROMA__LANE_CELLS)
+        return &worker->lane->cells[worker->cells_fresh++];
+    if (worker->page_fresh_left == 0) {
+        char *page;
+        *code = take_page(worker, ROMA__UNIT_CELLS, roma__entry_take(worker, true), &page);
+        if (*code < 0)
+            return NULL;
+        worker->page_fresh = (uint64_t *)(void *)page;
+        worker->page_fresh_left = ROMA__CELLS_IN_UNIT;
+    }
+    worker->page_fresh_left--;
+    return worker->page_fresh++;
+}
+
+void roma__cell_give(roma__worker *worker, uint64_t *cell)
+{
+    if (worker->spare_cells_count == worker->spare_cells_room) {
+        uint64_t room = worker->spare_cells_room * 2 + 64;
+        uint64_t **cells = realloc(worker->spare_cells, room * sizeof *cells);
+        if (cells == NULL)
+            return; /* it is not used again before the lane is */
+        worker->spare_cells = cells;
+        worker->spare_cells_room = room;
+    }
+    worker->spare_cells[worker->spare_cells_count++] = cell;
+}

@@ -1,0 +1,43 @@
+/* open.h - the parts of opening and closing that stand in files of their own. */
+#ifndef ROMA_STORE_OPEN_H
+#define ROMA_STORE_OPEN_H
+
+#include "store/worker.h"
+
+/* ---- session.c ------------------------------------------------------------------------------- */
+
+/* Take a session slot: its byte through `fd`, the description behind the mapping. Under the file
+ * lock. Returns 0, or -EUSERS, -errno, with *error filled. */
+int roma__session_attach(roma_store *store, int fd, const char *label, roma_error *error);
+/* Give up all that the session holds; its byte goes with the mapping. */
+void roma__session_detach(roma_store *store);
+
+/* ---- units.c --------------------------------------------------------------------------------- */
+
+/* Back units [from, to) and what describes them. Returns 0, -ENOSPC, -errno. */
+int roma__units_back(roma_store *store, uint64_t from, uint64_t to);
+void roma__units_set_free(const roma__view *view, uint64_t from, uint64_t to);
+/* Units up to the last one that is in use. */
+uint64_t roma__units_in_use(const roma__view *view);
+
+/* ---- map.c ----------------------------------------------------------------------------------- */
+
+/* Reserve and map the largest size through `fd`, and make the view. Returns 0 or -errno, with
+ * *error filled. */
+int roma__store_map(roma_store *store, int fd, const roma__regions *regions, roma_error *error);
+void roma__store_unmap(roma_store *store);
+roma_store *roma__store_new(void);
+void roma__store_delete(roma_store *store);
+
+/* ---- open.c ---------------------------------------------------------------------------------- */
+
+/* Read options, NULL being the default. Returns 0 or -EINVAL, -E2BIG, with *error filled. */
+int roma__store_options_read(const roma_store_options *given, roma_store_options *options,
+                             roma_error *error);
+/* The store behind store->fd, which on success is open. */
+int roma__store_open_fd(roma_store *store, const roma_store_options *options, roma_error *error);
+
+/* worker.c */
+void roma__worker_pause(roma__worker *worker);
+
+#endif

@@ -1,0 +1,114 @@
+/* warm.h - what the parts of `roma warm` tell each other.
+ *
+ *   warm.c         the command: arguments, order of events
+ *   warm_files.c   the files: those named, and those in folders; which parts of them
+ *   warm_work.c    reading and evicting them, and asking what of them is in memory
+ *   warm_report.c  the answer, for people and as JSON */
+#ifndef ROMA_TOOL_WARM_H
+#define ROMA_TOOL_WARM_H
+
+#include "json.h"
+
+#include <sys/types.h>
+
+enum { WARM_FAULTS_MAX = 32 }; /* that are kept for the answer; all are told on stderr */
+
+typedef enum warm_task { WARM_READ, WARM_EVICT, WARM_STATUS } warm_task;
+
+/* A part of every file, from byte to byte. */
+typedef struct warm_part {
+    uint64_t from, to; /* to: UINT64_MAX is the file's end */
+} warm_part;
+
+/* What to do. */
+typedef struct warm_plan {
+    const char *command; /* its name, for complaints */
+    warm_task task;
+    roma_prefetch_level level;
+    roma_prefetch_way way;
+    bool as_json;
+    warm_part *parts;
+    size_t parts_count;
+    size_t page_bytes; /* base page */
+} warm_plan;
+
+/* How much of something is in memory. */
+typedef struct warm_resident {
+    uint64_t looked_bytes; /* in whole pages */
+    uint64_t bytes, dirty_bytes;
+    bool is_known; /* of all its files */
+} warm_resident;
+
+/* One argument: a file, or a folder with all files below it. */
+typedef struct warm_row {
+    const char *path;
+    uint64_t files_count, bytes; /* bytes: of the parts that are wanted */
+    warm_resident before, after;
+    uint64_t read_bytes, failed_bytes; /* read: not found in memory */
+} warm_row;
+
+typedef struct warm_file {
+    char *path;
+    size_t row;
+    dev_t device;
+    ino_t inode;
+    bool is_twice; /* the same file under another name, or named again */
+} warm_file;
+
+typedef struct warm_fault {
+    char *path;
+    char sentence[SENTENCE_BYTES];
+} warm_fault;
+
+typedef struct warm_answer {
+    warm_plan plan;
+    warm_file *files;
+    size_t files_count, files_room;
+    warm_row *rows;
+    size_t rows_count;
+    warm_row total;
+    warm_fault faults[WARM_FAULTS_MAX];
+    uint64_t faults_count; /* all of them */
+    double seconds;        /* of reading or evicting */
+    roma_prefetch_report report;
+} warm_answer;
+
+/* ---- files ---------------------------------------------------------------------------------- */
+
+/* Find the files of the arguments, each file once. */
+void warm_find(warm_answer *answer, char **paths, size_t paths_count);
+void warm_forget(warm_answer *answer);
+
+/* Read a list of offsets, a line each: OFFSET [LENGTH]; "-": from standard input. The length is a
+ * page's where it is left out. False after complaining. */
+bool warm_read_list(warm_plan *plan, const char *path);
+
+/* The parts of an open file, cut at its end; free() them. Returns how many. */
+size_t warm_ranges(const warm_plan *plan, int fd, uint64_t file_bytes, roma_file_range **ranges);
+
+/* Open a file and find its length. Returns the descriptor; below 0 after noting the fault. */
+int warm_open(warm_answer *answer, const warm_file *file, uint64_t *file_bytes);
+
+/* Complain about a file, and keep that for the answer. */
+void warm_note(warm_answer *answer, const char *path, const char *sentence);
+
+/* ---- work ----------------------------------------------------------------------------------- */
+
+/* Ask what is in memory, of all files: into `before` or `after` of rows and total. */
+void warm_look(warm_answer *answer, bool is_after);
+
+/* Read what is wanted. False after complaining: there is no engine. */
+bool warm_read(warm_answer *answer);
+
+/* Write what is dirty, and evict. */
+bool warm_evict(warm_answer *answer);
+
+/* ---- the answer ----------------------------------------------------------------------------- */
+
+/* Whether all came to be as it was asked. */
+bool warm_is_done(const warm_answer *answer);
+
+void warm_print(const warm_answer *answer, FILE *stream);
+json *warm_json(const warm_answer *answer);
+
+#endif

@@ -1,0 +1,186 @@
+/* warm_report.c - the answer of `roma warm`: a line for each argument and their sum, how fast it
+ * went and by which way, and whether all came to be as it was asked. */
+#include "warm.h"
+
+#include "table.h"
+
+#include <inttypes.h>
+
+/* ---- whether it is so ----------------------------------------------------------------------- */
+
+static bool is_all_there(const warm_answer *answer)
+{
+    return answer->total.after.bytes >= answer->total.after.looked_bytes;
+}
+
+/* What is not known is not held against it. */
+bool warm_is_done(const warm_answer *answer)
+{
+    if (answer->faults_count > 0)
+        return false;
+    if (!answer->total.after.is_known)
+        return true;
+    if (answer->plan.task == WARM_READ)
+        return answer->plan.level != ROMA_PREFETCH_RESIDENT || is_all_there(answer);
+    return answer->plan.task != WARM_EVICT || answer->total.after.bytes == 0;
+}
+
+/* ---- for people ----------------------------------------------------------------------------- */
+
+/* "1.5 GiB, 37 %" */
+static const char *resident_text(const warm_resident *found, char *text, size_t length)
+{
+    char size[WORD_BYTES];
+    uint64_t bytes = found->bytes, of = found->looked_bytes;
+    if (!found->is_known)
+        snprintf(text, length, "unknown");
+    else /* cut, not rounded: 100 % is all */
+        snprintf(text, length, "%s, %3u %%", roma_size_text(bytes, size, sizeof size),
+                 of == 0 ? 100 : (unsigned)(100.0 * (double)bytes / (double)of));
+    return text;
+}
+
+static void add_row(table *t, const warm_answer *answer, const warm_row *row, const char *name)
+{
+    char text[2 * WORD_BYTES];
+    table_add(t, "%s", name);
+    table_add(t, "%" PRIu64, row->files_count);
+    table_add(t, "%s", roma_size_text(row->bytes, text, sizeof text));
+    table_add(t, "%s", resident_text(&row->before, text, sizeof text));
+    if (answer->plan.task == WARM_STATUS)
+        table_add(t, "%s", "");
+    else
+        table_add(t, "%s", resident_text(&row->after, text, sizeof text));
+    uint64_t dirty = answer->plan.task == WARM_STATUS ? row->before.dirty_bytes
+                                                      : row->after.dirty_bytes;
+    if (dirty > 0)
+        table_add(t, "%s", roma_size_text(dirty, text, sizeof text));
+    else
+        table_add(t, "%s", "");
+}
+
+static void print_way(const roma_prefetch_report *report, FILE *stream)
+{
+    char sentence[SENTENCE_BYTES], line[SENTENCE_BYTES + WORD_BYTES];
+    for (unsigned i = 0; i < report->steps_count; i++) {
+        snprintf(line, sizeof line, "Not by %s: %s.", roma_prefetch_way_text(report->steps[i].way),
+                 roma_error_text(&report->steps[i].error, sentence, sizeof sentence));
+        print_paragraph(stream, 0, line);
+    }
+}
+
+static void print_work(const warm_answer *answer, FILE *stream)
+{
+    char read[WORD_BYTES], stays[WORD_BYTES];
+    const warm_row *total = &answer->total;
+    if (answer->plan.task == WARM_EVICT) {
+        fprintf(stream, "Evicted in %.3f s.\n", answer->seconds);
+        if (total->after.is_known && total->after.bytes > 0)
+            fprintf(stream,
+                    "%s stay: in use by a program that has them mapped, or being written.\n",
+                    roma_size_text(total->after.bytes, stays, sizeof stays));
+        return;
+    }
+    fprintf(stream, "Read %s in %.3f s, %.2f GB/s, by %s.\n",
+            roma_size_text(total->read_bytes, read, sizeof read), answer->seconds,
+            answer->seconds > 0 ? (double)total->read_bytes / 1e9 / answer->seconds : 0.0,
+            roma_prefetch_way_text(answer->report.way));
+    print_way(&answer->report, stream);
+    if (total->after.is_known && answer->plan.level == ROMA_PREFETCH_RESIDENT &&
+        !is_all_there(answer))
+        fprintf(
+            stream, "%s are not in memory: not read, or taken away again by the kernel.\n",
+            roma_size_text(total->after.looked_bytes - total->after.bytes, stays, sizeof stays));
+}
+
+void warm_print(const warm_answer *answer, FILE *stream)
+{
+    bool is_status = answer->plan.task == WARM_STATUS;
+    const char *titles[] = {"file",   ">files", ">size", is_status ? ">in memory" : ">before",
+                            ">after", ">dirty"};
+    table t = table_of(titles, sizeof titles / sizeof titles[0]);
+    for (size_t i = 0; i < answer->rows_count; i++)
+        add_row(&t, answer, &answer->rows[i], answer->rows[i].path);
+    if (answer->rows_count > 1)
+        add_row(&t, answer, &answer->total, "all");
+    table_print(&t, stream, 0);
+    if (!is_status)
+        print_work(answer, stream);
+}
+
+/* ---- as JSON -------------------------------------------------------------------------------- */
+
+static void put_resident(json *map, const char *key, const warm_resident *found)
+{
+    if (found->is_known)
+        json_put_count(map, key, found->bytes);
+    else
+        json_put(map, key, NULL);
+}
+
+static json *row_json(const warm_answer *answer, const warm_row *row)
+{
+    json *map = json_map();
+    warm_task task = answer->plan.task;
+    json_put_text(map, "path", row->path);
+    json_put_count(map, "files", row->files_count);
+    json_put_count(map, "bytes", row->bytes);
+    if (task == WARM_STATUS) {
+        put_resident(map, "resident_bytes", &row->before);
+        json_put_count(map, "dirty_bytes", row->before.dirty_bytes);
+        return map;
+    }
+    put_resident(map, "before_bytes", &row->before);
+    put_resident(map, "after_bytes", &row->after);
+    if (task == WARM_READ) {
+        json_put_count(map, "read_bytes", row->read_bytes);
+        json_put_count(map, "failed_bytes", row->failed_bytes);
+    }
+    return map;
+}
+
+static json *faults_json(const warm_answer *answer)
+{
+    json *list = json_list();
+    for (size_t i = 0; i < answer->faults_count && i < WARM_FAULTS_MAX; i++) {
+        json *entry = json_map();
+        json_put_text(entry, "path", answer->faults[i].path);
+        json_put_text(entry, "reason", answer->faults[i].sentence);
+        json_append(list, entry);
+    }
+    return list;
+}
+
+static json *steps_json(const roma_prefetch_report *report)
+{
+    json *list = json_list();
+    for (unsigned i = 0; i < report->steps_count; i++) {
+        json *entry = json_map();
+        json_put_text(entry, "way", roma_prefetch_way_text(report->steps[i].way));
+        json_put_count(entry, "entries", report->steps[i].entries);
+        json_put_error(entry, "reason", &report->steps[i].error);
+        json_append(list, entry);
+    }
+    return list;
+}
+
+json *warm_json(const warm_answer *answer)
+{
+    static const char *const tasks[] = {"read", "evict", "status"};
+    json *map = json_map(), *rows = json_list();
+    json_put_text(map, "task", tasks[answer->plan.task]);
+    for (size_t i = 0; i < answer->rows_count; i++)
+        json_append(rows, row_json(answer, &answer->rows[i]));
+    json_put(map, "arguments", rows);
+    json_put(map, "all", row_json(answer, &answer->total));
+    if (answer->plan.task != WARM_STATUS)
+        json_put_figure(map, "seconds", answer->seconds);
+    if (answer->plan.task == WARM_READ) {
+        json_put_text(map, "way", roma_prefetch_way_text(answer->report.way));
+        json_put(map, "not_taken", steps_json(&answer->report));
+    }
+    json_put_count(map, "faults_count", answer->faults_count);
+    json_put(map, "faults", faults_json(answer));
+    json_put_flag(map, "done", warm_is_done(answer));
+    return map;
+}

@@ -1,0 +1,416 @@
+/* prefetch_ring.cpp - rings that refuse, break, are full, and results that the kernel may give.
+ *
+ * The ring here is a test's own: calls are queued, and carried out in enter(), by the thread of the
+ * engine, with results that the test chooses. So every case is the same at every run, and runs
+ * where there is no io_uring. */
+#include "disk_file.hpp"
+#include "emulated.hpp"
+#include "engine.hpp"
+#include "skip.hpp"
+
+#include "base/error.h"
+#include "prefetch/ring.h"
+
+#include <cerrno>
+#include <cstdlib>
+#include <deque>
+#include <functional>
+#include <map>
+#include <poll.h>
+
+using namespace roma_tests;
+
+namespace {
+
+/* What the rings of a test do; one engine at a time. */
+struct script {
+    std::map<unsigned, int> open_codes; /* entries -> what opening such a ring returns           */
+    unsigned room = 64;
+    std::function<int(const roma__call &, unsigned nth)> result; /* of the n-th call, from 1      */
+    std::function<int(unsigned nth)> enter;                      /* of the n-th enter, from 1     */
+    unsigned calls = 0, enters = 0, opened = 0;
+} script;
+
+struct queued {
+    roma__call call;
+    uint64_t tag;
+    bool linked;
+};
+
+struct soft_ring {
+    std::deque<queued> queue;
+    std::deque<roma__answer> answers;
+    int poll_fd = -1;
+    uint64_t poll_tag = 0;
+};
+
+soft_ring *of(roma__ring *ring)
+{
+    return reinterpret_cast<soft_ring *>(ring);
+}
+
+int soft_open(roma__ring **ring, unsigned entries, unsigned, roma_error *error)
+{
+    const auto code = script.open_codes.find(entries);
+    if (code != script.open_codes.end() && code->second != 0)
+        return roma__error_call(error, "io_uring_setup", -code->second);
+    script.opened = entries;
+    *ring = reinterpret_cast<roma__ring *>(new soft_ring);
+    return 0;
+}
+
+void soft_close(roma__ring *ring)
+{
+    delete of(ring);
+}
+
+unsigned soft_room(roma__ring *ring)
+{
+    return script.room - static_cast<unsigned>(of(ring)->queue.size());
+}
+
+void soft_queue(roma__ring *ring, const roma__call *call, uint64_t tag, bool linked)
+{
+    of(ring)->queue.push_back({*call, tag, linked});
+}
+
+void soft_queue_poll(roma__ring *ring, int fd, uint64_t tag)
+{
+    of(ring)->poll_fd = fd;
+    of(ring)->poll_tag = tag;
+}
+
+void carry_out(soft_ring *ring)
+{
+    bool broken_link = false, in_link = false;
+    while (!ring->queue.empty()) {
+        const queued next = ring->queue.front();
+        ring->queue.pop_front();
+        int result = -ECANCELED;
+        if (!(in_link && broken_link)) {
+            const unsigned nth = ++script.calls;
+            result = script.result ? script.result(next.call, nth) : 0;
+            if (result == 0)
+                result = roma__call_make(&next.call);
+        }
+        broken_link = result < 0;
+        in_link = next.linked;
+        ring->answers.push_back({next.tag, result});
+    }
+}
+
+int soft_enter(roma__ring *self, unsigned wait)
+{
+    soft_ring *ring = of(self);
+    const unsigned nth = ++script.enters;
+    const int code = script.enter ? script.enter(nth) : 0;
+    if (code < 0)
+        return code;
+    carry_out(ring);
+    while (wait > 0 && ring->answers.empty()) {
+        struct pollfd readable = {ring->poll_fd, POLLIN, 0};
+        if (poll(&readable, 1, 60000) != 1)
+            std::abort(); /* not the thread of the test */
+        ring->answers.push_back({ring->poll_tag, POLLIN});
+    }
+    return 0;
+}
+
+unsigned soft_reap(roma__ring *ring, roma__answer *answers, unsigned most)
+{
+    unsigned count = 0;
+    for (; count < most && !of(ring)->answers.empty(); count++) {
+        answers[count] = of(ring)->answers.front();
+        of(ring)->answers.pop_front();
+    }
+    return count;
+}
+
+bool soft_unqueue(roma__ring *ring, uint64_t *tag)
+{
+    if (of(ring)->queue.empty())
+        return false;
+    *tag = of(ring)->queue.front().tag;
+    of(ring)->queue.pop_front();
+    return true;
+}
+
+const struct roma__rings soft_rings = {soft_open,       soft_close, soft_room, soft_queue,
+                                       soft_queue_poll, soft_enter, soft_reap, soft_unqueue};
+
+/* Soft rings for the time of a test. */
+struct with_soft_rings {
+    with_soft_rings()
+    {
+        script = {};
+        before = roma__rings_replace(&soft_rings);
+    }
+    ~with_soft_rings() { roma__rings_replace(before); }
+    const struct roma__rings *before;
+};
+
+} // namespace
+
+TEST_CASE("a ring that cannot be had is a step not taken, and the next way is", "[prefetch]")
+{
+    with_soft_rings rings;
+    for (int code : {-EPERM, -ENOSYS, -EMFILE, -EAGAIN}) {
+        script.open_codes = {{256, code}};
+        owned_engine engine(ROMA_PREFETCH_AUTO);
+        const roma_prefetch_report report = engine.report();
+        CHECK(report.way == ROMA_PREFETCH_POOL);
+        CHECK_FALSE(report.forced);
+        REQUIRE(report.steps_count == 1);
+        CHECK(report.steps[0].way == ROMA_PREFETCH_URING);
+        CHECK(report.steps[0].entries == 256);
+        CHECK(report.steps[0].error.code == code);
+        char text[256];
+        CHECK(std::string(roma_error_text(&report.steps[0].error, text, sizeof text))
+                  .find("io_uring_setup") != std::string::npos);
+
+        roma_prefetch_options options = owned_engine::with_way(ROMA_PREFETCH_URING);
+        roma_prefetch_engine *forced = nullptr;
+        roma_error error = {};
+        CHECK(roma_prefetch_create(&forced, &options, &error) == code);
+        CHECK(error.cause == -code);
+    }
+}
+
+TEST_CASE("where memory for a ring is short a small one does", "[prefetch]")
+{
+    with_soft_rings rings;
+    script.open_codes = {{256, -ENOMEM}};
+    {
+        owned_engine engine(ROMA_PREFETCH_AUTO);
+        const roma_prefetch_report report = engine.report();
+        CHECK(report.way == ROMA_PREFETCH_URING);
+        CHECK(report.entries == 64);
+        CHECK(report.steps_count == 1);
+        CHECK(script.opened == 64);
+    }
+    script.open_codes = {{256, -ENOMEM}, {64, -ENOMEM}};
+    {
+        owned_engine engine(ROMA_PREFETCH_AUTO);
+        CHECK(engine.report().way == ROMA_PREFETCH_POOL);
+        CHECK(engine.report().steps_count == 2);
+    }
+}
+
+namespace {
+
+struct outcome {
+    int code;
+    roma_error error;
+    roma_prefetch_progress progress;
+};
+
+/* Read a cold file through a soft ring. */
+outcome read_with(const disk_file &file, unsigned room = 64,
+                  roma_prefetch_level level = ROMA_PREFETCH_RESIDENT)
+{
+    script.room = room;
+    owned_engine engine(ROMA_PREFETCH_URING);
+    REQUIRE(engine.lacks.empty());
+    (void)file.chill();
+    const roma_file_range ranges[] = {file.range(0, 8 * MiB), file.range(10 * MiB, 4096),
+                                      file.range(12 * MiB, 4096)};
+    owned_handle handle(engine, ranges, 3, level);
+    outcome seen = {};
+    seen.code = handle.wait();
+    for (size_t i = 0; i < 3; i++) {
+        roma_error error = {};
+        if (roma_prefetch_range_error(handle.self, i, &error) != 0 && seen.error.code == 0)
+            seen.error = error;
+    }
+    seen.progress = handle.progress();
+    CHECK(adds_up(seen.progress));
+    CHECK(engine.figure("flying.bytes") == 0);
+    return seen;
+}
+
+bool lacks_populate()
+{
+    return !owned_engine(ROMA_PREFETCH_PLAIN).lacks.empty();
+}
+
+} // namespace
+
+#define NEEDS_POPULATE()                                                                           \
+    SKIP_WHERE_EMULATED();                                                                         \
+    if (lacks_populate())                                                                          \
+    SKIP_TEST("this kernel has no MADV_POPULATE_READ")
+
+TEST_CASE("every result that a call may have is a named error or another try", "[prefetch]")
+{
+    NEEDS_POPULATE();
+    disk_file file(16 * MiB);
+    SKIP_WHERE_NOT_ON_DISK(file);
+    with_soft_rings rings;
+    const struct {
+        int result, code;
+        roma_why why;
+    } rows[] = {
+        {-EFAULT, -EIO, ROMA_WHY_FILE_IO}, /* the file is as long as before: the device failed */
+        {-EIO, -EIO, ROMA_WHY_FILE_IO},
+        {-ENOMEM, -ENOMEM, ROMA_WHY_CALL},
+        {-EBADF, -EBADF, ROMA_WHY_CALL},
+        {-EINVAL, -EOPNOTSUPP, ROMA_WHY_UNSUPPORTED},
+        {-EHWPOISON, -EHWPOISON, ROMA_WHY_CALL},
+        {-EPERM, -EPERM, ROMA_WHY_CALL_REFUSED},
+        {-ECANCELED, -ECANCELED, ROMA_WHY_CANCELLED},
+        {-EAGAIN, -EAGAIN, ROMA_WHY_CALL}, /* for ever */
+        {-EINTR, -EINTR, ROMA_WHY_CALL},
+    };
+    for (const auto &row : rows) {
+        INFO("result " << row.result);
+        script.calls = 0;
+        script.result = [&](const roma__call &call, unsigned) {
+            return call.kind == ROMA__CALL_POPULATE ? row.result : 0;
+        };
+        const outcome seen = read_with(file);
+        CHECK(seen.code == row.code);
+        CHECK(seen.error.why == row.why);
+        CHECK(seen.progress.failed_bytes == seen.progress.total_bytes);
+        CHECK(seen.progress.failed_ranges == 3);
+    }
+}
+
+TEST_CASE("calls that are told to come again come again", "[prefetch]")
+{
+    NEEDS_POPULATE();
+    disk_file file(16 * MiB);
+    SKIP_WHERE_NOT_ON_DISK(file);
+    with_soft_rings rings;
+    for (int result : {-EINTR, -EAGAIN}) {
+        script.calls = 0;
+        script.result = [&](const roma__call &, unsigned nth) { return nth % 3 == 1 ? result : 0; };
+        const outcome seen = read_with(file);
+        CHECK(seen.code == 0);
+        CHECK(seen.progress.done_bytes == seen.progress.total_bytes);
+        CHECK(file.resident(0, 8 * MiB) == 8 * MiB);
+    }
+}
+
+TEST_CASE("an error of one range is not one of others", "[prefetch]")
+{
+    NEEDS_POPULATE();
+    disk_file file(16 * MiB);
+    SKIP_WHERE_NOT_ON_DISK(file);
+    with_soft_rings rings;
+    script.result = [](const roma__call &call, unsigned) {
+        return call.kind == ROMA__CALL_FADVISE && call.offset == 10 * MiB ? -EIO : 0;
+    };
+    const outcome seen = read_with(file);
+    CHECK(seen.code == -EIO);
+    CHECK(seen.progress.failed_bytes == 4096);
+    CHECK(seen.progress.failed_ranges == 1);
+    CHECK(file.resident(12 * MiB, 4096) == 4096);
+}
+
+TEST_CASE("a file that is cut while it is read: what is left of it is read", "[prefetch]")
+{
+    NEEDS_POPULATE();
+    disk_file file(16 * MiB);
+    SKIP_WHERE_NOT_ON_DISK(file);
+    with_soft_rings rings;
+    bool cut = false;
+    script.result = [&](const roma__call &call, unsigned) {
+        if (!cut && call.kind == ROMA__CALL_POPULATE)
+            cut = ftruncate(file.fd, MiB) == 0;
+        return 0;
+    };
+    const outcome seen = read_with(file);
+    CHECK(cut);
+    CHECK(seen.code == -EFAULT);
+    CHECK(seen.error.why == ROMA_WHY_FILE_ENDS);
+    CHECK(seen.progress.done_bytes == MiB);
+    CHECK(seen.progress.failed_ranges == 3);
+    CHECK(file.resident(0, MiB) == MiB);
+}
+
+TEST_CASE("a ring of few entries does the same, later", "[prefetch]")
+{
+    NEEDS_POPULATE();
+    disk_file file(16 * MiB);
+    SKIP_WHERE_NOT_ON_DISK(file);
+    with_soft_rings rings;
+    for (unsigned room : {4u, 5u, 9u}) {
+        const outcome seen = read_with(file, room);
+        CHECK(seen.code == 0);
+        CHECK(file.resident(0, 8 * MiB) == 8 * MiB);
+    }
+}
+
+TEST_CASE("a ring that is busy for a while is entered again", "[prefetch]")
+{
+    NEEDS_POPULATE();
+    disk_file file(16 * MiB);
+    SKIP_WHERE_NOT_ON_DISK(file);
+    with_soft_rings rings;
+    for (int code : {-EINTR, -EAGAIN, -EBUSY}) {
+        script.enters = 0;
+        script.enter = [&](unsigned nth) { return nth % 4 != 0 ? code : 0; };
+        CHECK(read_with(file).code == 0);
+    }
+}
+
+TEST_CASE("a ring that breaks is left, and all that was asked for is done", "[prefetch]")
+{
+    NEEDS_POPULATE();
+    disk_file file(16 * MiB);
+    SKIP_WHERE_NOT_ON_DISK(file);
+    with_soft_rings rings;
+    for (unsigned breaks_at : {1u, 2u, 3u, 4u}) {
+        INFO("at enter " << breaks_at);
+        script.enters = 0;
+        script.enter = [&](unsigned nth) { return nth >= breaks_at ? -EPERM : 0; };
+        (void)file.chill();
+        owned_engine engine(ROMA_PREFETCH_URING);
+        REQUIRE(engine.lacks.empty());
+        for (int round = 0; round < 3; round++) {
+            owned_handle handle(engine, file.range(0, file.bytes), ROMA_PREFETCH_RESIDENT);
+            CHECK(handle.wait() == 0);
+            CHECK(adds_up(handle.progress()));
+        }
+        CHECK(file.resident(0, file.bytes) == file.bytes);
+        const roma_prefetch_report report = engine.report();
+        CHECK(report.way == ROMA_PREFETCH_POOL);
+        CHECK(report.threads == 1);
+        REQUIRE(report.steps_count == 1);
+        CHECK(report.steps[0].error.code == -EPERM);
+        CHECK(std::string(report.steps[0].error.call) == "io_uring_enter");
+    }
+}
+
+TEST_CASE("a flush tells what its sync met", "[prefetch]")
+{
+    SKIP_WHERE_EMULATED();
+    disk_file file(40 * MiB);
+    with_soft_rings rings;
+    owned_engine engine(ROMA_PREFETCH_URING);
+    REQUIRE(engine.self != nullptr);
+    for (int code : {-EIO, -ENOSPC}) {
+        script.result = [&](const roma__call &call, unsigned) {
+            return call.kind == ROMA__CALL_SYNC ? code : 0;
+        };
+        const roma_file_range range = file.range(0, file.bytes);
+        roma_prefetch_handle *handle = nullptr;
+        REQUIRE(roma_flush_submit(engine.self, &range, 1, &handle, nullptr) == 0);
+        CHECK(roma_prefetch_wait(handle, ROMA_FOREVER) == code);
+        roma_prefetch_progress progress = {};
+        progress.size = sizeof progress;
+        CHECK(roma_prefetch_progress_of(handle, &progress) == 0);
+        CHECK(progress.failed_bytes == file.bytes);
+        CHECK(adds_up(progress));
+        roma_prefetch_close(handle);
+    }
+    /* That writing back could not be begun early is nobody's loss. */
+    script.result = [](const roma__call &call, unsigned) {
+        return call.kind == ROMA__CALL_WRITE_RANGE ? -ESPIPE : 0;
+    };
+    const roma_file_range range = file.range(0, file.bytes);
+    roma_prefetch_handle *handle = nullptr;
+    REQUIRE(roma_flush_submit(engine.self, &range, 1, &handle, nullptr) == 0);
+    CHECK(roma_prefetch_wait(handle, ROMA_FOREVER) == 0);
+    roma_prefetch_close(handle);
+}

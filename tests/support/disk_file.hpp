@@ -1,0 +1,146 @@
+/* disk_file.hpp - a file on a disk for the time of a test, whose pages can be evicted, and what a
+ * test asks about it. Byte i of it is pattern(i). */
+#ifndef ROMA_TESTS_DISK_FILE_HPP
+#define ROMA_TESTS_DISK_FILE_HPP
+
+#include "catch.hpp"
+
+#include <roma/prefetch.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <fcntl.h>
+#include <string>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <unistd.h>
+#include <vector>
+
+namespace roma_tests {
+
+constexpr size_t MiB = size_t(1) << 20;
+
+inline size_t page_bytes()
+{
+    return static_cast<size_t>(sysconf(_SC_PAGESIZE));
+}
+
+class disk_file {
+  public:
+    std::string path;
+    int fd = -1;
+    size_t bytes = 0;
+    bool on_disk = false; /* else its pages are the file */
+
+    explicit disk_file(size_t length) : bytes(length)
+    {
+        /* /tmp is memory on many machines; /var/tmp is to survive a restart. */
+        const char *wanted = std::getenv("TMPDIR");
+        for (const char *folder : {wanted != nullptr ? wanted : "/var/tmp", "/var/tmp", "/tmp"}) {
+            path = std::string(folder) + "/roma-test-XXXXXX";
+            fd = mkstemp(path.data());
+            if (fd >= 0)
+                break;
+        }
+        REQUIRE(fd >= 0);
+        struct statfs system = {};
+        REQUIRE(fstatfs(fd, &system) == 0);
+        on_disk = system.f_type != 0x01021994;
+        write_pattern(0, length);
+        REQUIRE(fsync(fd) == 0);
+    }
+    disk_file(const disk_file &) = delete;
+    disk_file &operator=(const disk_file &) = delete;
+    ~disk_file()
+    {
+        unlink(path.c_str());
+        if (fd >= 0)
+            close(fd);
+    }
+
+    static unsigned char pattern(size_t at)
+    {
+        return static_cast<unsigned char>(at * 31 + (at >> 12) * 7 + (at >> 20));
+    }
+
+    void write_pattern(size_t from, size_t length)
+    {
+        std::vector<unsigned char> part(MiB);
+        for (size_t at = from; at < from + length; at += part.size()) {
+            const size_t count = std::min(part.size(), from + length - at);
+            for (size_t i = 0; i < count; i++)
+                part[i] = pattern(at + i);
+            REQUIRE(pwrite(fd, part.data(), count, static_cast<off_t>(at)) ==
+                    static_cast<ssize_t>(count));
+        }
+    }
+
+    roma_file_range range(size_t offset, size_t length) const
+    {
+        return roma_file_range_own(fd, offset, nullptr, length);
+    }
+
+    /* Resident bytes of a part. */
+    uint64_t resident(size_t offset, size_t length) const
+    {
+        const roma_file_range part = range(offset, length);
+        roma_residency found = {};
+        found.size = sizeof found;
+        REQUIRE(roma_residency_of(&part, 1, &found, nullptr) == 0);
+        return found.resident_bytes;
+    }
+
+    /* Out of the page cache with it; false where something keeps it there. */
+    bool chill() const
+    {
+        for (int tries = 0; tries < 20; tries++) {
+            fdatasync(fd);
+            posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+            if (resident(0, bytes) == 0)
+                return true;
+            usleep(10000);
+        }
+        return false;
+    }
+
+    /* Does what is mapped at `address` hold the pattern from `offset` on? */
+    static bool holds(const void *address, size_t offset, size_t length)
+    {
+        const auto *at = static_cast<const unsigned char *>(address);
+        for (size_t i = 0; i < length; i += 509)
+            if (at[i] != pattern(offset + i))
+                return false;
+        return true;
+    }
+};
+
+/* A map of a file, for the time of a test. */
+class owned_map {
+  public:
+    roma_map *self = nullptr;
+
+    explicit owned_map(const disk_file &file, roma_map_options options = roma_map_options_default())
+    {
+        REQUIRE(roma_map_open(file.path.c_str(), &options, &self, nullptr) == 0);
+    }
+    owned_map(const owned_map &) = delete;
+    owned_map &operator=(const owned_map &) = delete;
+    ~owned_map() { CHECK(roma_map_close(self) == 0); }
+
+    roma_segment segment() const { return roma_map_segment(self); }
+    unsigned char *address() const { return static_cast<unsigned char *>(segment().address); }
+    roma_file_range range(size_t offset, size_t length) const
+    {
+        return roma_file_range_of(self, offset, length);
+    }
+    roma_file_range all() const { return range(0, segment().bytes); }
+};
+
+} // namespace roma_tests
+
+#define SKIP_WHERE_NOT_ON_DISK(file)                                                               \
+    if (!(file).on_disk)                                                                           \
+    SKIP_TEST("neither /var/tmp nor /tmp is on a disk")
+
+#endif

@@ -1,0 +1,152 @@
+/* stores.hpp - stores for tests: in a file that goes with the test, or in memory, and processes
+ * that have them open and end as they are told. */
+#ifndef ROMA_TESTS_STORES_HPP
+#define ROMA_TESTS_STORES_HPP
+
+#include "catch.hpp"
+
+#include <roma.h>
+
+#include <csignal>
+#include <cstdlib>
+#include <string>
+#include <sys/wait.h>
+#include <unistd.h>
+
+namespace roma_tests {
+
+/* A name for a file in a folder of memory (else in /tmp) that is removed at the end. */
+struct store_path {
+    std::string text;
+
+    store_path()
+    {
+        static int serial;
+        const char *folder = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
+        text = std::string(folder) + "/roma-test-" + std::to_string(getpid()) + "-" +
+               std::to_string(++serial) + ".roma";
+        unlink(text.c_str());
+    }
+    store_path(const store_path &) = delete;
+    store_path &operator=(const store_path &) = delete;
+    ~store_path() { unlink(text.c_str()); }
+    const char *c_str() const { return text.c_str(); }
+};
+
+/* Small enough for sanitizers, and for how many lanes and sessions tests have. */
+inline roma_store_options small_store(uint64_t max_bytes = 64u << 20)
+{
+    roma_store_options options = roma_store_options_default();
+    options.max_bytes = max_bytes;
+    options.sessions = 16;
+    options.lanes = 64;
+    options.unsynced = true;
+    return options;
+}
+
+inline std::string told(const roma_error &error)
+{
+    char text[256];
+    return roma_error_text(&error, text, sizeof text);
+}
+
+struct fault_list {
+    std::string text;
+    static int visit(void *context, const roma_store_fault *fault)
+    {
+        static_cast<fault_list *>(context)->text += std::string(fault->text) + "\n";
+        return 0;
+    }
+};
+
+/* What the oracle finds, as text: "" for a sound store. */
+inline std::string faults_of(roma_store *store)
+{
+    fault_list list;
+    const int64_t count = roma_store_check(store, fault_list::visit, &list);
+    if (count != 0 && list.text.empty())
+        list.text = "check returned " + std::to_string(count);
+    return list.text;
+}
+
+struct figure {
+    std::string key;
+    uint64_t number;
+    static int visit(void *context, const char *key, const roma_value *value)
+    {
+        auto *self = static_cast<figure *>(context);
+        if (self->key == key)
+            self->number = value->number;
+        return 0;
+    }
+};
+
+inline uint64_t figure_of(roma_store *store, const char *key)
+{
+    figure found{key, UINT64_MAX};
+    REQUIRE(roma_store_stats(store, figure::visit, &found) == 0);
+    REQUIRE(found.number != UINT64_MAX);
+    return found.number;
+}
+
+/* A store that is sound, and is closed, at the end. */
+struct open_store {
+    roma_store *self = nullptr;
+
+    explicit open_store(roma_store *store) : self(store) {}
+    open_store(const char *path, bool create, const roma_store_options &options = small_store())
+    {
+        roma_error error;
+        const int code = create ? roma_store_create(path, &options, &self, &error)
+                                : roma_store_open(path, &options, &self, &error);
+        INFO(told(error));
+        REQUIRE(code == 0);
+    }
+    open_store(const open_store &) = delete;
+    open_store &operator=(const open_store &) = delete;
+    ~open_store()
+    {
+        if (self == nullptr)
+            return;
+        CHECK(faults_of(self) == "");
+        CHECK(roma_store_close(self) == 0);
+    }
+    void close()
+    {
+        CHECK(faults_of(self) == "");
+        CHECK(roma_store_close(self) == 0);
+        self = nullptr;
+    }
+    operator roma_store *() const { return self; }
+};
+
+inline roma_store *memory_store(const roma_store_options &options = small_store())
+{
+    roma_store *store = nullptr;
+    roma_error error;
+    const int code = roma_store_create_memory("test", &options, &store, &error);
+    INFO(told(error));
+    REQUIRE(code == 0);
+    return store;
+}
+
+inline uint64_t live_blocks(roma_store *store)
+{
+    return figure_of(store, "blocks.live_count");
+}
+
+/* Run `work` in a child; what it returns is its exit code. It may kill itself. */
+template <typename function> int in_child(const function &work)
+{
+    const pid_t child = fork();
+    REQUIRE(child >= 0);
+    if (child == 0)
+        _exit(work());
+    int status = 0;
+    REQUIRE(waitpid(child, &status, 0) == child);
+    return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+} // namespace roma_tests
+
+#endif

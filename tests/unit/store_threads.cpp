@@ -1,0 +1,161 @@
+/* store_threads.cpp - several threads in one session: references are the session's, whoever gives
+ * them up, and lanes outlive threads. */
+#include "stores.hpp"
+
+#include <atomic>
+#include <cerrno>
+#include <cstring>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+using namespace roma_tests;
+
+namespace {
+
+template <typename function> void in_thread(const function &work)
+{
+    std::thread(work).join();
+}
+
+struct lanes {
+    uint32_t count = 0;
+    static int visit(void *context, const roma_store_session *session)
+    {
+        static_cast<lanes *>(context)->count += session->lanes;
+        return 0;
+    }
+};
+
+uint32_t lanes_of(roma_store *store)
+{
+    lanes found;
+    REQUIRE(roma_store_sessions(store, lanes::visit, &found) == 0);
+    return found.count;
+}
+
+} // namespace
+
+TEST_CASE("a thread gives up what another one got, and the owner has it back", "[store]")
+{
+    open_store store(memory_store());
+    std::vector<void *> blocks(3000);
+    REQUIRE(roma_store_alloc_batch(store, 64, blocks.data(), blocks.size()) == 3000);
+    in_thread([&] {
+        CHECK(roma_store_retain(store, blocks[0]) == 0);
+        CHECK(roma_store_release_batch(store, blocks.data(), blocks.size()) == 0);
+        CHECK(roma_store_release(store, blocks[0]) == 0);
+    });
+    CHECK(roma_store_trim(store, 0) >= 0);
+    CHECK(live_blocks(store) == 0);
+}
+
+TEST_CASE("what the owner's thread left behind when it ended can still be given up", "[store]")
+{
+    open_store store(memory_store());
+    void *small = nullptr, *large = nullptr;
+    in_thread([&] {
+        small = roma_store_alloc(store, 64);
+        large = roma_store_alloc(store, 1 << 20);
+    });
+    CHECK(live_blocks(store) == 2);
+    CHECK(roma_store_release(store, large) == 0);
+    CHECK(roma_store_release(store, small) == 0);
+    CHECK(live_blocks(store) == 0); /* nobody else will look: who gave it up did */
+}
+
+TEST_CASE("a thread takes over the lane of one that ended", "[store]")
+{
+    open_store store(memory_store());
+    for (int i = 0; i < 200; i++)
+        in_thread([&] { CHECK(roma_store_release(store, roma_store_alloc(store, 64)) == 0); });
+    CHECK(lanes_of(store) == 1);
+}
+
+TEST_CASE("a thread may have several stores open, and outlive them", "[store]")
+{
+    std::thread thread;
+    std::atomic<int> stage{0}, failures{0};
+    {
+        open_store one(memory_store()), two(memory_store());
+        thread = std::thread([&, first = one.self, second = two.self] {
+            for (int i = 0; i < 100; i++) {
+                void *a = roma_store_alloc(first, 64), *b = roma_store_alloc(second, 64);
+                if (roma_store_release(first, a) != 0 || roma_store_release(second, b) != 0)
+                    failures++;
+            }
+            stage = 1;
+            while (stage != 2)
+                std::this_thread::yield();
+            roma_store *third = nullptr; /* perhaps where one of the others was */
+            const roma_store_options options = small_store();
+            if (roma_store_create_memory("third", &options, &third, nullptr) != 0 ||
+                roma_store_release(third, roma_store_alloc(third, 64)) != 0 ||
+                roma_store_close(third) != 0)
+                failures++;
+        });
+        while (stage != 1)
+            std::this_thread::yield();
+    }
+    stage = 2;
+    thread.join();
+    CHECK(failures == 0);
+}
+
+TEST_CASE("threads of one session hand blocks around through slots and pointers", "[store]")
+{
+    open_store store(memory_store());
+    std::mutex lock;
+    std::vector<void *> common;
+    std::vector<std::thread> threads;
+    std::atomic<int> failures{0};
+    for (unsigned number = 0; number < 4; number++)
+        threads.emplace_back([&, number] {
+            unsigned seed = number;
+            roma_store_request request = roma_store_request_of(100);
+            request.refs_count = 2;
+            for (int i = 0; i < 4000; i++) {
+                seed = seed * 1103515245 + 12345;
+                roma_ref *root = roma_store_root(store, seed / 65536 % 5);
+                void *mine = nullptr;
+                switch (seed / 4096 % 6) {
+                case 0: mine = roma_store_alloc_with(store, &request); break;
+                case 1: mine = roma_store_load(store, root); break;
+                case 2: mine = roma_store_take(store, root); break;
+                case 3: (void)roma_store_release_from(store, root); break;
+                case 4: (void)roma_store_alloc_into(store, root, &request); break;
+                default: mine = roma_store_alloc(store, 3000); break;
+                }
+                if (mine != nullptr && seed / 8 % 2 == 0)
+                    (void)roma_store_relink(store, root, mine);
+                if (mine != nullptr && seed / 16 % 8 == 0) {
+                    if (roma_store_retain(store, mine) != 0 || roma_store_release(store, mine) != 0)
+                        failures++;
+                }
+                void *given = mine;
+                {
+                    const std::lock_guard<std::mutex> hold(lock);
+                    if (mine != nullptr)
+                        common.push_back(mine);
+                    given = nullptr;
+                    if (common.size() > 50) {
+                        const size_t at = seed / 32 % common.size();
+                        given = common[at];
+                        common[at] = common.back();
+                        common.pop_back();
+                    }
+                }
+                if (given != nullptr && roma_store_release(store, given) != 0)
+                    failures++;
+            }
+        });
+    for (std::thread &thread : threads)
+        thread.join();
+    CHECK(failures == 0);
+    CHECK(faults_of(store) == "");
+    CHECK(roma_store_release_batch(store, common.data(), common.size()) == 0);
+    for (unsigned i = 0; i < 5; i++)
+        CHECK(roma_store_release_from(store, roma_store_root(store, i)) >= 0);
+    CHECK(roma_store_trim(store, 0) >= 0);
+    CHECK(live_blocks(store) == 0);
+}
