@@ -9,7 +9,7 @@
 
 roma_cache *roma_cache_of(roma_manager *manager)
 {
-    roma__heap *heap;
+    roma__heap *heap = NULL;
     roma_error error;
     int code = -EINVAL;
     if (manager != NULL)
