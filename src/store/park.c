@@ -17,7 +17,8 @@
  * the operation stored is in the copy.
  *
  * Lanes of dead sessions do nothing any more: what they left undone is in the copy as well, and is
- * recovered there. Somebody who recovers one has entered with a lane of his own.
+ * recovered there. Somebody who recovers one has entered with a lane of his own or, at opening,
+ * with the last lane of the dead.
  *
  * A dead parker: who waits tries to have the parker's session (roma__session_claim), and who gets
  * it sets park back. Having it, nobody else can become that session meanwhile, so the tag means the

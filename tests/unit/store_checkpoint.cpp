@@ -5,6 +5,7 @@
 #include "store_place.hpp"
 #include "store_shim.h"
 
+#include <atomic>
 #include <chrono>
 #include <sys/stat.h>
 #include <thread>
@@ -206,6 +207,30 @@ TEST_CASE("store checkpoint: who dies while all others are parked lets them go")
     killer.join();
     CHECK(end_of(other) == 1000 + SIGKILL);
     CHECK(roma_store_checkpoint(store, nullptr, &options, &error) == 0);
+    CHECK(faults_in(store) == 0);
+}
+
+TEST_CASE("store checkpoint: who opens a store and recovers a dead session waits while all is held")
+{
+    store_place place;
+    roma_store_options options = roma_tests::small_options();
+    options.sessions = 2;
+    held_store store(held_store::create(place.path, options));
+    kill_child(start_session(place.path,
+                             [](roma_store *own) { return shim_stay_inside(own) == 0; }));
+    const roma__view *view = shim_view(store);
+    REQUIRE(shim_stay_parked(store) == 0);
+    std::atomic<bool> is_open{false};
+    std::thread opener([&] {
+        held_store other(held_store::open(place.path));
+        is_open = true;
+    });
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    CHECK_FALSE(is_open);
+    CHECK(view->sessions[1].generation == 0); /* nothing of it was given back yet */
+    shim_unpark(store);
+    opener.join();
+    CHECK(view->sessions[1].generation == 2); /* that of the dead, and that of the opener */
     CHECK(faults_in(store) == 0);
 }
 

@@ -24,3 +24,8 @@ int shim_stay_parked(roma_store *store)
     uint32_t session;
     return roma__store_park(store, UINT64_C(1000000000), &session);
 }
+
+void shim_unpark(roma_store *store)
+{
+    roma__store_unpark(store);
+}

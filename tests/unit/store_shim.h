@@ -16,6 +16,7 @@ int shim_stay_inside(roma_store *store);
 
 /* Park as a checkpoint does, and stay so. */
 int shim_stay_parked(roma_store *store);
+void shim_unpark(roma_store *store);
 
 #ifdef __cplusplus
 }
