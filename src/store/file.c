@@ -3,6 +3,7 @@
  * Byte locks are those of open file descriptions (F_OFD_SETLK): they belong to neither a process
  * nor a descriptor, but to the description, and go when its last user does: a descriptor, or a
  * mapping made from it. They stand far behind any file's end. */
+#include "base/bits.h"
 #include "base/error.h"
 #include "base/text.h"
 #include "store/internal.h"
@@ -84,8 +85,11 @@ int roma__sessions_alive(int fd, const roma__regions *regions, const roma_store 
 
 int roma__store_file_back(int fd, uint64_t from, uint64_t to)
 {
+    const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
     if (to <= from)
         return 0;
+    from = roma__align_down(from, page);
+    to = roma__align_up(to, page);
     int code = roma__file_fits(to);
     if (code < 0)
         return code;

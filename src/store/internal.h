@@ -151,7 +151,8 @@ int roma__byte_share(int fd, int64_t byte);
 /* Does another description hold the byte? 1, 0, or -errno. */
 int roma__byte_is_held(int fd, int64_t byte);
 
-/* Take space for [from, to) of the file. Returns 0, -ENOSPC, -EFBIG (the process's limit, which
+/* Take space for [from, to) of the file, for whole pages: where the file system has smaller blocks,
+ * a page that is written needs several. Returns 0, -ENOSPC, -EFBIG (the process's limit, which
  * would be a signal else, or the file system's), -errno. */
 int roma__store_file_back(int fd, uint64_t from, uint64_t to);
 

@@ -240,6 +240,12 @@ static int open_locked(roma_store *store, const roma_store_options *options, rom
         return code;
     if (roma__sys->fstat(store->fd, &status) < 0)
         return roma__error_call(error, "fstat", errno);
+    if (!store->is_read_only && super.features_write != 0) {
+        (void)judged(-EPROTONOSUPPORT, error);
+        if (error != NULL)
+            error->need = super.features_write;
+        return -EPROTONOSUPPORT;
+    }
     code = check_length(super.committed_units, (uint64_t)status.st_size, error);
     if (code < 0)
         return code;

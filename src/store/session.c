@@ -22,9 +22,9 @@ static uint64_t real_ns(void)
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-/* Recovery changes the file, and no checkpoint may show the half of it: who opens a store has no lane
- * yet with which to enter, so one of the dead session's is entered, the one that is left last. The
- * others are as they died, and nobody is to wait for them. */
+/* Recovery changes the file, and no checkpoint may show the half of it: who opens a store has no
+ * lane yet with which to enter, so one of the dead session's is entered, the one that is left last.
+ * The others are as they died, and nobody is to wait for them. */
 static void enter_as_dead(roma_store *store, uint32_t session)
 {
     const roma__view *view = &store->view;

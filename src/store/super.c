@@ -106,9 +106,12 @@ int roma__super_choose(const void *first_bytes, roma__super *out, unsigned *inde
     int codes[2] = {roma__super_judge(&copies[0], &places[0]),
                     roma__super_judge(&copies[1], &places[1])};
     unsigned better = 0;
-    if (codes[0] == 0 && codes[1] == 0)
+    /* One of a newer roma says no less than one of ours: where it is the later one, it counts. */
+    bool counts[2] = {codes[0] == 0 || codes[0] == -EPROTONOSUPPORT,
+                      codes[1] == 0 || codes[1] == -EPROTONOSUPPORT};
+    if (counts[0] && counts[1])
         better = copies[1].generation > copies[0].generation;
-    else if (codes[1] == 0 || (codes[0] == -EMEDIUMTYPE && codes[1] != -EMEDIUMTYPE))
+    else if (counts[1] || (!counts[0] && codes[0] == -EMEDIUMTYPE && codes[1] != -EMEDIUMTYPE))
         better = 1;
     *out = copies[better];
     *index = better;

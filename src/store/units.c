@@ -107,13 +107,15 @@ uint64_t roma__units_in_use(const roma__view *view)
 
 /* ---- growth ---------------------------------------------------------------------------------- */
 
-/* Whole pages: where the file system has smaller blocks, a page that is written needs several. */
+/* In the multiples in which the file is committed, which may be those of another machine; while it
+ * is made, they are not known yet. */
 static int back(roma_store *store, uint64_t from, uint64_t to)
 {
     if (to <= from)
         return 0;
-    uint64_t page = roma__max(store->page_bytes, (size_t)sysconf(_SC_PAGESIZE));
-    return roma__store_file_back(store->fd, roma__align_down(from, page), roma__align_up(to, page));
+    uint64_t multiple = roma__max(store->page_bytes, ROMA__SUPER_BYTES);
+    return roma__store_file_back(store->fd, roma__align_down(from, multiple),
+                                 roma__align_up(to, multiple));
 }
 
 int roma__units_back(roma_store *store, uint64_t from, uint64_t to)

@@ -216,8 +216,8 @@ TEST_CASE("store checkpoint: who opens a store and recovers a dead session waits
     roma_store_options options = roma_tests::small_options();
     options.sessions = 2;
     held_store store(held_store::create(place.path, options));
-    kill_child(start_session(place.path,
-                             [](roma_store *own) { return shim_stay_inside(own) == 0; }));
+    kill_child(
+        start_session(place.path, [](roma_store *own) { return shim_stay_inside(own) == 0; }));
     const roma__view *view = shim_view(store);
     REQUIRE(shim_stay_parked(store) == 0);
     std::atomic<bool> is_open{false};

@@ -1,5 +1,6 @@
 /* store_format.cpp - what stands in the file does not change: places, sizes of slabs, words; and a
  * superblock that is not whole is not believed. */
+#include "store_place.hpp"
 #include "stores.hpp"
 
 #include "store/internal.h"
@@ -82,6 +83,44 @@ TEST_CASE("each byte of a superblock counts, and the better copy does", "[store]
     }
     std::memset(image, 0, sizeof image);
     CHECK(roma__super_choose(image, &super, &index, &regions) == -EMEDIUMTYPE);
+}
+
+TEST_CASE("the later copy of a superblock counts though a newer roma wrote it", "[store]")
+{
+    store_path path;
+    open_store store(path.c_str(), true);
+    alignas(8) char image[8192];
+    std::memcpy(image, store.self->view.base, sizeof image);
+    roma__super super;
+    roma__regions regions;
+    unsigned index = 9;
+    REQUIRE(roma__super_choose(image, &super, &index, &regions) == 0);
+    super.version = 2;
+    for (const int later : {1, 0}) {
+        super.generation += later ? 1 : -uint64_t(2);
+        super.checksum = roma__checksum(&super, offsetof(roma__super, checksum));
+        std::memcpy(image + (index == 0 ? 4096 : 0), &super, sizeof super);
+        roma__super chosen;
+        unsigned at = 9;
+        CHECK(roma__super_choose(image, &chosen, &at, &regions) == (later ? -EPROTONOSUPPORT : 0));
+    }
+}
+
+TEST_CASE("features of a newer roma forbid to write, and not to read", "[store]")
+{
+    store_path path;
+    {
+        open_store store(path.c_str(), true);
+    }
+    roma_tests::edit_super(path.c_str(), [](roma__super &super) { super.features_write = 8; });
+    roma_store *store = nullptr;
+    roma_error error{};
+    CHECK(roma_store_open(path.c_str(), nullptr, &store, &error) == -EPROTONOSUPPORT);
+    CHECK(error.why == ROMA_WHY_STORE_NEWER);
+    roma_store_options options = roma_store_options_default();
+    options.read_only = true;
+    REQUIRE(roma_store_open(path.c_str(), &options, &store, &error) == 0);
+    CHECK(roma_store_close(store) == 0);
 }
 
 TEST_CASE("a newer format is refused as such", "[store]")
