@@ -4,6 +4,12 @@
  * block's slab is the thread's own they are the local count; else the session's cell of the block;
  * else they are the local count of a sister lane, to whose thread the release is sent.
  *
+ * Whoever holds a reference and sees no cell while it has the block's stripe sees a local count:
+ * the two, less what is on its way, are all that the session holds, and cells come and go under
+ * that stripe alone. So both are looked at under one hold of it. By the time the owner comes to
+ * what was sent, it may have spent its local count on a reference that another thread got by a new
+ * cell; then the cell has it (worker.c).
+ *
  * The owner's last release of a block that was never SHARED and has no slots is one store, of the
  * free word. One that was SHARED ends under its stripe: a dead process may hold a record for it. */
 #include "store/worker.h"
@@ -125,17 +131,16 @@ static int release_cell(roma__op *op, const roma__block *block, uint64_t **empti
     return 0;
 }
 
-/* The session's reference is a sister lane's local count. */
-static int release_sister(roma__worker *worker, const roma__block *block, void *address)
+/* Under the stripe, with no cell: the sister lane whose local count has the session's references;
+ * 0: the session has none that is seen. */
+static uint32_t sister_of(const roma__worker *worker, const roma__block *block)
 {
-    roma_store *store = worker->store;
+    const roma_store *store = worker->store;
     uint64_t word = roma__load_acquire(&store->view.units[block->unit].word);
     uint64_t first = roma__load_acquire(block->first);
     uint32_t owner = roma__unit_owner(word);
-    if (roma__first_owner(first) == 0 || roma__first_local(first) == 0 || owner == worker->tag ||
-        !is_sister(store, owner))
-        return -ESTALE;
-    return roma__inbox_put(store, owner, address);
+    bool is_held = roma__first_owner(first) != 0 && roma__first_local(first) != 0;
+    return is_held && owner != worker->tag && is_sister(store, owner) ? owner : 0;
 }
 
 /* One block that no slab of this thread's holds. */
@@ -149,13 +154,16 @@ static int release_elsewhere(roma__worker *worker, void *address)
     roma__op_begin(&op, worker);
     roma__op_lock_block(&op, &block);
     int code = release_cell(&op, &block, &emptied);
+    uint32_t sister = code == -EAGAIN ? sister_of(worker, &block) : 0;
     if (op.pairs_count > 0)
         roma__op_commit(&op);
     else
         roma__op_cancel(&op);
     if (emptied != NULL)
         roma__cell_give(worker, emptied);
-    return code == -EAGAIN ? release_sister(worker, &block, address) : code;
+    if (code != -EAGAIN)
+        return code;
+    return sister != 0 ? roma__inbox_put(worker->store, sister, address) : -ESTALE;
 }
 
 /* ---- elsewhere, many of one slab by one record ----------------------------------------------- */
@@ -321,16 +329,13 @@ static int retain_elsewhere(roma__worker *worker, const roma__block *block)
     roma__op_lock_block(&op, block);
     uint64_t *cell = roma__cells_find(store, block->ref, block->unit);
     uint64_t value = cell != NULL ? roma__load(cell) : 0;
-    uint32_t owner = roma__unit_owner(roma__load_acquire(&store->view.units[block->unit].word));
-    uint64_t first = roma__load_acquire(block->first);
     code = 0;
     if (cell != NULL && roma__cell_count(value) == ROMA__CELL_COUNT_MASK) {
         code = -EOVERFLOW;
     } else if (cell != NULL) {
         roma__store_release(cell, value + 1);
         roma__step("retain.cell");
-    } else if (roma__first_owner(first) == 0 || roma__first_local(first) == 0 ||
-               owner == worker->tag || !is_sister(store, owner)) {
+    } else if (sister_of(worker, block) == 0) {
         code = -ESTALE; /* the session holds none that is seen */
     } else if ((code = roma__cells_reserve(store, block->unit)) == 0 &&
                (code = roma__op_share(&op, block)) == 0) {

@@ -11,8 +11,9 @@
  * What a thread releases that another one's slab holds travels by the inbox of that worker: a list
  * under a lock, of this process alone, because a session's references die with it. A worker whose
  * thread is there empties it when it next looks; into the inbox of an idle one, who puts something
- * applies it, too. `is_idle` is changed and looked at under the same lock, so nothing put is ever
- * left behind. */
+ * applies it, too. Applying it is a release as any, by the session's cell where the local count is
+ * gone: who put it saw one, but the owner's thread may have spent it on another reference since.
+ * `is_idle` is changed and looked at under the same lock, so nothing put is ever left behind. */
 #include "store/open.h"
 #include "store/openings.h"
 
@@ -285,7 +286,7 @@ void roma__inbox_apply(roma__worker *worker)
         uint64_t unit = roma__view_ref(&worker->store->view, blocks[i]) >> ROMA__UNIT_SHIFT;
         roma__own_slab *slab = roma__load_acquire(&worker->store->slabs[unit]);
         if (slab != NULL && slab->owner == worker)
-            (void)roma__block_release_own(worker, slab, blocks[i]);
+            (void)roma__block_release(worker, blocks[i]);
     }
     free(blocks);
 }

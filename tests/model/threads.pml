@@ -2,8 +2,11 @@
  *
  * References of a session die with it, so handing a pointer to another thread needs nothing in the
  * file. But only the thread that has a lane writes the first words of its blocks, with plain loads
- * and stores. Whoever gives up a reference that is in the local count of another lane's block puts
- * it into the inbox of that lane, in the process's own memory, and that lane's thread subtracts it.
+ * and stores. Other threads hold by the session's cell for the block, which is written under the
+ * block's stripe. Whoever gives up a reference to another lane's block takes it from the cell; with
+ * no cell, seen under the stripe, it is in the local count and is put into the inbox of that lane,
+ * in the process's own memory. That lane's thread subtracts it, from the cell if by then it has
+ * used up the local count for references that came by the cell.
  *
  * A thread that ends cannot give up a lane whose blocks others still hold: the lane stays active in
  * the file and becomes idle in the process. A new thread takes an idle lane rather than a new one,
@@ -11,15 +14,16 @@
  * State and inbox are one word, so that no lane becomes idle with something in its inbox:
  *     begin   {idle, n} -> {owned, n}, or a lane that is not active
  *     put     {s, n} -> {s, n + 1}; if s was idle: {idle, n} -> {owned, n}, empty, give back
- *     empty   {owned, n} -> {owned, 0}, then local count - n
+ *     empty   {owned, n} -> {owned, 0}, then local count - 1 or cell - 1, n times
  *     end     {owned, 0} -> {idle, 0}, or empty and try again; with no local count left the lane
  *             is given up: not active in the file, {owned, 0} -> {none, 0}
  *
- * One block a lane. `bag` are the references that the threads of the process have, whoever has
- * them. The process may be killed; recovery drops the local counts of all active lanes.
+ * One block a lane, which a slot names throughout. `bag` are the references that the threads of the
+ * process have, whoever has them. The process may be killed; recovery drops the local counts of all
+ * active lanes, and the cells.
  *
- * Checked: the count in the file less the inbox is what the bag says, an idle lane has an empty
- * inbox, at the end; nothing is left after a kill. MUT as in README.md.
+ * Checked: who releases finds a count or a cell; the two less the inbox are what the bag says, an
+ * idle lane has an empty inbox, at the end; nothing is left after a kill. MUT as in README.md.
  *
  * Macros: NT threads, NL lanes. From the environment: MAXOPS operations a thread, MAXK kills. */
 
@@ -44,22 +48,35 @@ static void env(const char *n, int *v) { const char *e = getenv(n); if (e) *v = 
 #define IDLE 2
 
 byte cnt[NL];                       /* the file: local count of the lane's block */
-bool live[NL];                    /* the file */
+byte cell[NL];                      /* the file: count of the session's cell for it */
+bool live[NL];                      /* the file */
 byte state[NL], inbox[NL];          /* the process: one word */
 byte bag[NL];                       /* ghost: references to the lane's block in the process */
 bool dead;
 byte running;
 
-/* the thread has lane l: what is in its inbox is subtracted */
+/* the thread has lane l and gives up a reference to its block */
+inline OWN(l) {
+    v = cnt[l];
+    if
+    :: v != 0 -> d_step { cnt[l] = v - 1; v = 0 }
+    :: else -> d_step { assert(cell[l] != 0); cell[l]-- }       /* under the stripe */
+    fi
+}
+
+/* the thread has lane l: what is in its inbox is given up */
 inline EMPTY(l) {
     d_step { n = inbox[l]; inbox[l] = 0 };
-    if
+    do
     :: n != 0 ->
-        v = cnt[l];
-        assert(v >= n);
-        d_step { cnt[l] = v - n; n = 0; v = 0 }
-    :: else
-    fi
+        n--;
+        if
+        :: MUT == 6 && cnt[l] == 0      /* not in the local count: dropped */
+        :: else -> OWN(l)
+        fi
+    :: else -> break
+    od;
+    skip
 }
 
 /* the thread has lane l and lets it go */
@@ -80,7 +97,21 @@ inline LET_GO(l) {
     skip
 }
 
-/* give up a reference to the block of another lane k */
+/* give up a reference to the block of another lane k; x: it was in the cell */
+inline OTHER(k) {
+    if
+    :: MUT == 7 ->                      /* the local count is looked at without the stripe */
+        d_step { x = 0; if :: cell[k] != 0 -> cell[k]--; x = 1 :: else fi };
+        if :: !x -> assert(cnt[k] != 0) :: else fi
+    :: else ->
+        d_step {                        /* under the stripe */
+            x = 0;
+            if :: cell[k] != 0 -> cell[k]--; x = 1 :: else -> assert(cnt[k] != 0) fi
+        }
+    fi;
+    if :: !x -> PUT(k) :: else -> x = 0 fi
+}
+
 inline PUT(k) {
     if
     :: MUT == 1 ->                      /* straight into the file */
@@ -124,6 +155,8 @@ proctype Thread() {
         do
         :: ops < MAXOPS -> ops++;
             if
+            :: d_step { l != 0 && bag[0] < 2 -> cell[0]++; bag[0]++ }   /* load, by the cell */
+            :: d_step { l != 1 && bag[1] < 2 -> cell[1]++; bag[1]++ }
             :: bag[l] < 2 ->            /* allocate, retain: a reference for whoever wants it */
                 v = cnt[l];
                 d_step { cnt[l] = v + 1; bag[l]++; v = 0 }
@@ -135,10 +168,8 @@ proctype Thread() {
             if
             :: x && k == l ->           /* its own: no inbox */
                 x = 0;
-                v = cnt[l];
-                assert(v != 0);
-                d_step { cnt[l] = v - 1; v = 0 }
-            :: x && k != l -> PUT(k)
+                OWN(l)
+            :: x && k != l -> OTHER(k)
             :: else
             fi;
             d_step { k = 0; x = 0 }
@@ -166,7 +197,8 @@ proctype Auditor() {
     if
     :: dead ->                          /* recovery */
         do
-        :: l < NL -> d_step { if :: live[l] -> cnt[l] = 0; live[l] = 0 :: else fi; l++ }
+        :: l < NL ->
+            d_step { cell[l] = 0; if :: live[l] -> cnt[l] = 0; live[l] = 0 :: else fi; l++ }
         :: else -> break
         od
     :: else
@@ -179,7 +211,7 @@ proctype Auditor() {
             if
             :: dead -> assert(cnt[l] == 0 && !live[l])
             :: else ->
-                assert(cnt[l] - inbox[l] == bag[l]);
+                assert(cnt[l] + cell[l] - inbox[l] == bag[l]);
                 assert(state[l] != IDLE || inbox[l] == 0);
                 assert(cnt[l] == 0 || live[l])
             fi;

@@ -64,6 +64,42 @@ TEST_CASE("what the owner's thread left behind when it ended can still be given 
     CHECK(live_blocks(store) == 0); /* nobody else will look: who gave it up did */
 }
 
+TEST_CASE("what was sent to an owner that holds no more itself is taken from the cell", "[store]")
+{
+    open_store store(memory_store());
+    roma_ref *const root = roma_store_root(store, 0);
+    void *block = nullptr;
+    std::atomic<int> stage{0};
+    const auto wait_for = [&](int wanted) {
+        while (stage != wanted)
+            std::this_thread::yield();
+    };
+    std::thread owner([&] {
+        block = roma_store_alloc(store, 64);
+        CHECK(roma_store_link(store, root, block) == 0);
+        stage = 1;
+        wait_for(2);
+        CHECK(roma_store_release(store, block) == 0); /* its one local reference */
+        CHECK(roma_store_trim(store, 0) >= 0);        /* looks at what was sent */
+        stage = 3;
+        wait_for(4);
+    });
+    wait_for(1);
+    CHECK(roma_store_release(store, block) == 0); /* sent */
+    CHECK(roma_store_load(store, root) == block); /* by a cell: the owner gives this one up */
+    stage = 2;
+    wait_for(3);
+    roma_store_block seen;
+    CHECK(roma_store_look(store, block, &seen) == 0);
+    CHECK(seen.local_count == 0);
+    CHECK(seen.shared_count == 1); /* the root alone, no cell */
+    stage = 4;
+    owner.join();
+    CHECK(roma_store_release_from(store, root) == 1);
+    CHECK(roma_store_trim(store, 0) >= 0);
+    CHECK(live_blocks(store) == 0);
+}
+
 TEST_CASE("a thread takes over the lane of one that ended", "[store]")
 {
     open_store store(memory_store());
