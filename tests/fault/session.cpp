@@ -380,6 +380,32 @@ outcome run_clean(bool without_scan)
     return clean;
 }
 
+/* Calls on files of which stores, and the provider of a file's pages, are made. The session has
+ * neither: tests/fault/store*.cpp and tests/unit/provider_file.cpp fail them. */
+bool is_of_files(faults::entry entry)
+{
+    switch (entry) {
+    case faults::at_create:
+    case faults::at_memfd_create:
+    case faults::at_add_seals:
+    case faults::at_statx:
+    case faults::at_fallocate:
+    case faults::at_ftruncate:
+    case faults::at_lock:
+    case faults::at_pwrite:
+    case faults::at_lseek:
+    case faults::at_fsync:
+    case faults::at_msync:
+    case faults::at_clone_file:
+    case faults::at_rename:
+    case faults::at_link:
+    case faults::at_unlink:
+    case faults::at_readlink:
+    case faults::at_getrlimit: return true;
+    default: return false;
+    }
+}
+
 /* mincore is for kernels without cachestat. Under a memory tool threads' caches hold nothing, so
  * that none is ever claimed. */
 bool is_used_here(faults::entry entry)
@@ -387,10 +413,9 @@ bool is_used_here(faults::entry entry)
     if (entry == faults::at_mincore) /* where there is no cachestat: see tests/fault/prefetch.cpp */
         return false;
 #ifdef UNDER_ADDRESS_SANITIZER
-    return entry != faults::at_membarrier;
+    return entry != faults::at_membarrier && !is_of_files(entry);
 #else
-    (void)entry;
-    return true;
+    return !is_of_files(entry);
 #endif
 }
 
