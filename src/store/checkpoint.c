@@ -28,7 +28,6 @@
 
 #include "base/error.h"
 #include "base/structs.h"
-#include "store/openings.h"
 #include "sys/sys.h"
 
 #include <errno.h>
@@ -53,12 +52,12 @@ static void clear_shared(roma__super *super, void *context)
     super->features_hint &= ~ROMA__HINT_SHARED;
 }
 
-/* Under the file lock, and one thread of this process at a time. */
+/* Under the file lock, and one thread of this process at a time. Not under the lock of openings,
+ * which who opens a store takes when he has the file lock. */
 static int change_super(roma_store *store, void (*change)(roma__super *super, void *context),
                         roma_error *error)
 {
-    if (roma__opening_lock() < 0)
-        return roma__error(error, -ENOMEM, ROMA_WHY_OUT_OF_MEMORY);
+    (void)pthread_mutex_lock(&store->super_lock);
     int code = roma__byte_lock(store->fd, ROMA__LOCK_FILE, true);
     if (code < 0) {
         code = roma__error_call(error, "fcntl", -code);
@@ -66,7 +65,7 @@ static int change_super(roma_store *store, void (*change)(roma__super *super, vo
         code = roma__super_change(store, change, NULL, error);
         (void)roma__byte_unlock(store->fd, ROMA__LOCK_FILE);
     }
-    roma__opening_unlock();
+    (void)pthread_mutex_unlock(&store->super_lock);
     return code;
 }
 

@@ -54,6 +54,8 @@ struct roma_store {
     roma__own_slab **slabs;   /* by unit: what a worker of this process owns there, else NULL    */
     size_t slabs_bytes;
     pthread_mutex_t lock;     /* workers, idle ones                                              */
+    pthread_mutex_t super_lock; /* threads that have the file lock in turn: it is one description's.
+                                 Taken before that, and nothing else under it                    */
     uint32_t *claims;         /* by session: a thread of this process has its byte, or wants it:
                                  a byte lock does not keep the threads of one process apart. That of
                                  the own session is claimed from opening to closing              */

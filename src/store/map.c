@@ -24,6 +24,7 @@ roma_store *roma__store_new(void)
         return NULL;
     store->fd = store->shown_fd = -1;
     (void)pthread_mutex_init(&store->lock, NULL);
+    (void)pthread_mutex_init(&store->super_lock, NULL);
     return store;
 }
 
@@ -47,6 +48,7 @@ void roma__store_delete(roma_store *store)
     if (store->shown_fd >= 0)
         (void)roma__sys->close(store->shown_fd);
     (void)pthread_mutex_destroy(&store->lock);
+    (void)pthread_mutex_destroy(&store->super_lock);
     free(store->claims);
     free(store->path);
     free(store);
