@@ -57,6 +57,12 @@ int roma__byte_unlock(int fd, int64_t byte)
     return 0;
 }
 
+void roma__locked_close(int fd)
+{
+    (void)roma__byte_unlock(fd, ROMA__LOCK_FILE);
+    (void)roma__sys->close(fd);
+}
+
 /* Does another description hold any of them? */
 static int range_is_held(int fd, int64_t first, int64_t count)
 {

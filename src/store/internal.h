@@ -43,6 +43,7 @@ struct roma_store {
                                  for a moment must not outlive this process in somebody else     */
     bool is_read_only;
     bool is_stale;            /* a fork() came: this is the child                                */
+    bool is_closing;          /* under the lock of openings: no thread's end touches it any more */
     bool is_in_memory;        /* memfd: without a path                                           */
     bool is_image;            /* a copy in private memory: no file, no locks, all sessions dead  */
     bool wants_shrink, wants_no_sync;
@@ -150,6 +151,9 @@ int roma__byte_lock(int fd, int64_t byte, bool wait);
 int roma__byte_unlock(int fd, int64_t byte);
 /* Hold it together with others who do so; waits for who has it alone. */
 int roma__byte_share(int fd, int64_t byte);
+/* Give back the file lock and close: a description goes with its last descriptor, and a child that
+ * another thread forked meanwhile has one. */
+void roma__locked_close(int fd);
 /* Does another description hold the byte? 1, 0, or -errno. */
 int roma__byte_is_held(int fd, int64_t byte);
 

@@ -256,6 +256,13 @@ static int open_locked(roma_store *store, const roma_store_options *options, rom
     return map_and_attach(store, &status, &super, &regions, options, error);
 }
 
+/* The byte by which others see that it is being opened or closed or, for reading, that it is open.
+ * It is unlocked by name, not by closing: a forked child may have the description for a while. */
+static int64_t lock_of(const roma_store *store)
+{
+    return store->is_read_only ? ROMA__LOCK_OPEN : ROMA__LOCK_FILE;
+}
+
 int roma__store_open_fd(roma_store *store, const roma_store_options *options, roma_error *error)
 {
     store->is_read_only = options->read_only;
@@ -265,23 +272,23 @@ int roma__store_open_fd(roma_store *store, const roma_store_options *options, ro
     if (code < 0)
         return code;
     /* A read-only opening is seen by who would cut or replace the file. */
-    code = options->read_only ? roma__byte_share(store->fd, ROMA__LOCK_OPEN)
-                              : roma__byte_lock(store->fd, ROMA__LOCK_FILE, true);
+    code = options->read_only ? roma__byte_share(store->fd, lock_of(store))
+                              : roma__byte_lock(store->fd, lock_of(store), true);
     if (code < 0)
         return roma__error_call(error, "fcntl", -code);
     if (!options->read_only)
         store->capabilities |= ROMA_STORE_WRITABLE;
     (void)roma__sys->membarrier(ROMA__MEMBARRIER_REGISTER_GLOBAL_EXPEDITED, 0); /* park.c */
     if (roma__opening_lock() < 0) {
-        (void)roma__byte_unlock(store->fd, ROMA__LOCK_FILE);
+        (void)roma__byte_unlock(store->fd, lock_of(store));
         return roma__error(error, -ENOMEM, ROMA_WHY_OUT_OF_MEMORY);
     }
     code = open_locked(store, options, error);
     if (code == 0)
         roma__opening_add(store);
     roma__opening_unlock();
-    if (!options->read_only)
-        (void)roma__byte_unlock(store->fd, ROMA__LOCK_FILE);
+    if (code < 0 || !options->read_only)
+        (void)roma__byte_unlock(store->fd, lock_of(store));
     if (code < 0)
         roma__store_unmap(store);
     else if (roma__store_watched_by != NULL)
@@ -427,9 +434,10 @@ int roma_store_close(roma_store *store)
         return 0;
     if (roma__store_watched_by != NULL)
         roma__store_watched_by->closing(store);
-    roma__opening_remove(store);
+    roma__opening_end(store);
     if (roma__load(&store->is_stale)) {
         store->view.base = NULL; /* not there in this process */
+        roma__opening_remove(store);
         roma__store_delete(store);
         return 0;
     }
@@ -440,6 +448,8 @@ int roma_store_close(roma_store *store)
             code = close_last(store);
     }
     roma__store_unmap(store);
+    (void)roma__byte_unlock(store->fd, lock_of(store));
+    roma__opening_remove(store);
     roma__store_delete(store);
     return code;
 }

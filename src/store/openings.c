@@ -72,6 +72,13 @@ void roma__opening_add(roma_store *store)
     openings = store;
 }
 
+void roma__opening_end(roma_store *store)
+{
+    (void)pthread_mutex_lock(&lock);
+    store->is_closing = true;
+    (void)pthread_mutex_unlock(&lock);
+}
+
 void roma__opening_remove(roma_store *store)
 {
     (void)pthread_mutex_lock(&lock);
@@ -87,7 +94,7 @@ bool roma__opening_hold(roma_store *store, uint64_t serial)
 {
     (void)pthread_mutex_lock(&lock);
     for (roma_store *at = openings; at != NULL; at = at->next)
-        if (at == store && at->serial == serial && !at->is_stale)
+        if (at == store && at->serial == serial && !at->is_stale && !at->is_closing)
             return true;
     (void)pthread_mutex_unlock(&lock);
     return false;

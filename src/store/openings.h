@@ -11,6 +11,10 @@ void roma__opening_unlock(void);
 
 /* Between those two: add it, with a serial number of its own. */
 void roma__opening_add(roma_store *store);
+/* First step of closing: roma__opening_hold() says no from here on. It is still in the list, since
+ * a child forked meanwhile must not keep its description, nor the locks on that. */
+void roma__opening_end(roma_store *store);
+/* Last step, when nothing is locked and mapped any more. */
 void roma__opening_remove(roma_store *store);
 
 /* If that opening is still there: keep it from being closed until roma__opening_free(). */

@@ -80,7 +80,7 @@ static int open_locked(const char *path, unsigned mode, roma_error *error)
     if (code == 0 && roma__sys->ftruncate(fd, 0) < 0)
         code = roma__error_call(error, "ftruncate", errno);
     if (code < 0)
-        roma__sys->close(fd);
+        roma__locked_close(fd);
     return code < 0 ? code : fd;
 }
 
@@ -125,6 +125,6 @@ void roma__part_end(roma__part *part)
 {
     if (!part->is_published)
         (void)roma__sys->unlink(part->part_path);
-    roma__sys->close(part->fd);
+    roma__locked_close(part->fd);
     free_paths(part);
 }

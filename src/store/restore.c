@@ -67,7 +67,7 @@ static int open_checkpoint(const char *path, roma_error *error)
     if (code == 0)
         code = check(path, error);
     if (code < 0)
-        roma__sys->close(fd);
+        roma__locked_close(fd);
     return code < 0 ? code : fd;
 }
 
@@ -84,7 +84,7 @@ static int open_store(const char *path, roma_error *error)
     bool is_store = roma__super_read(fd, &super, &regions, NULL) == 0;
     int code = lock_file(fd, is_store ? &regions : NULL, error);
     if (code < 0)
-        roma__sys->close(fd);
+        roma__locked_close(fd);
     return code < 0 ? code : fd;
 }
 
@@ -148,8 +148,8 @@ static int restore_from(const char *path, const char *checkpoint, roma_error *er
     if (code == 0)
         code = restore(path, from, store >= 0, error);
     if (store >= 0)
-        roma__sys->close(store);
-    roma__sys->close(from);
+        roma__locked_close(store);
+    roma__locked_close(from);
     return code;
 }
 

@@ -7,6 +7,8 @@
 #include <chrono>
 #include <future>
 #include <sys/statfs.h>
+#include <thread>
+#include <vector>
 
 using roma_tests::faults_in;
 using roma_tests::held_store;
@@ -60,4 +62,67 @@ TEST_CASE("store locks: a checkpoint that waits for the file lock keeps nobody f
     CHECK(other_opening::was_open);
     CHECK(other_opening::code.get() == 0);
     CHECK(faults_in(store) == 0);
+}
+
+namespace {
+
+/* A thread of this process forks in the middle of each fsync(); the children do nothing. Not while
+ * a store is opened: then no thread can fork. */
+struct children {
+    static inline std::vector<pid_t> all;
+
+    roma_tests::faulty table;
+
+    children()
+    {
+        all.clear();
+        table.calls.fsync = [](int fd) {
+            std::thread([] {
+                all.push_back(roma_tests::start_child([] { return pause(); }));
+            }).join();
+            return roma__sys_kernel.fsync(fd);
+        };
+    }
+    ~children()
+    {
+        for (const pid_t child : all)
+            CHECK(roma_tests::kill_child(child) == 1000 + SIGKILL);
+    }
+};
+
+bool is_locked(const std::string &path, int64_t byte)
+{
+    struct flock range = {};
+    range.l_type = F_WRLCK;
+    range.l_whence = SEEK_SET;
+    range.l_start = off_t(byte);
+    range.l_len = 1;
+    const int fd = open(path.c_str(), O_RDWR | O_CLOEXEC);
+    REQUIRE(fd >= 0);
+    REQUIRE(fcntl(fd, F_OFD_GETLK, &range) == 0);
+    close(fd);
+    return range.l_type != F_UNLCK;
+}
+
+} // namespace
+
+TEST_CASE("store locks: a child forked while a store is closed, copied or restored keeps none")
+{
+    store_place place;
+    const std::string copy = place.path + ".checkpoint";
+    held_store store(held_store::create(place.path));
+    roma_tests::put_text(store, 0, "text");
+    {
+        children forked;
+        REQUIRE(roma_store_checkpoint(store, nullptr, nullptr, nullptr) == 0);
+        store.close();
+        CHECK_FALSE(is_locked(copy, ROMA__LOCK_FILE));
+        CHECK_FALSE(is_locked(place.path, ROMA__LOCK_FILE));
+        CHECK(roma_store_restore(place.path.c_str(), nullptr, nullptr) == 0);
+        CHECK_FALSE(is_locked(copy, ROMA__LOCK_FILE));
+        CHECK_FALSE(is_locked(place.path, ROMA__LOCK_FILE));
+        CHECK_FALSE(is_locked(place.path + ".crashed", ROMA__LOCK_FILE));
+        CHECK(children::all.size() > 3);
+    }
+    CHECK(roma_tests::text_in(place.path) == "text");
 }
