@@ -406,9 +406,9 @@ static bool are_equal(const copy *one, const copy *other)
 /* A writer in the middle is given time to finish; one that is stopped there is not waited for. */
 static void let_pass(const roma__view *view)
 {
-    for (int i = 0; i < PATIENCE && roma__load(&view->stripes[ROMA__STRIPE_NAMES].holder) != 0; i++)
+    const uint32_t *holder = &view->stripes[ROMA__STRIPE_NAMES].holder;
+    for (int i = 0; i < PATIENCE && roma__load_acquire(holder) != 0; i++)
         (void)sched_yield();
-    __atomic_thread_fence(__ATOMIC_ACQUIRE);
 }
 
 /* A state of the chain that was there, in *copied. Returns 0, -EUCLEAN, -ENOMEM, or -EBUSY. */

@@ -114,10 +114,10 @@ static int take_park(roma_store *store, uint64_t deadline_ns)
     return 0;
 }
 
-/* Make lanes of all processes see park, or us see their busy. Returns 0 or -errno. */
+/* Make lanes of all processes see park, or us see their busy. It is a barrier for the caller, too.
+ * Returns 0 or -errno. */
 static int barrier_for_all(void)
 {
-    __atomic_thread_fence(__ATOMIC_SEQ_CST);
     if (roma__sys->membarrier(ROMA__MEMBARRIER_GLOBAL, 0) == 0 ||
         roma__sys->membarrier(ROMA__MEMBARRIER_GLOBAL_EXPEDITED, 0) == 0)
         return 0;
