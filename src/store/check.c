@@ -221,8 +221,11 @@ static void count_name(check *at, uint64_t place, roma_ref ref, roma_store_fault
 {
     roma__block block;
     const char *what = kind == ROMA_STORE_FAULT_CELL ? "a session's reference" : "a slot";
-    if (roma__block_find(at->view, ref, &block) < 0 || at->numbers[block.unit] == 0 ||
-        block.index > at->blocks - at->numbers[block.unit]) {
+    /* The store may be in use, or written by a hostile hand: what was counted before is not what is
+     * there now. */
+    bool is_known = roma__block_find(at->view, ref, &block) == 0 && block.unit < at->units;
+    uint64_t number = is_known ? at->numbers[block.unit] : 0;
+    if (number == 0 || number > at->blocks || block.index > at->blocks - number) {
         tell(at, kind, place, 0, ref, "%s names 0x%llx, where no block is", what,
              (unsigned long long)ref);
         return;
@@ -230,7 +233,7 @@ static void count_name(check *at, uint64_t place, roma_ref ref, roma_store_fault
     if (roma__first_owner(roma__load(block.first)) == 0)
         tell(at, kind, place, 0, ref, "%s names 0x%llx, which is free", what,
              (unsigned long long)ref);
-    at->named[at->numbers[block.unit] - 1 + block.index]++;
+    at->named[number - 1 + block.index]++;
 }
 
 static void count_slots(check *at, const uint64_t *slots, uint64_t count)

@@ -13,6 +13,8 @@
  * An empty slab goes back to the store, but for one a class. */
 #include "store/worker.h"
 
+#include "base/bits.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -121,6 +123,8 @@ void roma__slab_forget(roma__worker *worker, roma__own_slab *slab)
 static void set_bit(roma__own_slab *slab, uint32_t index)
 {
     uint64_t bit = UINT64_C(1) << index % 64;
+    if (index >= slab->count)
+        return; /* of a slab that a hostile hand made another one */
     if ((slab->bits[index / 64] & bit) == 0) {
         slab->bits[index / 64] |= bit;
         slab->free_count++;
@@ -424,7 +428,8 @@ static int adopt(roma__worker *worker, uint64_t unit, unsigned class_index)
 static int adopt_one(roma__worker *worker, unsigned class_index, uint64_t words)
 {
     const roma__view *view = &worker->store->view;
-    uint64_t first = view->regions.first_unit / 64, last = (roma__view_units(view) + 63) / 64;
+    uint64_t first = view->regions.first_unit / 64;
+    uint64_t last = roma__max((roma__view_units(view) + 63) / 64, first);
     uint64_t at = roma__load(&view->live->orphan_cursor[class_index]);
     if (words > last - first)
         words = last - first;
