@@ -83,7 +83,8 @@ typedef struct roma_store_options {
                                is clean after kills, but not after a crash of the machine soon
                                after                                                             */
     bool keep_crashed;    /**< opening: take a store that a crash of the machine interrupted as it
-                               is, after a check; else that is -EUCLEAN. For rescue              */
+                               is; else that is -EUCLEAN. For rescue: check it first
+                               (roma_store_check_file), and only read                            */
     bool huge;            /**< creating in memory: of hugetlb pages of the machine's default size */
     bool reserved[3];     /**< 0                                                                 */
     const char *label;    /**< of the session, for roma_store_sessions(), up to 31 bytes; NULL: the

@@ -4,7 +4,7 @@
  * ended (it waits for the next one), or that of a dead session while it is recovered. All changes
  * of the file are made by a worker, under its lane's tag.
  *
- * An operation is written like this (share.c, names.c):
+ * An operation is written like this (share.c, directory.c):
  *
  *     roma__worker *worker = roma__store_enter(store, &code);      -- no checkpoint from here on
  *     roma__op op;

@@ -42,7 +42,7 @@
  * A set punched bit says that the file may have no space there: it is set before punching and
  * cleared after the space was taken again, so it errs on the safe side.
  *
- * Who writes. The word: by compare-and-swap, as essays in unit.h say; FREE -> CLAIMED and
+ * Who writes. The word: by compare-and-swap, as units.c and slab.c tell; FREE -> CLAIMED and
  * -> FREE only under the units stripe. Maps and `back`: under the units stripe (orphan bits:
  * anybody, atomically). A kill in the middle of a change of the free bits is repaired by the
  * `intent` in the live state: the bits of that range are derived again before the stripe is let go.
