@@ -432,7 +432,7 @@ ROMA_API int roma_store_restore(const char *path, const char *checkpoint, roma_e
 
 /** Give back what dead sessions held, all of it, now. What is met in passing is given back anyway.
  *
- *  Returns how many sessions were recovered, or -EROFS, -ESTALE, -EUSERS, -EUCLEAN.
+ *  Returns how many sessions were recovered, or -EINVAL, -EROFS, -ESTALE.
  *  Cost: in proportion to what they held.  Since: 0.1 */
 ROMA_API int roma_store_recover(roma_store *store);
 

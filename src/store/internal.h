@@ -82,6 +82,9 @@ extern const roma__store_watcher *roma__store_watched_by;
 roma__worker *roma__store_enter(roma_store *store, int *code);
 void roma__store_leave(roma__worker *worker);
 
+/* Can changes be made through it at all? 0, -EINVAL (no store), -ESTALE, -EROFS. */
+int roma__store_may_enter(const roma_store *store);
+
 roma_store *roma__worker_store(const roma__worker *worker);
 uint32_t roma__worker_tag(const roma__worker *worker);
 
@@ -202,6 +205,8 @@ void roma__store_unpark(roma_store *store);
 
 /* Recover every dead session. Returns how many, or -errno. */
 int roma__store_recover_all(roma__worker *worker);
+/* The same for a thread that is in no operation, and may have no lane. */
+int roma__store_recover_outside(roma_store *store);
 
 /* Recover one dead session whose byte is claimed. Returns 0 or -errno. */
 int roma__session_recover(roma_store *store, uint32_t session);

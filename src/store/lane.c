@@ -31,7 +31,7 @@ static bool swap_in(roma_store *store, uint64_t index)
            roma__compare_exchange(&store->view.lanes[index].word, &free, store->session + 1);
 }
 
-/* Returns the index, or -errno. */
+/* Returns the index, or -errno. The thread is in no operation yet. */
 static int64_t take_lane(roma_store *store)
 {
     const roma__view *view = &store->view;
@@ -42,8 +42,11 @@ static int64_t take_lane(roma_store *store)
         for (uint64_t i = 0; i < used; i++)
             if (swap_in(store, i))
                 return (int64_t)i;
-        if (used == view->regions.lanes)
-            return -EUSERS;
+        if (used == view->regions.lanes) {
+            if (roma__store_recover_outside(store) == 0)
+                return -EUSERS;
+            continue; /* the dead had some */
+        }
         int code = back_lane(store, used);
         if (code < 0)
             return code;

@@ -17,8 +17,8 @@
  * the operation stored is in the copy.
  *
  * Lanes of dead sessions do nothing any more: what they left undone is in the copy as well, and is
- * recovered there. Somebody who recovers one has entered with a lane of his own or, at opening,
- * with the last lane of the dead.
+ * recovered there. Somebody who recovers one has entered with a lane of his own or, when he
+ * has none, with the last lane of the dead.
  *
  * A dead parker: who waits tries to have the parker's session (roma__session_claim), and who gets
  * it sets park back. Having it, nobody else can become that session meanwhile, so the tag means the
@@ -75,10 +75,12 @@ static uint64_t now_ns(void)
 
 /* ---- who parks ------------------------------------------------------------------------------- */
 
-/* What the kernel does not tell counts as alive. */
+/* What the kernel does not tell counts as alive, and so does one that a thread of this process has
+ * claimed: it may be inside an operation as the dead one. */
 static bool is_dead(const roma_store *store, uint32_t session)
 {
-    return roma__byte_is_held(store->fd, ROMA__LOCK_SESSIONS + (int64_t)session) == 0;
+    return roma__load_acquire(&store->claims[session]) == 0 &&
+           roma__byte_is_held(store->fd, ROMA__LOCK_SESSIONS + (int64_t)session) == 0;
 }
 
 static bool clear_park(const roma__view *view, uint32_t tag)

@@ -15,7 +15,7 @@
  * thread claims the session in `claims` first, and one that finds it claimed goes on waiting as for
  * a living holder: whoever has the claim does the work. The own session is claimed for good, since
  * the kernel would grant its byte to the own process and then drop it. */
-#include "store/worker.h"
+#include "store/open.h"
 
 #include <errno.h>
 #include <string.h>
@@ -143,15 +143,37 @@ int roma__session_recover(roma_store *store, uint32_t session)
     return 0;
 }
 
-int roma__store_recover_all(roma__worker *worker)
+/* Recovery changes the file, and no checkpoint may show the half of it: who has no lane with which
+ * to enter enters with one of the dead session's, the one that is left last. The others are as they
+ * died, and nobody is to wait for them. If it died while it parked all others, that ends here. */
+void roma__session_enter_dead(roma_store *store, uint32_t session)
 {
-    roma_store *store = worker->store;
+    const roma__view *view = &store->view;
+    uint32_t lanes = lanes_used(view), last = lanes, parker = session + 1;
+    (void)roma__compare_exchange(&view->live->park, &parker, 0);
+    for (uint32_t lane = 0; lane < lanes; lane++) {
+        if (roma__load_acquire(&view->lanes[lane].word) != session + 1)
+            continue;
+        roma__store_release(&view->lanes[lane].busy, 0);
+        last = lane;
+    }
+    if (last == lanes)
+        return;
+    roma__worker ghost;
+    roma__worker_ghost(&ghost, store, last);
+    roma__worker_pause(&ghost);
+}
+
+static int recover_each(roma_store *store, bool has_entered)
+{
     int recovered = 0;
     for (uint32_t i = 0; i < store->view.regions.sessions; i++) {
         uint32_t *state = &store->view.sessions[i].state;
         if (roma__load(state) == 0 || !roma__session_claim(store, i))
             continue;
         if (roma__load_acquire(state) != 0) {
+            if (!has_entered)
+                roma__session_enter_dead(store, i);
             (void)roma__session_recover(store, i);
             recovered++;
         }
@@ -160,14 +182,27 @@ int roma__store_recover_all(roma__worker *worker)
     return recovered;
 }
 
+int roma__store_recover_all(roma__worker *worker)
+{
+    return recover_each(worker->store, true);
+}
+
+int roma__store_recover_outside(roma_store *store)
+{
+    return recover_each(store, false);
+}
+
+/* The dead may have all lanes, so ours comes after them: only to look at what was told us. */
 int roma_store_recover(roma_store *store)
 {
-    int code;
-    roma__worker *worker = roma__store_enter(store, &code);
-    if (worker == NULL)
+    int code = roma__store_may_enter(store);
+    if (code < 0)
         return code;
-    code = roma__store_recover_all(worker);
-    roma__worker_settle(worker);
-    roma__store_leave(worker);
-    return code;
+    int recovered = roma__store_recover_outside(store);
+    roma__worker *worker = roma__store_enter(store, &code);
+    if (worker != NULL) {
+        roma__worker_settle(worker);
+        roma__store_leave(worker);
+    }
+    return recovered;
 }

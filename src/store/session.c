@@ -22,28 +22,6 @@ static uint64_t real_ns(void)
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-/* Recovery changes the file, and no checkpoint may show the half of it: who opens a store has no
- * lane yet with which to enter, so one of the dead session's is entered, the one that is left last.
- * The others are as they died, and nobody is to wait for them. */
-static void enter_as_dead(roma_store *store, uint32_t session)
-{
-    const roma__view *view = &store->view;
-    uint32_t lanes = (uint32_t)roma__min(roma__load_acquire(&view->live->lanes_used),
-                                         view->regions.lanes);
-    uint32_t last = lanes;
-    for (uint32_t lane = 0; lane < lanes; lane++) {
-        if (roma__load_acquire(&view->lanes[lane].word) != session + 1)
-            continue;
-        roma__store_release(&view->lanes[lane].busy, 0);
-        last = lane;
-    }
-    if (last == lanes)
-        return;
-    roma__worker ghost;
-    roma__worker_ghost(&ghost, store, last);
-    roma__worker_pause(&ghost);
-}
-
 /* Its byte is ours: for good, if the slot is what is wanted. */
 static bool take_slot(roma_store *store, int fd, uint32_t index, bool may_recover)
 {
@@ -59,7 +37,7 @@ static bool take_slot(roma_store *store, int fd, uint32_t index, bool may_recove
     store->session = index;
     roma__store_release(&store->claims[index], 1);
     if (roma__load_acquire(state) != 0) {
-        enter_as_dead(store, index);
+        roma__session_enter_dead(store, index);
         (void)roma__session_recover(store, index);
     }
     return true;

@@ -129,20 +129,20 @@ static roma__worker *join(roma_store *store, int *code)
     return worker;
 }
 
+int roma__store_may_enter(const roma_store *store)
+{
+    if (store == NULL)
+        return -EINVAL;
+    if (roma__load(&store->is_stale))
+        return -ESTALE;
+    return store->is_read_only ? -EROFS : 0;
+}
+
 static roma__worker *find(roma_store *store, int *code)
 {
-    if (store == NULL) {
-        *code = -EINVAL;
+    *code = roma__store_may_enter(store);
+    if (*code < 0)
         return NULL;
-    }
-    if (roma__load(&store->is_stale)) {
-        *code = -ESTALE;
-        return NULL;
-    }
-    if (store->is_read_only) {
-        *code = -EROFS;
-        return NULL;
-    }
     for (link_t *at = links; at != NULL; at = at->next)
         if (at->store == store && at->serial == store->serial)
             return remember(store, at->worker);

@@ -185,6 +185,8 @@ void roma__holder_look(roma_store *store, uint32_t *holder, uint32_t seen);
 /* Have a session's byte, which is then certainly dead. */
 bool roma__session_claim(roma_store *store, uint32_t session);
 void roma__session_unclaim(roma_store *store, uint32_t session);
+/* Be inside an operation as a dead session, whose byte is had, until it is recovered. */
+void roma__session_enter_dead(roma_store *store, uint32_t session);
 /* The half of recovery that takes no stripe, for all lanes of a claimed session. */
 void roma__session_first_half(roma_store *store, uint32_t session);
 

@@ -203,6 +203,30 @@ TEST_CASE("store refusals: session slots and lanes are exhausted, and come back"
     CHECK(faults_in(one) == 0);
 }
 
+TEST_CASE("store refusals: lanes that the dead have are given back when there are no others")
+{
+    for (const bool by_call : {false, true}) {
+        store_place place;
+        roma_store_options options = roma_tests::small_options();
+        options.lanes = 2;
+        held_store store(held_store::create(place.path, options));
+        const pid_t child = start_child([&] {
+            held_store own(held_store::open(place.path));
+            bool has_both = roma_store_alloc(own, 100) != nullptr;
+            std::thread([&] { has_both = has_both && roma_store_alloc(own, 100); }).join();
+            return has_both ? raise(SIGKILL) : 1;
+        });
+        REQUIRE(end_of(child) == 1000 + SIGKILL);
+        if (by_call)
+            CHECK(roma_store_recover(store) == 1);
+        void *block = roma_store_alloc(store, 100);
+        REQUIRE(block != nullptr);
+        CHECK(roma_store_release(store, block) == 0);
+        CHECK(roma_store_recover(store) == 0);
+        CHECK(faults_in(store) == 0);
+    }
+}
+
 TEST_CASE("store refusals: the largest size is reached, everything is intact, and room comes back")
 {
     store_place place;

@@ -234,6 +234,21 @@ TEST_CASE("store checkpoint: who opens a store and recovers a dead session waits
     CHECK(faults_in(store) == 0);
 }
 
+TEST_CASE("store checkpoint: who takes the slot of one that died while it held all is not held")
+{
+    store_place place;
+    roma_store_options options = roma_tests::small_options();
+    options.sessions = 2;
+    held_store store(held_store::create(place.path, options));
+    kill_child(start_session(place.path, [](roma_store *own) {
+        return roma_store_alloc(own, 8) != nullptr && shim_stay_parked(own) == 0;
+    }));
+    REQUIRE(shim_view(store)->live->park != 0);
+    held_store other(held_store::open(place.path));
+    CHECK(shim_view(store)->live->park == 0);
+    CHECK(faults_in(store) == 0);
+}
+
 TEST_CASE("store checkpoint: a park that nobody can have left is taken back")
 {
     store_place place;
