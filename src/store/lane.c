@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FIRST_ADOPTED = 1, FIRST_PAGE = 17, FIRST_PLAIN = 49 };
+enum { FIRST_ADOPTED = 1, FIRST_PAGE = 17, FIRST_PLAIN = FIRST_PAGE + ROMA__LIST_PAGES };
 
 /* ---- taking a lane --------------------------------------------------------------------------- */
 
@@ -52,6 +52,12 @@ static int64_t take_lane(roma_store *store)
             return code;
         (void)roma__compare_exchange(&view->live->lanes_used, &used, used + 1);
     }
+}
+
+static bool is_list_page(const roma__worker *worker, uint64_t unit, uint64_t word)
+{
+    return roma__unit_kind(word) == ROMA__UNIT_LIST && roma__unit_owner(word) == worker->tag &&
+           roma__unit_word_is_valid(&worker->store->view, unit, word);
 }
 
 /* A free lane is all 0 but for hints; one of a damaged file is made so. */
@@ -103,10 +109,26 @@ roma__worker *roma__worker_new(roma_store *store, int *code)
     return worker;
 }
 
+/* Those that the lane has already. */
+static void find_list_pages(roma__worker *worker)
+{
+    const roma__view *view = &worker->store->view;
+    for (uint32_t i = FIRST_PAGE; i < FIRST_PLAIN; i++) {
+        uint32_t number = roma__load(&worker->lane->list[i]);
+        if (number == 0 || number - 1 >= roma__view_units(view))
+            continue;
+        uint64_t word = roma__load_acquire(&view->units[number - 1].word);
+        if (is_list_page(worker, number - 1, word))
+            worker->list_pages[worker->list_pages_count++] = roma__view_at(
+                view, (uint64_t)(number - 1) << ROMA__UNIT_SHIFT);
+    }
+}
+
 void roma__worker_ghost(roma__worker *worker, roma_store *store, uint32_t lane)
 {
     begin(worker, store, lane);
     worker->is_ghost = true;
+    find_list_pages(worker);
 }
 
 void roma__worker_free(roma__worker *worker)
@@ -115,7 +137,6 @@ void roma__worker_free(roma__worker *worker)
         roma__slab_forget(worker, worker->slabs);
     (void)pthread_mutex_destroy(&worker->inbox_lock);
     free(worker->inbox);
-    free(worker->list_pages);
     free(worker->spare_cells);
     free(worker);
 }
@@ -165,30 +186,30 @@ static uint32_t *find_entry(roma__worker *worker, uint32_t from, uint32_t to, ui
 static bool add_list_page(roma__worker *worker)
 {
     uint32_t cursor = FIRST_PAGE, *entry = find_entry(worker, FIRST_PAGE, FIRST_PLAIN, &cursor);
-    size_t bytes = (worker->list_pages_count + 1) * sizeof *worker->list_pages;
-    uint32_t **pages = realloc(worker->list_pages, bytes);
-    if (pages == NULL)
-        return false;
-    worker->list_pages = pages;
     char *page;
-    if (take_page(worker, ROMA__UNIT_LIST, entry, &page) < 0)
+    if (worker->list_pages_count == ROMA__LIST_PAGES ||
+        take_page(worker, ROMA__UNIT_LIST, entry, &page) < 0)
         return false;
-    pages[worker->list_pages_count++] = (uint32_t *)(void *)page;
+    worker->list_pages[worker->list_pages_count++] = (uint32_t *)(void *)page;
     return true;
 }
 
-uint32_t *roma__entry_take(roma__worker *worker, bool may_grow)
+uint32_t *roma__entry_take(roma__worker *worker)
 {
     uint32_t end = ROMA__LANE_LIST + worker->list_pages_count * ROMA__LIST_IN_UNIT;
     uint32_t *entry = find_entry(worker, FIRST_PLAIN, end, &worker->entry_cursor);
     if (entry != NULL)
         return entry;
-    if (may_grow && add_list_page(worker)) {
-        worker->entry_cursor = end;
-        return find_entry(worker, FIRST_PLAIN, end + ROMA__LIST_IN_UNIT, &worker->entry_cursor);
-    }
-    uint32_t cursor = FIRST_ADOPTED;
-    return may_grow ? NULL : find_entry(worker, FIRST_ADOPTED, FIRST_PAGE, &cursor);
+    if (!add_list_page(worker))
+        return NULL;
+    worker->entry_cursor = end;
+    return find_entry(worker, FIRST_PLAIN, end + ROMA__LIST_IN_UNIT, &worker->entry_cursor);
+}
+
+uint32_t *roma__entry_take_adopted(roma__worker *worker)
+{
+    uint32_t *entry = roma__entry_take(worker), cursor = FIRST_ADOPTED;
+    return entry != NULL ? entry : find_entry(worker, FIRST_ADOPTED, FIRST_PAGE, &cursor);
 }
 
 void roma__entries_each(roma__worker *worker, bool (*visit)(roma__worker *, uint32_t *, void *),
@@ -202,8 +223,7 @@ void roma__entries_each(roma__worker *worker, bool (*visit)(roma__worker *, uint
         uint64_t unit = number - 1;
         uint64_t word = unit < roma__view_units(view) ? roma__load_acquire(&view->units[unit].word)
                                                       : 0;
-        if (roma__unit_kind(word) == ROMA__UNIT_LIST && roma__unit_owner(word) == worker->tag &&
-            roma__unit_word_is_valid(view, unit, word)) {
+        if (is_list_page(worker, unit, word)) {
             uint32_t *page = roma__view_at(view, unit << ROMA__UNIT_SHIFT);
             for (uint32_t k = 0; k < ROMA__LIST_IN_UNIT; k++)
                 if (roma__load(&page[k]) != 0 && !visit(worker, &page[k], context))
@@ -225,7 +245,7 @@ uint64_t *roma__cell_take(roma__worker *worker, int *code)
         return &worker->lane->cells[worker->cells_fresh++];
     if (worker->page_fresh_left == 0) {
         char *page;
-        *code = take_page(worker, ROMA__UNIT_CELLS, roma__entry_take(worker, true), &page);
+        *code = take_page(worker, ROMA__UNIT_CELLS, roma__entry_take(worker), &page);
         if (*code < 0)
             return NULL;
         worker->page_fresh = (uint64_t *)(void *)page;

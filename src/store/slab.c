@@ -190,7 +190,7 @@ void roma__slab_told(roma__worker *worker, uint64_t unit, bool is_adopted)
     }
     if (!is_adopted)
         return; /* a ghost's own: it looks at PENDING before it gives the slab up */
-    uint32_t *entry = roma__entry_take(worker, false);
+    uint32_t *entry = roma__entry_take_adopted(worker);
     slab = entry != NULL && !worker->is_ghost ? record_new(store) : NULL;
     if (entry == NULL || (slab == NULL && !worker->is_ghost)) {
         disown(worker, unit);
@@ -334,7 +334,7 @@ static int make_slab(roma__worker *worker, unsigned class_index)
     const roma__view *view = &worker->store->view;
     const roma__geometry *geometry = &roma__geometries()[class_index];
     uint64_t unit;
-    uint32_t *entry = roma__entry_take(worker, true);
+    uint32_t *entry = roma__entry_take(worker);
     roma__own_slab *slab = record_new(worker->store);
     int code = slab != NULL ? roma__units_take(worker, geometry->units, 1, entry, &unit) : -ENOMEM;
     if (code < 0) {
@@ -370,7 +370,7 @@ int roma__slab_large(roma__worker *worker, uint64_t length, uint64_t align, roma
 {
     const roma__view *view = &worker->store->view;
     uint64_t unit;
-    uint32_t *entry = roma__entry_take(worker, true);
+    uint32_t *entry = roma__entry_take(worker);
     roma__own_slab *slab = record_new(worker->store);
     int code = slab != NULL ? roma__units_take(worker, length, align, entry, &unit) : -ENOMEM;
     if (code < 0) {
@@ -399,7 +399,7 @@ static int adopt(roma__worker *worker, uint64_t unit, unsigned class_index)
     if (roma__unit_kind(word) != ROMA__UNIT_SLAB || roma__unit_owner(word) != 0 ||
         roma__unit_class(word) != class_index || !roma__unit_word_is_valid(view, unit, word))
         return -ENOENT;
-    uint32_t *entry = roma__entry_take(worker, true);
+    uint32_t *entry = roma__entry_take(worker);
     roma__own_slab *slab = record_new(worker->store);
     if (slab == NULL || entry == NULL) {
         if (slab != NULL)

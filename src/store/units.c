@@ -257,8 +257,9 @@ int roma__units_take(roma__worker *worker, uint64_t length, uint64_t align, uint
     if (entry == NULL || length > ROMA__STORE_UNITS_MAX)
         return -ENOSPC;
     int code = try_take(worker, length, align, false, entry, unit);
-    /* Before more is taken from the file system: is there something of the dead? */
-    if (code == -ENOSPC && roma__store_recover_all(worker) > 0)
+    /* Before more is taken from the file system: is there something of the dead? (A ghost is
+     * recovering already.) */
+    if (code == -ENOSPC && !worker->is_ghost && roma__store_recover_all(worker) > 0)
         code = try_take(worker, length, align, false, entry, unit);
     if (code == -ENOSPC)
         code = try_take(worker, length, align, true, entry, unit);

@@ -10,7 +10,10 @@
 
 #include "store/internal.h"
 
-enum { ROMA__SLAB_BIT_WORDS = 32 }; /* for 2040 blocks of 16 bytes */
+enum {
+    ROMA__SLAB_BIT_WORDS = 32, /* for 2040 blocks of 16 bytes             */
+    ROMA__LIST_PAGES = 32      /* of a lane, beside what it has in itself */
+};
 
 /* An own slab, or large block. Free bits are hints for finding; the block's first word decides. */
 struct roma__own_slab {
@@ -37,7 +40,7 @@ struct roma__worker {
     roma_store *store;
     roma__lane *lane;
     uint32_t tag;
-    bool is_ghost;            /* leaves, or recovers: keeps no records, allocates nothing */
+    bool is_ghost;            /* leaves, or recovers: keeps no records, allocates no blocks */
     bool is_settling;
     roma__own_slab *current[ROMA__CLASSES_COUNT];
     roma__own_slab *partial[ROMA__CLASSES_COUNT];
@@ -46,7 +49,7 @@ struct roma__worker {
     roma__own_slab *queue;        /* to be looked at: bits were set, or adopted */
 
     /* the lane's list and its cells */
-    uint32_t **list_pages;
+    uint32_t *list_pages[ROMA__LIST_PAGES];
     uint32_t list_pages_count, entry_cursor, entries_used;
     uint64_t **spare_cells;
     uint64_t spare_cells_count, spare_cells_room;
@@ -72,8 +75,11 @@ void roma__worker_free(roma__worker *worker);
 /* A worker that acts as a lane of a dead session. */
 void roma__worker_ghost(roma__worker *worker, roma_store *store, uint32_t lane);
 
-/* An entry of the lane's list that is 0 and may be set; NULL when there is no room for more. */
-uint32_t *roma__entry_take(roma__worker *worker, bool may_grow);
+/* An entry of the lane's list that is 0 and may be set; NULL when there is no room for more. No
+ * stripe is held: it may take a unit. */
+uint32_t *roma__entry_take(roma__worker *worker);
+/* The same for a slab that is adopted already: a few more, where there is no unit. */
+uint32_t *roma__entry_take_adopted(roma__worker *worker);
 /* Call for each entry, LIST pages included, until it returns false. */
 void roma__entries_each(roma__worker *worker, bool (*visit)(roma__worker *worker, uint32_t *entry,
                                                             void *context),

@@ -230,6 +230,44 @@ TEST_CASE("a list of a million blocks goes with its head", "[store]")
     CHECK(live_blocks(store) == 0);
 }
 
+TEST_CASE("more slabs than a lane's own list names end in one go", "[store]")
+{
+    const uint32_t children = 500000; /* of 64 bytes: some 600 slabs */
+    const bool by_recovery = GENERATE(false, true);
+    store_path path;
+    {
+        open_store store(path.c_str(), true, small_store(256u << 20));
+        roma_store_request request = roma_store_request_of(children * sizeof(roma_ref));
+        request.refs_count = children;
+        auto *table = static_cast<roma_ref *>(roma_store_alloc_with(store, &request));
+        REQUIRE(table != nullptr);
+        for (uint32_t i = 0; i < children; i++) {
+            void *child = roma_store_alloc(store, 64);
+            if (child == nullptr || roma_store_link(store, &table[i], child) != 0 ||
+                roma_store_release(store, child) != 0)
+                FAIL("no child " << i << ", errno " << errno);
+        }
+        REQUIRE(roma_store_link(store, roma_store_root(store, 0), table) == 0);
+    }
+    open_store store(path.c_str(), false);
+    CHECK(live_blocks(store) == children + 1);
+    if (by_recovery) {
+        const int end = in_child([&] {
+            roma_store *own = nullptr;
+            if (roma_store_open(path.c_str(), nullptr, &own, nullptr) != 0 ||
+                roma_store_take(own, roma_store_root(own, 0)) == nullptr)
+                return 91;
+            return raise(SIGKILL);
+        });
+        REQUIRE(end == -SIGKILL);
+        CHECK(roma_store_recover(store) == 1);
+    } else {
+        CHECK(roma_store_release_from(store, roma_store_root(store, 0)) == 1);
+    }
+    CHECK(live_blocks(store) == 0);
+    CHECK(roma_store_check(store, nullptr, nullptr) == 0);
+}
+
 TEST_CASE("a hundred different maps of slots are kept apart", "[store]")
 {
     open_store store(memory_store());
