@@ -221,10 +221,11 @@ static void count_name(check *at, uint64_t place, roma_ref ref, roma_store_fault
 {
     roma__block block;
     const char *what = kind == ROMA_STORE_FAULT_CELL ? "a session's reference" : "a slot";
-    /* The store may be in use, or written by a hostile hand: what was counted before is not what is
-     * there now. */
-    bool is_known = roma__block_find(at->view, ref, &block) == 0 && block.unit < at->units;
-    uint64_t number = is_known ? at->numbers[block.unit] : 0;
+    /* Only what was numbered, whoever has written since: the file may have grown, or say slab where
+     * it said something without blocks. */
+    uint64_t number = 0;
+    if (roma__block_find(at->view, ref, &block) == 0 && block.unit < at->units)
+        number = at->numbers[block.unit];
     if (number == 0 || number > at->blocks || block.index > at->blocks - number) {
         tell(at, kind, place, 0, ref, "%s names 0x%llx, where no block is", what,
              (unsigned long long)ref);

@@ -216,8 +216,9 @@ static void set_free_bits(roma__op *op)
         roma__own_slab *slab = store->slabs[op->freed[i] >> ROMA__UNIT_SHIFT];
         if (slab == NULL || slab->owner != op->worker)
             continue;
-        uint64_t offset = op->freed[i] - slab->offset;
-        roma__slab_freed(op->worker, slab, (uint32_t)(offset * slab->reciprocal >> 40));
+        uint64_t index = (op->freed[i] - slab->offset) * slab->reciprocal >> 40;
+        if (index < slab->count) /* else damage: the record is of another slab */
+            roma__slab_freed(op->worker, slab, (uint32_t)index);
     }
 }
 

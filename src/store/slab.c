@@ -190,6 +190,9 @@ void roma__slab_told(roma__worker *worker, uint64_t unit, bool is_adopted)
     }
     if (!is_adopted)
         return; /* a ghost's own: it looks at PENDING before it gives the slab up */
+    uint64_t word = roma__load_acquire(&store->view.units[unit].word);
+    if (!roma__unit_word_is_valid(&store->view, unit, word) || roma__block_count(word) == 0)
+        return; /* damage: no slab any more */
     uint32_t *entry = roma__entry_take_adopted(worker);
     slab = entry != NULL && !worker->is_ghost ? record_new(store) : NULL;
     if (entry == NULL || (slab == NULL && !worker->is_ghost)) {
@@ -202,7 +205,7 @@ void roma__slab_told(roma__worker *worker, uint64_t unit, bool is_adopted)
                              __ATOMIC_RELAXED);
     if (worker->is_ghost)
         return;
-    record_fill(worker, slab, unit, roma__load_acquire(&store->view.units[unit].word), entry);
+    record_fill(worker, slab, unit, word, entry);
     slab->needs_scan = true;
     enqueue(worker, slab);
 }
@@ -213,6 +216,8 @@ static void scan(roma__worker *worker, roma__own_slab *slab)
     uint64_t word = __atomic_fetch_and(&view->units[slab->unit].word, ~ROMA__UNIT_PENDING,
                                        __ATOMIC_ACQ_REL);
     slab->needs_scan = false;
+    if (!roma__unit_word_is_valid(view, slab->unit, word) || roma__block_count(word) != slab->count)
+        return; /* damage: the record is of another slab */
     for (uint32_t i = 0; i < slab->bit_words; i++)
         if (roma__load(&slab->remote[i]) != 0)
             (void)roma__exchange(&slab->remote[i], 0);
@@ -431,8 +436,9 @@ static int adopt_one(roma__worker *worker, unsigned class_index, uint64_t words)
     uint64_t first = view->regions.first_unit / 64;
     uint64_t last = roma__max((roma__view_units(view) + 63) / 64, first);
     uint64_t at = roma__load(&view->live->orphan_cursor[class_index]);
-    if (words > last - first)
-        words = last - first;
+    uint64_t all = last > first ? last - first : 0; /* damage: nothing is committed */
+    if (words > all)
+        words = all;
     for (; words > 0; words--, at++) {
         if (at < first || at >= last)
             at = first;

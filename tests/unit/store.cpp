@@ -1,4 +1,5 @@
 /* store.cpp - a store is made, opened and closed; its blocks, and what is refused. */
+#include "store_shim.h"
 #include "stores.hpp"
 
 #include <cerrno>
@@ -161,6 +162,32 @@ TEST_CASE("a slot that names no block is damage, not a crash", "[store]")
         CHECK(faults_of(store) != "");
     }
     *root = 0;
+}
+
+TEST_CASE("a check counts only what it numbered, whoever writes meanwhile", "[store]")
+{
+    open_store store(memory_store());
+    roma_ref *root = roma_store_root(store, 0);
+    REQUIRE(roma_store_alloc(store, 16) != nullptr);
+    void *second = roma_store_alloc(store, 16);
+    REQUIRE(roma_store_link(store, root, second) == 0);
+    struct writer {
+        uint64_t *place, before;
+        int names;
+        static int visit(void *context, const roma_store_fault *fault)
+        {
+            auto *self = static_cast<writer *>(context);
+            *self->place = self->before; /* numbered as a list page, and a slab again */
+            self->names += std::strstr(fault->text, "where no block is") != nullptr;
+            return 0;
+        }
+    };
+    uint64_t *word = &shim_view(store)->units[*root >> ROMA__UNIT_SHIFT].word;
+    writer other{word, *word, 0};
+    *word = roma__unit_make(ROMA__UNIT_LIST, 0, 0, 1);
+    CHECK(roma_store_check(store, writer::visit, &other) > 0);
+    CHECK(other.names == 1);
+    CHECK(faults_of(store) == "");
 }
 
 TEST_CASE("a block's words: counts, generation, map", "[store]")
