@@ -1,5 +1,6 @@
 /* store_processes.cpp - sessions of several processes: who lives, who is dead, and what becomes of
  * what the dead had. */
+#include "emulated.hpp"
 #include "stores.hpp"
 
 #include "store/internal.h"
@@ -61,6 +62,7 @@ seen sessions_of(roma_store *store)
 
 TEST_CASE("a mapping keeps the lock of its description when the descriptor is closed", "[store]")
 {
+    SKIP_WHERE_EMULATED();
     store_path path;
     const int64_t byte = (INT64_C(1) << 62) + 5000;
     const int other = open(path.c_str(), O_RDWR | O_CREAT, 0600);
@@ -208,6 +210,7 @@ TEST_CASE("a child made by fork does not have the store, and may open it anew", 
 
 TEST_CASE("a forked child that lives on does not keep its parent's session alive", "[store]")
 {
+    SKIP_WHERE_EMULATED();
     store_path path;
     open_store store(path.c_str(), true);
     int news[2];
