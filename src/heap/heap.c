@@ -124,13 +124,14 @@ uint64_t roma__heap_end_slab(struct roma__slab *slab)
     uint64_t live = 0;
     struct roma__state *states = roma__load(&slab->head.states);
     uint32_t cells = roma__load(&slab->head.cells_count);
-    for (uint32_t i = 0; i < cells; i++)
-        live += states == NULL ? !roma__slab_bit_is_free(slab, i)
-                               : roma__word_kill(&states[i].word);
-    if (states != NULL) /* lives have ended that nobody counted */
-        for (uint32_t i = 0; i < cells; i++)
-            if (roma__word_generation(roma__load(&states[i].word)) == 0)
-                slab->turned = true;
+    for (uint32_t i = 0; i < cells; i++) {
+        bool lived = states == NULL ? !roma__slab_bit_is_free(slab, i)
+                                    : roma__word_kill(&states[i].word);
+        live += lived;
+        /* A life has ended that nobody counted. Of one that never began it says nothing. */
+        if (lived && states != NULL && roma__word_generation(roma__load(&states[i].word)) == 0)
+            slab->turned = true;
+    }
     roma__slab_retire(slab);
     return live;
 }

@@ -45,12 +45,13 @@ static void set_length(roma__cell *cell, size_t usable, size_t bytes)
     if (usable != cell->usable)
         roma__store(&slab->head.cell_bytes, usable);
     roma__slab_set_tail(slab, cell->index, bytes, cell->flags);
-    if (bytes < cell->bytes)
+    bool shrinks = bytes < cell->bytes;
+    if (shrinks)
         roma__word_next_generation(&state->word);
     cell->usable = usable;
     cell->bytes = bytes;
     cell->generation = roma__word_generation(roma__load_acquire(&state->word));
-    if (cell->generation == 0)
+    if (shrinks && cell->generation == 0) /* and not in the first life of all */
         roma__store(&slab->turned, true);
 }
 

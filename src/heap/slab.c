@@ -88,22 +88,35 @@ void roma__slab_discard(struct roma__slab *slab)
  * the sense of serial numbers: less than half a turn ahead of the others. So handles are told from
  * new ones for at least 2^20 generations of their address. */
 
-/* A generation that no handle into these granules has reached. */
-static uint64_t floor_of(const char *base, uint32_t granules)
-{
-    uint64_t floor = 0;
-    for (uint32_t i = 0; i < granules; i++) {
-        const char *granule = base + (size_t)i * ROMA__GRANULE_BYTES;
-        uint64_t here = roma__load(&roma__map_past_of(granule)->floor);
-        floor = here > floor ? here : floor;
-    }
-    return floor;
-}
-
 /* How far `to` is ahead of `from` on the circle. */
 static uint32_t ahead(uint64_t from, uint32_t to)
 {
     return (to - (uint32_t)from) & ROMA__GENERATION_MASK;
+}
+
+static uint64_t floor_at(const char *base, uint32_t granule)
+{
+    const struct roma__map_past *past = roma__map_past_of(base +
+                                                          (size_t)granule * ROMA__GRANULE_BYTES);
+    return past == NULL ? 0 : roma__load(&past->floor);
+}
+
+/* A generation that no handle into these granules has reached: the greatest of their floors, and
+ * then past each of the others on the circle, since a word has the low bits alone. Where one floor
+ * has gone around, its low bits may be below those of a neighbour that has not. 0: no slab has
+ * stood there, so no handle is. */
+static uint64_t floor_of(const char *base, uint32_t granules)
+{
+    uint64_t floor = 0;
+    for (uint32_t i = 0; i < granules; i++)
+        floor = floor_at(base, i) > floor ? floor_at(base, i) : floor;
+    for (uint32_t i = 0; i < granules; i++) {
+        uint64_t here = floor_at(base, i);
+        uint32_t distance = ahead(floor, (uint32_t)here);
+        if (here > 0 && distance <= ROMA__GENERATION_MASK / 2)
+            floor += distance;
+    }
+    return floor;
 }
 
 /* The floor for the next slab here; no cell may be live. */

@@ -372,6 +372,39 @@ TEST_CASE("a handle of yesterday is not revived when generations have wrapped", 
         f.free(cell);
 }
 
+TEST_CASE("a slab over granules with different pasts starts beyond all of them", "[heap]")
+{
+    constexpr uint32_t turn = 1u << 22;
+    fixture f;
+    f.memory.near = fresh_addresses();
+    roma__cell grown = f.must_take(300000); /* five granules at the start of a fresh extent */
+    roma__cell worn = f.must_take(300000);  /* the next five                                */
+    REQUIRE(static_cast<char *>(worn.address) == static_cast<char *>(grown.address) + 5 * 65536);
+    REQUIRE(grown.generation == 0);                  /* else the addresses were not fresh        */
+    REQUIRE(roma__cell_resize(&grown, 310000) == 0); /* grows in its first life: nothing wrapped */
+    void *const at = worn.address;
+    for (int i = 0; i < 20; i++) {
+        f.free(worn);
+        worn = f.must_take(300000);
+        REQUIRE(worn.address == at);
+    }
+    const roma__cell old = worn;
+    f.free(worn);
+    f.free(grown);
+    std::vector<roma__cell> cells; /* one slab over both */
+    for (int i = 0; i < 16; i++)
+        cells.push_back(f.must_take(65536));
+    bool met = false;
+    for (roma__cell &cell : cells) {
+        if (cell.address == at) {
+            met = true;
+            CHECK(((cell.generation - old.generation) & (turn - 1)) - 1 < turn / 2);
+        }
+        f.free(cell);
+    }
+    CHECK(met);
+}
+
 TEST_CASE("a limit that large pages would pass is met by the next step's small ones", "[heap]")
 {
     fixture f(0, ROMA_PAGE_CLASS_THP | 21);
