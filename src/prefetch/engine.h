@@ -3,7 +3,7 @@
  * The parts, from a request to the kernel and back:
  *
  *   submit.c   checks ranges, makes a job of them, puts it into the engine's list
- *   work.c     take: what could be begun now (depths, budget, overlaps); finish: what came of it
+ *   work.h     the bookkeeping: what could be begun now, overlaps, accounts, what came of an op
  *   prepare.c  what of an op needs no lock: looking at residency, mapping shadows, judging results
  *   the way    runs the loop take - prepare - calls - judge - finish - settle:
  *              way_ring.c on one thread over a ring, way_pool.c on threads, way_plain.c on the
@@ -237,7 +237,7 @@ void roma__engine_hold(roma_prefetch_engine *engine);
 void roma__engine_let(roma_prefetch_engine *engine);
 uint64_t roma__now_ns(void);
 
-/* ---- work.c: the lock is held --------------------------------------------------------------- */
+/* ---- work.h: the lock is held --------------------------------------------------------------- */
 
 /* An op that can be begun; NULL: nothing at the moment. Jobs that have come to their end are
  * finished on the way. */

@@ -257,27 +257,35 @@ static int ready_cell(roma__worker *worker)
     return worker->spare_cells_count > 0 ? 0 : -ENOMEM;
 }
 
-int roma__slot_load(roma__worker *worker, roma_ref *slot, void **out)
+/* Begin an operation on what a slot names, with a spare cell ready: the slot's stripe is held.
+ * Returns 1 with *block; else there is no operation: 0 when the slot is empty, or -errno. */
+static int begin_named(roma__op *op, roma__worker *worker, const roma_ref *slot, roma__block *block)
 {
-    roma_store *store = worker->store;
-    if (!roma__slot_is_valid(store, slot))
+    if (!roma__slot_is_valid(worker->store, slot))
         return -EINVAL;
     int code = ready_cell(worker);
     if (code < 0)
         return code;
-    roma__op op;
-    roma__op_begin(&op, worker);
-    roma__op_lock_slot(&op, slot);
+    roma__op_begin(op, worker);
+    roma__op_lock_slot(op, slot);
     roma_ref ref = roma__load(slot);
-    roma__block block;
     if (ref != 0)
-        code = find_named(store, ref, &block);
-    if (ref == 0 || code < 0) {
-        roma__op_cancel(&op);
+        code = find_named(worker->store, ref, block);
+    if (ref != 0 && code == 0)
+        return 1;
+    roma__op_cancel(op);
+    return code;
+}
+
+int roma__slot_load(roma__worker *worker, roma_ref *slot, void **out)
+{
+    roma__op op;
+    roma__block block;
+    int code = begin_named(&op, worker, slot, &block);
+    if (code <= 0)
         return code;
-    }
     code = is_mine(worker, &block) ? load_own(&op, &block) : load_elsewhere(&op, &block);
-    *out = roma__view_at(&store->view, ref);
+    *out = roma__view_at(&worker->store->view, block.ref);
     return code < 0 ? code : 1;
 }
 
@@ -316,28 +324,16 @@ static int take_named(roma__op *op, const roma__block *block, roma_ref *slot)
 
 static int take(roma__worker *worker, roma_ref *slot, void **out)
 {
-    roma_store *store = worker->store;
-    if (!roma__slot_is_valid(store, slot))
-        return -EINVAL;
-    int code = ready_cell(worker);
-    if (code < 0)
-        return code;
     roma__op op;
-    roma__op_begin(&op, worker);
-    roma__op_lock_slot(&op, slot);
-    roma_ref ref = roma__load(slot);
     roma__block block;
-    if (ref != 0)
-        code = find_named(store, ref, &block);
-    if (ref == 0 || code < 0) {
-        roma__op_cancel(&op);
+    int code = begin_named(&op, worker, slot, &block);
+    if (code <= 0)
         return code;
-    }
     roma__op_lock_block(&op, &block);
     code = take_named(&op, &block, slot);
     if (code < 0)
         roma__op_cancel(&op);
-    *out = roma__view_at(&store->view, ref);
+    *out = roma__view_at(&worker->store->view, block.ref);
     return code;
 }
 
@@ -395,26 +391,26 @@ void *roma_store_alloc_into(roma_store *store, roma_ref *slot, const roma_store_
     return code < 0 ? answer(code, NULL) : block;
 }
 
-void *roma_store_load(roma_store *store, roma_ref *slot)
+/* What `act` gives of a slot. */
+static void *get(roma_store *store, roma_ref *slot,
+                 int (*act)(roma__worker *worker, roma_ref *slot, void **out))
 {
     int code;
     void *block = NULL;
     roma__worker *worker = roma__store_enter(store, &code);
     if (worker == NULL)
         return answer(code, NULL);
-    code = roma__slot_load(worker, slot, &block);
+    code = act(worker, slot, &block);
     roma__store_leave(worker);
     return answer(code, block);
 }
 
+void *roma_store_load(roma_store *store, roma_ref *slot)
+{
+    return get(store, slot, roma__slot_load);
+}
+
 void *roma_store_take(roma_store *store, roma_ref *slot)
 {
-    int code;
-    void *block = NULL;
-    roma__worker *worker = roma__store_enter(store, &code);
-    if (worker == NULL)
-        return answer(code, NULL);
-    code = take(worker, slot, &block);
-    roma__store_leave(worker);
-    return answer(code, block);
+    return get(store, slot, take);
 }

@@ -4,6 +4,7 @@
 #define ROMA_TESTS_SCENE_HPP
 
 #include "catch.hpp"
+#include "sanitized.hpp"
 
 #include <roma.h>
 
@@ -14,20 +15,6 @@
 #include <mutex>
 #include <string>
 #include <utility>
-
-#if defined(__SANITIZE_ADDRESS__)
-#define ROMA_TESTS_UNDER_SANITIZER 1
-#elif defined(__SANITIZE_THREAD__)
-#define ROMA_TESTS_UNDER_SANITIZER 1
-#define ROMA_TESTS_UNDER_TSAN 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define ROMA_TESTS_UNDER_SANITIZER 1
-#elif __has_feature(thread_sanitizer)
-#define ROMA_TESTS_UNDER_SANITIZER 1
-#define ROMA_TESTS_UNDER_TSAN 1
-#endif
-#endif
 
 namespace scene {
 

@@ -16,6 +16,7 @@
 #include "support/points_on.h" /* before the store's own headers */
 
 #include "support/exam.h"
+#include "support/stall.h"
 #include "support/world.h"
 
 #include <errno.h>
@@ -141,22 +142,10 @@ static unsigned check_sources(unsigned *known)
 
 /* ---- telling --------------------------------------------------------------------------------- */
 
-static char current[300];
-
 static void violation(const char *text)
 {
     if (figures.violations++ < SHOWN_MAX)
-        (void)printf("VIOLATION: %s\n    %s\n", text, current);
-}
-
-static void on_alarm(int signal)
-{
-    (void)signal;
-    static const char text[] = "VIOLATION: nothing goes on any more in: ";
-    if (write(STDOUT_FILENO, text, sizeof text - 1) > 0 &&
-        write(STDOUT_FILENO, current, strlen(current)) > 0)
-        (void)!write(STDOUT_FILENO, "\n", 1);
-    _exit(1);
+        (void)printf("VIOLATION: %s\n    %s\n", text, stall_in);
 }
 
 /* ---- children -------------------------------------------------------------------------------- */
@@ -296,7 +285,7 @@ static void kill_recovery(struct world *world, struct run *run, uint64_t first, 
 {
     static uint64_t spread;
     (void)alarm(STUCK_SECONDS);
-    (void)snprintf(current, sizeof current, "%.200s, recovery killed at point %llu", from,
+    (void)snprintf(stall_in, sizeof stall_in, "%.200s, recovery killed at point %llu", from,
                    (unsigned long long)first);
     if (world_renew(world) < 0 || run_child(run) != -EINTR) {
         violation("two runs of the same calls pass different points");
@@ -310,7 +299,7 @@ static void kill_recovery(struct world *world, struct run *run, uint64_t first, 
 static void kill_recoveries(struct world *world, struct run *run)
 {
     char from[300];
-    (void)snprintf(from, sizeof from, "%s", current);
+    (void)snprintf(from, sizeof from, "%s", stall_in);
     struct run recovery = {.world = world, .recovers = true};
     struct way way = {0};
     if (world_renew(world) == 0 && run_child(run) == -EINTR && learn(&recovery, &way) == 0)
@@ -324,7 +313,7 @@ static void kill_recoveries(struct world *world, struct run *run)
 
 static void describe(const struct run *run, const char *point, uint64_t number)
 {
-    (void)snprintf(current, sizeof current, "--setup %s --word '%s%s%s' at %s (point %llu)",
+    (void)snprintf(stall_in, sizeof stall_in, "--setup %s --word '%s%s%s' at %s (point %llu)",
                    run->world->setup->name, run->before, run->before[0] != '\0' ? "," : "",
                    run->last != NULL ? run->last : "", point, (unsigned long long)number);
 }
@@ -487,7 +476,7 @@ static void run_makings(void)
     (void)snprintf(new_path, sizeof new_path, "%s/roma-crash-new-%d",
                    access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp", (int)getpid());
     for (uint64_t at = 1;; at++) {
-        (void)snprintf(current, sizeof current, "making a store, point %llu",
+        (void)snprintf(stall_in, sizeof stall_in, "making a store, point %llu",
                        (unsigned long long)at);
         struct process process = process_start(make_store, &at);
         struct report report = process_listen(&process);
@@ -550,7 +539,7 @@ int main(int count, char **arguments)
     shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (shared == MAP_FAILED)
         return 1;
-    (void)signal(SIGALRM, on_alarm);
+    stall_watch();
     (void)setvbuf(stdout, NULL, _IOLBF, 0);
     world_renews_peer = true;
     struct timespec begin, end;

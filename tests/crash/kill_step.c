@@ -19,6 +19,7 @@
  *
  * --stride takes every N-th word, --pairs-stride every N-th pair. */
 #include "support/exam.h"
+#include "support/stall.h"
 #include "support/stepper.h"
 #include "support/world.h"
 
@@ -50,33 +51,21 @@ static struct {
 
 /* ---- telling --------------------------------------------------------------------------------- */
 
-static char current[300]; /* what is run now */
-
 static void describe(const struct world *world, const struct word *word, const char *rest)
 {
-    int at = snprintf(current, sizeof current, "--setup %s --word '", world->setup->name);
+    int at = snprintf(stall_in, sizeof stall_in, "--setup %s --word '", world->setup->name);
     for (unsigned i = 0; i < word->length; i++)
-        at += snprintf(current + at, sizeof current - (size_t)at, "%s%s", i != 0 ? "," : "",
+        at += snprintf(stall_in + at, sizeof stall_in - (size_t)at, "%s%s", i != 0 ? "," : "",
                        scene_calls[word->calls[i]].name);
-    (void)snprintf(current + at, sizeof current - (size_t)at, "'%s", rest);
+    (void)snprintf(stall_in + at, sizeof stall_in - (size_t)at, "'%s", rest);
 }
 
 static void violation(const struct report *report, const char *text)
 {
     if (figures.violations++ < SHOWN_MAX)
-        (void)printf("VIOLATION: %s\n    %s, instruction %llu, next at %#lx\n", text, current,
+        (void)printf("VIOLATION: %s\n    %s, instruction %llu, next at %#lx\n", text, stall_in,
                      (unsigned long long)report->instructions,
                      (unsigned long)(report->at - (uintptr_t)&__executable_start));
-}
-
-static void on_alarm(int signal)
-{
-    (void)signal;
-    static const char text[] = "VIOLATION: nothing goes on any more in: ";
-    if (write(STDOUT_FILENO, text, sizeof text - 1) > 0 &&
-        write(STDOUT_FILENO, current, strlen(current)) > 0)
-        (void)!write(STDOUT_FILENO, "\n", 1);
-    _exit(1);
 }
 
 /* ---- the process that is stepped through ----------------------------------------------------- */
@@ -539,7 +528,7 @@ int main(int count, char **arguments)
         (void)printf("kill_step: skipped: %s\n", stepper_why_not());
         return 77;
     }
-    (void)signal(SIGALRM, on_alarm);
+    stall_watch();
     (void)setvbuf(stdout, NULL, _IOLBF, 0);
     double began = now();
     for (unsigned i = 0; i < setups_count; i++)

@@ -4,21 +4,12 @@
 #define ROMA_TESTS_ENGINE_HPP
 
 #include "catch.hpp"
+#include "sanitized.hpp"
 
 #include <roma/prefetch.h>
 
 #include <cstring>
 #include <string>
-
-#ifndef ROMA_TESTS_UNDER_TSAN
-#if defined(__SANITIZE_THREAD__)
-#define ROMA_TESTS_UNDER_TSAN 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define ROMA_TESTS_UNDER_TSAN 1
-#endif
-#endif
-#endif
 
 namespace roma_tests {
 

@@ -3,22 +3,13 @@
 #define ROMA_TESTS_OWNED_HPP
 
 #include "catch.hpp"
+#include "sanitized.hpp"
 
 #include <roma.h>
 
 #include <cstring>
 #include <mutex>
 #include <vector>
-
-#ifndef ROMA_TESTS_UNDER_TSAN
-#if defined(__SANITIZE_THREAD__)
-#define ROMA_TESTS_UNDER_TSAN 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define ROMA_TESTS_UNDER_TSAN 1
-#endif
-#endif
-#endif
 
 namespace roma_tests {
 

@@ -1,0 +1,177 @@
+/* finish.c - an op came back: what came of it goes into its job's accounts, its followers go on,
+ * and what is to be tried again is queued. Short, since the engine's lock is held. */
+#include "prefetch/work.h"
+
+#include "base/bits.h"
+#include "base/check.h"
+
+static void release_window(roma__op *op)
+{
+    if (op->window != 0)
+        op->job->windows[op->window - 1].users--;
+    op->window = 0;
+}
+
+/* A follower of an op that came back: with it done, or on its own. */
+static void settle_follower(roma_prefetch_engine *engine, const roma__op *leader, roma__op *op)
+{
+    roma__job *job = op->job;
+    if (job->cancelled) {
+        roma__work_cancel_op(engine, op);
+        return;
+    }
+    if (leader->code != 0 || leader->come_again || !roma__work_is_enough(leader, op)) {
+        roma__work_push_again(engine, op);
+        return;
+    }
+    job->done_bytes += op->bytes;
+    job->joined_bytes += op->bytes;
+    engine->figures.joined += op->bytes;
+    release_window(op);
+    roma__work_free_op(engine, op);
+}
+
+static void settle_followers(roma_prefetch_engine *engine, roma__op *op)
+{
+    roma__op *follower = op->followers;
+    op->followers = NULL;
+    while (follower != NULL) {
+        roma__op *next = follower->next;
+        settle_follower(engine, op, follower);
+        follower = next;
+    }
+}
+
+static void finish_read(roma_prefetch_engine *engine, roma__op *op)
+{
+    roma__job *job = op->job;
+    roma__work_remove_flying(engine, op);
+    settle_followers(engine, op);
+    if (op->code == 0 && !op->come_again) {
+        roma__work_account_done(job, op->bytes, op->was_resident);
+        if (op->dense)
+            job->chunk_bytes = op->was_resident ? engine->options.chunk_bytes
+                                                : roma__chunk_next((size_t)op->bytes,
+                                                                   roma__now_ns() - op->begun_ns,
+                                                                   engine->options.chunk_bytes);
+        release_window(op);
+        roma__work_free_op(engine, op);
+        return;
+    }
+    if (op->code != 0) {
+        uint64_t bad_bytes = op->bytes - op->good_bytes;
+        roma__work_account_failed(job, op->run, op->offset + op->good_bytes, bad_bytes, op->code);
+        op->bytes = op->good_bytes;
+    }
+    if (op->bytes > 0) {
+        op->tries++;
+        roma__work_push_again(engine, op);
+        return;
+    }
+    release_window(op);
+    roma__work_free_op(engine, op);
+}
+
+/* All that was begun of a file may be lost, whatever the range. */
+static void fail_sync(roma__job *job, uint32_t first, int code)
+{
+    const roma__file *file = &job->files[job->runs[first].file];
+    for (size_t i = first; i < job->runs_count; i++) {
+        const roma__run *run = &job->runs[i];
+        if (!roma__file_is_same(&job->files[run->file], file))
+            break;
+        job->done_bytes -= run->bytes;
+        roma__work_account_failed(job, (uint32_t)i, run->offset, run->bytes, code);
+    }
+}
+
+static void finish_write(roma_prefetch_engine *engine, roma__op *op)
+{
+    roma__job *job = op->job;
+    roma__work_remove_flying(engine, op);
+    if (op->task == ROMA__TASK_WRITE) /* a beginning; whether it went well the sync tells */
+        roma__work_account_done(job, op->bytes, false);
+    else {
+        job->syncing--;
+        if (op->code != 0)
+            fail_sync(job, op->run, op->code);
+    }
+    roma__work_free_op(engine, op);
+}
+
+static void finish_look(roma__op *op)
+{
+    roma__job *job = op->job;
+    if (op->code != 0) { /* nobody tells: read it */
+        job->files[job->runs[op->run].file].may_ask = false;
+        return;
+    }
+    if (op->was_resident && job->level != ROMA_PREFETCH_MAPPED) {
+        roma__work_account_done(job, op->bytes, true);
+        roma__work_advance(job, op->bytes);
+        return;
+    }
+    job->looked_to = op->offset + op->bytes;
+    job->looked_empty = op->good_bytes == 0;
+}
+
+static void finish_plan(roma__op *op)
+{
+    roma__job *job = op->job;
+    job->planned = true;
+    for (size_t i = 0; i < job->runs_count; i++)
+        job->total_bytes += job->runs[i].bytes;
+    for (size_t i = 0; i < job->n; i++) {
+        if (job->asked[i].code == 0)
+            continue;
+        job->failed_ranges++;
+        if (job->code == 0)
+            job->code = job->asked[i].code;
+    }
+    job->run = 0;
+    job->at = job->runs_count > 0 ? job->runs[0].offset : 0;
+    job->chunk_bytes = roma__min(ROMA__CHUNK_FIRST_BYTES, job->engine->options.chunk_bytes);
+}
+
+/* Without its window a short run cannot be proved to be resident: it failed. */
+static void finish_window(roma__op *op)
+{
+    roma__job *job = op->job;
+    if (op->code == 0) {
+        job->window = op->window - 1;
+        op->window = 0;
+        return;
+    }
+    const roma__run *run = &job->runs[job->run];
+    uint64_t bytes = run->offset + run->bytes - job->at;
+    roma__work_account_failed(job, (uint32_t)job->run, job->at, bytes, op->code);
+    roma__work_advance(job, bytes);
+}
+
+static void finish_step(roma_prefetch_engine *engine, roma__op *op)
+{
+    roma__job *job = op->job;
+    job->held = false;
+    switch (op->task) {
+    case ROMA__TASK_PLAN: finish_plan(op); break;
+    case ROMA__TASK_LOOK: finish_look(op); break;
+    case ROMA__TASK_WINDOW: finish_window(op); break;
+    default: break;
+    }
+    roma__work_free_op(engine, op);
+    if (job->cancelled)
+        roma__job_give_up(job);
+}
+
+void roma__work_finish(roma_prefetch_engine *engine, roma__op *op)
+{
+    roma_check(op->state == ROMA__OP_RUNS);
+    op->job->calls += op->calls_count;
+    engine->figures.calls += op->calls_count;
+    if (op->task == ROMA__TASK_READ)
+        finish_read(engine, op);
+    else if (roma__work_is_piece(op))
+        finish_write(engine, op);
+    else
+        finish_step(engine, op);
+}

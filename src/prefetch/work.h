@@ -1,0 +1,56 @@
+/* work.h - the parts of the engine's bookkeeping, for one another; the engine's lock is held.
+ *
+ *   op.c       ops: made, in flight, taken again, free     overlap.c  bans, and one read for all
+ *   account.c  what of a job is done, failed, cancelled    finish.c   what came of an op
+ *   work.c     what could be begun now */
+#ifndef ROMA_PREFETCH_WORK_H
+#define ROMA_PREFETCH_WORK_H
+
+#include "prefetch/engine.h"
+
+/* ---- op.c ----------------------------------------------------------------------------------- */
+
+void roma__work_add_flying(roma_prefetch_engine *engine, roma__op *op);
+void roma__work_remove_flying(roma_prefetch_engine *engine, const roma__op *op);
+/* Is it a part of a run, and no step that its job waits for? */
+bool roma__work_is_piece(const roma__op *op);
+/* Within the depth for long or short runs, and within the byte budget? One piece always may. */
+bool roma__work_may_fly(const roma_prefetch_engine *engine, bool dense, uint64_t bytes);
+/* There is a free op. */
+roma__op *roma__work_new_op(roma__job *job, roma__task task, uint32_t run, uint64_t offset,
+                            uint64_t bytes);
+/* One that its job waits for: nobody else takes from the job meanwhile. */
+roma__op *roma__work_new_step(roma__job *job, roma__task task, uint64_t offset, uint64_t bytes);
+void roma__work_free_op(roma_prefetch_engine *engine, roma__op *op);
+void roma__work_push_again(roma_prefetch_engine *engine, roma__op *op);
+
+/* ---- account.c ------------------------------------------------------------------------------ */
+
+/* The ranges that a part of a run stands for get a code, those that have none yet. */
+void roma__work_mark(roma__job *job, const roma__run *run, uint64_t offset, uint64_t bytes,
+                     int code);
+void roma__work_account_done(roma__job *job, uint64_t bytes, bool resident);
+void roma__work_account_failed(roma__job *job, uint32_t run, uint64_t offset, uint64_t bytes,
+                               int code);
+void roma__work_account_cancelled(roma__job *job, uint32_t run, uint64_t offset, uint64_t bytes);
+/* The cursor moves on. */
+void roma__work_advance(roma__job *job, uint64_t bytes);
+/* An op that is not in flight goes, cancelled. */
+void roma__work_cancel_op(roma_prefetch_engine *engine, roma__op *op);
+void roma__work_end_job(roma_prefetch_engine *engine, roma__job *job);
+
+/* ---- overlap.c ------------------------------------------------------------------------------ */
+
+/* Cut `*bytes` where a ban begins or ends; true when what is left lies in one. */
+bool roma__work_is_banned(const roma__job *job, const roma__file *file, uint64_t at,
+                          uint64_t *bytes);
+bool roma__work_is_banned_file(const roma__job *job, const roma__file *file);
+/* The op in flight that reads what a piece of this job begins with. `*bytes` is cut where such an
+ * op begins or ends. */
+roma__op *roma__work_find_leader(roma_prefetch_engine *engine, const roma__job *job,
+                                 const roma__file *file, uint64_t at, uint64_t *bytes);
+void roma__work_follow(roma__op *op, roma__op *leader);
+/* Whether what the leader did is what the follower wants. */
+bool roma__work_is_enough(const roma__op *leader, const roma__op *follower);
+
+#endif
