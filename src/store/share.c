@@ -269,12 +269,16 @@ static int begin_named(roma__op *op, roma__worker *worker, const roma_ref *slot,
     roma__op_begin(op, worker);
     roma__op_lock_slot(op, slot);
     roma_ref ref = roma__load(slot);
-    if (ref != 0)
-        code = find_named(worker->store, ref, block);
-    if (ref != 0 && code == 0)
-        return 1;
-    roma__op_cancel(op);
-    return code;
+    if (ref == 0) {
+        roma__op_cancel(op);
+        return 0;
+    }
+    code = find_named(worker->store, ref, block);
+    if (code < 0) {
+        roma__op_cancel(op);
+        return code;
+    }
+    return 1;
 }
 
 int roma__slot_load(roma__worker *worker, roma_ref *slot, void **out)
