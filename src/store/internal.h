@@ -39,10 +39,13 @@ struct roma_store {
     roma__view view;          /* first: a store is a view, too                                   */
     uint64_t serial;          /* of this opening: no two of a process have the same              */
     int fd;                   /* of a description that backs no mapping and keeps no lock        */
+    int mapped_fd;            /* of the description behind the mapping, while it is being opened:
+                                 under the lock of openings                                      */
     int shown_fd;             /* the same for roma_store_fd(), made when asked: locks that are taken
                                  for a moment must not outlive this process in somebody else     */
     bool is_read_only;
     bool is_stale;            /* a fork() came: this is the child                                */
+    bool is_opening;          /* under the lock of openings: nobody was given it yet             */
     bool is_closing;          /* under the lock of openings: no thread's end touches it any more */
     bool is_in_memory;        /* memfd: without a path                                           */
     bool is_image;            /* a copy in private memory: no file, no locks, all sessions dead  */

@@ -22,7 +22,7 @@ roma_store *roma__store_new(void)
     roma_store *store = calloc(1, sizeof *store);
     if (store == NULL)
         return NULL;
-    store->fd = store->shown_fd = -1;
+    store->fd = store->mapped_fd = store->shown_fd = -1;
     (void)pthread_mutex_init(&store->lock, NULL);
     (void)pthread_mutex_init(&store->super_lock, NULL);
     return store;

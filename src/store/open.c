@@ -1,4 +1,4 @@
-/* open.c - a store is opened and closed.
+/* open.c - a store is opened.
  *
  * Opening and closing go one by one, under the file lock: a byte lock that the kernel drops when
  * its holder dies. Under it is looked whether any session lives. Where none does, what the
@@ -7,6 +7,10 @@
  * earlier run was interrupted by a crash of the machine, when the kernel may have written any pages
  * and not others, and only its checkpoint can be trusted. One that says it lies elsewhere is a copy
  * that was made while it was in use.
+ *
+ * Waiting for the file lock, writing the superblock out and recovering a dead session all take the
+ * time that other processes and the disk take, so nothing of this process is locked meanwhile
+ * (openings.c): but for the moment in which the mapping is made.
  *
  * Nothing here depends on how large the file is or what is in it. */
 #include "store/checkpoint.h"
@@ -205,6 +209,39 @@ static uint32_t page_bytes_of(void)
     return bytes > 4096 ? (uint32_t)bytes : 4096;
 }
 
+/* A forked child has either nothing of the mapping's description, or knows its descriptor. */
+static int map(roma_store *store, const roma__regions *regions, roma_error *error)
+{
+    roma__opening_lock();
+    int fd = roma__file_reopen(store->fd, store->is_read_only, error);
+    int code = fd < 0 ? fd : roma__store_map(store, fd, regions, error);
+    store->mapped_fd = fd < 0 ? -1 : fd;
+    roma__opening_unlock();
+    return code;
+}
+
+/* From here on lock and mapping live and die together. */
+static void close_mapped(roma_store *store)
+{
+    roma__opening_lock();
+    if (store->mapped_fd >= 0)
+        (void)roma__sys->close(store->mapped_fd);
+    store->mapped_fd = -1;
+    roma__opening_unlock();
+}
+
+static int attach(roma_store *store, bool is_first, struct stat *status, const roma__super *super,
+                  const roma_store_options *options, roma_error *error)
+{
+    int code = check_committed(store, error);
+    if (code < 0 || store->is_read_only)
+        return code;
+    if (is_first)
+        code = begin_first(store, status, options, (super->flags & ROMA__SUPER_VOLATILE) != 0,
+                           error);
+    return code == 0 ? roma__session_attach(store, options->label, error) : code;
+}
+
 static int map_and_attach(roma_store *store, struct stat *status, const roma__super *super,
                           const roma__regions *regions, const roma_store_options *options,
                           roma_error *error)
@@ -213,20 +250,11 @@ static int map_and_attach(roma_store *store, struct stat *status, const roma__su
     if (alive < 0)
         return roma__error_call(error, "fcntl", -alive);
     int code = alive ? 0 : judge_rest(store, super, status, options, error);
-    if (code < 0)
-        return code;
-    int fd = roma__file_reopen(store->fd, store->is_read_only, error);
-    if (fd < 0)
-        return fd;
-    code = roma__store_map(store, fd, regions, error);
     if (code == 0)
-        code = check_committed(store, error);
-    if (code == 0 && !alive && !store->is_read_only)
-        code = begin_first(store, status, options, (super->flags & ROMA__SUPER_VOLATILE) != 0,
-                           error);
-    if (code == 0 && !store->is_read_only)
-        code = roma__session_attach(store, fd, options->label, error);
-    (void)roma__sys->close(fd);
+        code = map(store, regions, error);
+    if (code == 0)
+        code = attach(store, !alive, status, super, options, error);
+    close_mapped(store);
     return code;
 }
 
@@ -258,9 +286,18 @@ static int open_locked(roma_store *store, const roma_store_options *options, rom
 
 /* The byte by which others see that it is being opened or closed or, for reading, that it is open.
  * It is unlocked by name, not by closing: a forked child may have the description for a while. */
-static int64_t lock_of(const roma_store *store)
+int64_t roma__store_lock_of(const roma_store *store)
 {
     return store->is_read_only ? ROMA__LOCK_OPEN : ROMA__LOCK_FILE;
+}
+
+/* A read-only opening is seen by who would cut or replace the file. */
+static int lock(roma_store *store, roma_error *error)
+{
+    int64_t byte = roma__store_lock_of(store);
+    int code = store->is_read_only ? roma__byte_share(store->fd, byte)
+                                   : roma__byte_lock(store->fd, byte, true);
+    return code < 0 ? roma__error_call(error, "fcntl", -code) : 0;
 }
 
 int roma__store_open_fd(roma_store *store, const roma_store_options *options, roma_error *error)
@@ -271,29 +308,26 @@ int roma__store_open_fd(roma_store *store, const roma_store_options *options, ro
     int code = roma__file_judge(store->fd, &store->capabilities, error);
     if (code < 0)
         return code;
-    /* A read-only opening is seen by who would cut or replace the file. */
-    code = options->read_only ? roma__byte_share(store->fd, lock_of(store))
-                              : roma__byte_lock(store->fd, lock_of(store), true);
-    if (code < 0)
-        return roma__error_call(error, "fcntl", -code);
     if (!options->read_only)
         store->capabilities |= ROMA_STORE_WRITABLE;
-    (void)roma__sys->membarrier(ROMA__MEMBARRIER_REGISTER_GLOBAL_EXPEDITED, 0); /* park.c */
-    if (roma__opening_lock() < 0) {
-        (void)roma__byte_unlock(store->fd, lock_of(store));
+    if (roma__opening_add(store) < 0)
         return roma__error(error, -ENOMEM, ROMA_WHY_OUT_OF_MEMORY);
-    }
-    code = open_locked(store, options, error);
+    (void)roma__sys->membarrier(ROMA__MEMBARRIER_REGISTER_GLOBAL_EXPEDITED, 0); /* park.c */
+    code = lock(store, error);
     if (code == 0)
-        roma__opening_add(store);
-    roma__opening_unlock();
-    if (code < 0 || !options->read_only)
-        (void)roma__byte_unlock(store->fd, lock_of(store));
+        code = open_locked(store, options, error);
     if (code < 0)
         roma__store_unmap(store);
-    else if (roma__store_watched_by != NULL)
+    if (code < 0 || !options->read_only)
+        (void)roma__byte_unlock(store->fd, roma__store_lock_of(store));
+    if (code < 0) {
+        roma__opening_remove(store);
+        return code;
+    }
+    roma__opening_done(store);
+    if (roma__store_watched_by != NULL)
         roma__store_watched_by->opened(store);
-    return code;
+    return 0;
 }
 
 static int open_with(roma_store *store, const roma_store_options *given, roma_store **out,
@@ -364,95 +398,7 @@ int roma_store_attach(int fd, const roma_store_options *options, roma_store **ou
     return open_with(store, options, out, error);
 }
 
-/* ---- closing --------------------------------------------------------------------------------- */
-
-static void end_use(roma__super *super, void *context)
-{
-    const roma_store *store = context;
-    super->flags |= ROMA__SUPER_CLEAN;
-    super->committed_units = roma__view_units(&store->view);
-}
-
-static void recover_dead(roma_store *store)
-{
-    for (uint32_t i = 0; i < store->view.regions.sessions; i++) {
-        if (roma__load(&store->view.sessions[i].state) == 0 || !roma__session_claim(store, i))
-            continue;
-        (void)roma__session_recover(store, i);
-        roma__session_unclaim(store, i);
-    }
-}
-
-static void less_committed(roma__super *super, void *context)
-{
-    super->committed_units = roma__min(super->committed_units, *(const uint64_t *)context);
-}
-
-/* Nobody else is there: what is behind the last unit in use goes. What the file says of its length
- * is never more than it has, so that is changed before. */
-static int shrink(roma_store *store)
-{
-    const roma__view *view = &store->view;
-    uint64_t keep = roma__max(roma__units_in_use(view), view->regions.first_unit + 1);
-    uint64_t multiple = roma__max(store->page_bytes / ROMA__UNIT_BYTES, 1);
-    keep = roma__min(roma__align_up(keep, multiple), roma__view_units(view));
-    roma__store_release(&view->live->committed_units, keep);
-    roma__step("close.shrinking");
-    int code = roma__super_change(store, less_committed, &keep, NULL);
-    roma__step("close.shrunk");
-    /* Sealed, or failed: the file keeps what it has, and growth will find it there. */
-    if (code == 0)
-        (void)roma__sys->ftruncate(store->fd, (off_t)(keep << ROMA__UNIT_SHIFT));
-    return code;
-}
-
-static int sync_file(const roma_store *store)
-{
-    if (store->is_in_memory || store->wants_no_sync)
-        return 0;
-    return roma__sys->fsync(store->fd) < 0 ? -errno : 0;
-}
-
-/* Under the file lock, as the last one: make it clean. */
-static int close_last(roma_store *store)
-{
-    recover_dead(store);
-    bool may_cut = store->wants_shrink && roma__byte_is_held(store->fd, ROMA__LOCK_OPEN) == 0;
-    int code = may_cut ? shrink(store) : 0;
-    if (code == 0)
-        code = sync_file(store);
-    roma__step("close.synced");
-    if (code == 0)
-        code = roma__super_change(store, end_use, store, NULL);
-    return code == 0 ? sync_file(store) : code;
-}
-
-int roma_store_close(roma_store *store)
-{
-    int code = 0;
-    if (store == NULL)
-        return 0;
-    if (roma__store_watched_by != NULL)
-        roma__store_watched_by->closing(store);
-    roma__opening_end(store);
-    if (roma__load(&store->is_stale)) {
-        store->view.base = NULL; /* not there in this process */
-        roma__opening_remove(store);
-        roma__store_delete(store);
-        return 0;
-    }
-    if (!store->is_read_only) {
-        roma__session_detach(store);
-        code = roma__byte_lock(store->fd, ROMA__LOCK_FILE, true);
-        if (code == 0 && roma__sessions_alive(store->fd, &store->view.regions, store) == 0)
-            code = close_last(store);
-    }
-    roma__store_unmap(store);
-    (void)roma__byte_unlock(store->fd, lock_of(store));
-    roma__opening_remove(store);
-    roma__store_delete(store);
-    return code;
-}
+/* ---- looking at one that is open --------------------------------------------------------------- */
 
 int roma_store_fd(const roma_store *given)
 {

@@ -6,9 +6,9 @@
 
 /* ---- session.c ------------------------------------------------------------------------------- */
 
-/* Take a session slot: its byte through `fd`, the description behind the mapping. Under the file
- * lock. Returns 0, or -EUSERS, -errno, with *error filled. */
-int roma__session_attach(roma_store *store, int fd, const char *label, roma_error *error);
+/* Take a session slot: its byte through the description behind the mapping. Under the file lock.
+ * Returns 0, or -EUSERS, -errno, with *error filled. */
+int roma__session_attach(roma_store *store, const char *label, roma_error *error);
 /* Give up all that the session holds; its byte goes with the mapping. */
 void roma__session_detach(roma_store *store);
 
@@ -36,6 +36,8 @@ int roma__store_options_read(const roma_store_options *given, roma_store_options
                              roma_error *error);
 /* The store behind store->fd, which on success is open. */
 int roma__store_open_fd(roma_store *store, const roma_store_options *options, roma_error *error);
+/* The byte lock of opening and closing, for readers that of being open. */
+int64_t roma__store_lock_of(const roma_store *store);
 
 /* worker.c */
 void roma__worker_pause(roma__worker *worker);

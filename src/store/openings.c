@@ -4,7 +4,14 @@
  * live on by what the child inherited: its store records are marked stale, and the descriptor is
  * opened anew, so that it shares no description with the parent (a byte lock that the parent takes
  * for a moment, while it recovers somebody, would else outlive it). Both are done by the child's
- * own thread, with calls that are safe after fork. */
+ * own thread, with calls that are safe after fork.
+ *
+ * So a store is in the list from before it has a lock until after it has none, and opening and
+ * closing may take their time: they wait for other processes and for disks. The lock of the list is
+ * held only where the list changes, and where a child would have what it does not know of: between
+ * making the description of the session's lock and mapping, and the record of its descriptor. In
+ * the child, a store that a thread of the parent was just opening is nobody's: what it has is
+ * closed, and its record is left where it is. */
 #include "store/openings.h"
 
 #include "sys/sys.h"
@@ -30,13 +37,25 @@ static void fork_free(void)
     (void)pthread_mutex_unlock(&lock);
 }
 
+static void disinherit(roma_store *store)
+{
+    roma__store(&store->is_stale, true);
+    if (store->mapped_fd >= 0)
+        (void)roma__sys->close(store->mapped_fd);
+    store->mapped_fd = -1;
+    int own = store->is_opening ? -1 : roma__file_reopen(store->fd, store->is_read_only, NULL);
+    (void)roma__sys->close(store->fd);
+    store->fd = own;
+}
+
 static void fork_child(void)
 {
-    for (roma_store *store = openings; store != NULL; store = store->next) {
-        roma__store(&store->is_stale, true);
-        int own = roma__file_reopen(store->fd, store->is_read_only, NULL);
-        (void)roma__sys->close(store->fd);
-        store->fd = own;
+    for (roma_store **at = &openings, *store = *at; store != NULL; store = *at) {
+        disinherit(store);
+        if (store->is_opening)
+            *at = store->next;
+        else
+            at = &store->next;
         (void)pthread_mutex_unlock(&store->lock);
     }
     roma__worker_forget_thread();
@@ -50,14 +69,9 @@ static void add_handlers(void)
     has_handlers = pthread_atfork(fork_hold, fork_free, fork_child) == 0;
 }
 
-int roma__opening_lock(void)
+void roma__opening_lock(void)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    (void)pthread_once(&once, add_handlers);
-    if (!has_handlers)
-        return -ENOMEM;
     (void)pthread_mutex_lock(&lock);
-    return 0;
 }
 
 void roma__opening_unlock(void)
@@ -65,11 +79,26 @@ void roma__opening_unlock(void)
     (void)pthread_mutex_unlock(&lock);
 }
 
-void roma__opening_add(roma_store *store)
+int roma__opening_add(roma_store *store)
 {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    (void)pthread_once(&once, add_handlers);
+    if (!has_handlers)
+        return -ENOMEM;
+    (void)pthread_mutex_lock(&lock);
+    store->is_opening = true;
     store->serial = ++serials;
     store->next = openings;
     openings = store;
+    (void)pthread_mutex_unlock(&lock);
+    return 0;
+}
+
+void roma__opening_done(roma_store *store)
+{
+    (void)pthread_mutex_lock(&lock);
+    store->is_opening = false;
+    (void)pthread_mutex_unlock(&lock);
 }
 
 void roma__opening_end(roma_store *store)

@@ -23,8 +23,9 @@ static uint64_t real_ns(void)
 }
 
 /* Its byte is ours: for good, if the slot is what is wanted. */
-static bool take_slot(roma_store *store, int fd, uint32_t index, bool may_recover)
+static bool take_slot(roma_store *store, uint32_t index, bool may_recover)
 {
+    int fd = store->mapped_fd;
     uint32_t *state = &store->view.sessions[index].state;
     if (!may_recover && roma__load(state) != 0)
         return false;
@@ -43,12 +44,12 @@ static bool take_slot(roma_store *store, int fd, uint32_t index, bool may_recove
     return true;
 }
 
-int roma__session_attach(roma_store *store, int fd, const char *label, roma_error *error)
+int roma__session_attach(roma_store *store, const char *label, roma_error *error)
 {
     uint32_t count = store->view.regions.sessions, index = count;
     for (int pass = 0; pass < 2 && index == count; pass++)
         for (index = 0; index < count; index++)
-            if (take_slot(store, fd, index, pass == 1))
+            if (take_slot(store, index, pass == 1))
                 break;
     if (index == count) {
         (void)roma__error(error, -EUSERS, ROMA_WHY_STORE_SESSIONS);

@@ -13,7 +13,12 @@
  * thread is there empties it when it next looks; into the inbox of an idle one, who puts something
  * applies it, too. Applying it is a release as any, by the session's cell where the local count is
  * gone: who put it saw one, but the owner's thread may have spent it on another reference since.
- * `is_idle` is changed and looked at under the same lock, so nothing put is ever left behind. */
+ * `is_idle` is changed and looked at under the same lock, so nothing that is put into the inbox of
+ * an idle one is left behind.
+ *
+ * A thread that ends waits for nobody, not for other processes nor for a checkpoint: it only says
+ * that its worker is idle. What was put before stays until somebody takes the worker: the next
+ * thread, who puts something, or who looks for memory (roma__idle_each). */
 #include "store/open.h"
 #include "store/openings.h"
 
@@ -38,7 +43,8 @@ static bool has_ending;
 
 /* ---- threads that end ------------------------------------------------------------------------ */
 
-/* Called with busy set; it is cleared before anybody else can take the worker. */
+/* Of a worker that was taken while it was idle, inside an operation of the caller's own: look at
+ * what it was told, and let it go. `busy` is cleared before anybody else can take it. */
 static void make_idle(roma__worker *worker)
 {
     for (;;) {
@@ -54,14 +60,21 @@ static void make_idle(roma__worker *worker)
     }
 }
 
+/* As it is: whoever takes it looks at what it was told. */
+static void leave_idle(roma__worker *worker)
+{
+    (void)pthread_mutex_lock(&worker->inbox_lock);
+    worker->is_idle = true;
+    (void)pthread_mutex_unlock(&worker->inbox_lock);
+}
+
 static void thread_ends(void *first)
 {
     roma__last = (struct roma__last){NULL, 0, NULL};
     for (link_t *at = first, *next; at != NULL; at = next) {
         next = at->next;
         if (roma__opening_hold(at->store, at->serial)) {
-            roma__worker_pause(at->worker);
-            make_idle(at->worker);
+            leave_idle(at->worker);
             roma__opening_free();
         }
         free(at);
@@ -183,10 +196,13 @@ void roma__worker_pause(roma__worker *worker)
 roma__worker *roma__store_enter(roma_store *store, int *code)
 {
     roma__worker *worker = roma__last.worker;
-    if (worker == NULL || store != roma__last.store || store->serial != roma__last.serial)
+    bool is_last = worker != NULL && store == roma__last.store && store->serial == roma__last.serial;
+    if (!is_last)
         worker = find(store, code);
     if (worker != NULL)
         roma__worker_pause(worker);
+    if (worker != NULL && !is_last && roma__load(&worker->has_inbox) != 0)
+        roma__worker_settle(worker); /* it may be another thread's, which has ended */
     return worker;
 }
 

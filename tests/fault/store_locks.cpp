@@ -67,8 +67,7 @@ TEST_CASE("store locks: a checkpoint that waits for the file lock keeps nobody f
 
 namespace {
 
-/* A thread of this process forks in the middle of each fsync(); the children do nothing. Not while
- * a store is opened: then no thread can fork. */
+/* A thread of this process forks in the middle of each fsync(); the children do nothing. */
 struct children {
     static inline std::vector<pid_t> all;
 
@@ -127,4 +126,59 @@ TEST_CASE("store locks: a child forked while a store is closed, copied or restor
         CHECK(children::all.size() > 3);
     }
     CHECK(roma_tests::text_in(place.path) == "text");
+}
+
+namespace {
+
+/* A thread of this process forks when the session's byte has been locked; the child does nothing. */
+struct fork_in_opening {
+    static inline std::atomic<bool> is_armed{false}, has_forked{false};
+    static inline std::atomic<pid_t> child{0};
+
+    static int lock(int fd, int command, struct flock *range)
+    {
+        const int code = roma__sys_kernel.lock(fd, command, range);
+        const bool is_session = range->l_start >= off_t(ROMA__LOCK_SESSIONS);
+        if (is_session && range->l_type == F_WRLCK && command == F_OFD_SETLK && code == 0 &&
+            is_armed.exchange(false)) {
+            std::thread([] {
+                child = fork();
+                if (child == 0)
+                    for (;;)
+                        pause();
+                has_forked = true;
+            }).detach();
+            for (int i = 0; i < 10000 && !has_forked; i++)
+                std::this_thread::sleep_for(std::chrono::milliseconds(1));
+            was_in_time = has_forked;
+        }
+        return code;
+    }
+
+    static inline bool was_in_time = false;
+};
+
+} // namespace
+
+TEST_CASE("store locks: a child forked while a store is opened keeps neither its session nor locks")
+{
+    store_place place;
+    held_store(held_store::create(place.path)).close();
+    pid_t child = 0;
+    {
+        roma_tests::faulty table;
+        table.calls.lock = fork_in_opening::lock;
+        fork_in_opening::is_armed = true;
+        held_store store(held_store::open(place.path));
+        REQUIRE_FALSE(fork_in_opening::is_armed);
+        while (!fork_in_opening::has_forked)
+            std::this_thread::sleep_for(std::chrono::milliseconds(1));
+        child = fork_in_opening::child;
+        REQUIRE(child > 0);
+        CHECK(fork_in_opening::was_in_time);
+        CHECK(is_locked(place.path, ROMA__LOCK_SESSIONS));
+        CHECK_FALSE(is_locked(place.path, ROMA__LOCK_FILE));
+    }
+    CHECK_FALSE(is_locked(place.path, ROMA__LOCK_SESSIONS));
+    CHECK(roma_tests::kill_child(child) == 1000 + SIGKILL);
 }

@@ -185,6 +185,28 @@ inline int kill_child(pid_t child)
     return end_of(child);
 }
 
+/* A child with a session of its own that says when it is ready and then waits to be killed. */
+template <typename function> pid_t start_session(const std::string &path, function act)
+{
+    int ready[2];
+    REQUIRE(pipe(ready) == 0);
+    const pid_t child = start_child([&] {
+        roma_store_options options = roma_store_options_default();
+        roma_store *own = nullptr;
+        options.label = "the other one";
+        if (roma_store_open(path.c_str(), &options, &own, nullptr) < 0 || !act(own))
+            return 1;
+        (void)!write(ready[1], "x", 1);
+        for (;;)
+            pause();
+    });
+    close(ready[1]);
+    char word = 0;
+    REQUIRE(read(ready[0], &word, 1) == 1);
+    close(ready[0]);
+    return child;
+}
+
 } // namespace roma_tests
 
 #endif

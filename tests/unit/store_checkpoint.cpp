@@ -19,6 +19,7 @@ using roma_tests::held_store;
 using roma_tests::kill_child;
 using roma_tests::put_text;
 using roma_tests::start_child;
+using roma_tests::start_session;
 using roma_tests::store_place;
 using roma_tests::text_at;
 using roma_tests::text_in;
@@ -41,28 +42,6 @@ uint64_t bytes_of(const std::string &path)
 {
     struct stat status {};
     return stat(path.c_str(), &status) == 0 ? uint64_t(status.st_size) : 0;
-}
-
-/* A child with a session of its own that says when it is ready and then waits to be killed. */
-template <typename function> pid_t start_session(const std::string &path, function act)
-{
-    int ready[2];
-    REQUIRE(pipe(ready) == 0);
-    const pid_t child = start_child([&] {
-        roma_store_options options = roma_store_options_default();
-        roma_store *own = nullptr;
-        options.label = "the other one";
-        if (roma_store_open(path.c_str(), &options, &own, nullptr) < 0 || !act(own))
-            return 1;
-        (void)!write(ready[1], "x", 1);
-        for (;;)
-            pause();
-    });
-    close(ready[1]);
-    char word = 0;
-    REQUIRE(read(ready[0], &word, 1) == 1);
-    close(ready[0]);
-    return child;
 }
 
 } // namespace

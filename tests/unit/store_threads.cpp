@@ -100,6 +100,31 @@ TEST_CASE("what was sent to an owner that holds no more itself is taken from the
     CHECK(live_blocks(store) == 0);
 }
 
+TEST_CASE("what was sent to a thread before it ended is taken over with its lane", "[store]")
+{
+    open_store store(memory_store());
+    void *block = nullptr;
+    std::atomic<int> stage{0};
+    const auto wait_for = [&](int wanted) {
+        while (stage != wanted)
+            std::this_thread::yield();
+    };
+    std::thread owner([&] {
+        block = roma_store_alloc(store, 64);
+        stage = 1;
+        wait_for(2);
+    });
+    wait_for(1);
+    CHECK(roma_store_release(store, block) == 0); /* sent */
+    stage = 2;
+    owner.join();
+    int code = -1;
+    in_thread([&] { code = roma_store_release(store, roma_store_alloc(store, 64)); });
+    CHECK(code == 0);
+    CHECK(lanes_of(store) == 2);
+    CHECK(live_blocks(store) == 0);
+}
+
 TEST_CASE("a thread takes over the lane of one that ended", "[store]")
 {
     open_store store(memory_store());

@@ -1,0 +1,99 @@
+/* close.c - a store is closed.
+ *
+ * Under the file lock is looked whether any other session lives. Where none does this one is the
+ * last: it recovers who is dead, cuts the file if that is wanted, and marks it clean. */
+#include "store/open.h"
+
+#include "base/bits.h"
+#include "store/openings.h"
+#include "sys/sys.h"
+
+#include <errno.h>
+
+static void end_use(roma__super *super, void *context)
+{
+    const roma_store *store = context;
+    super->flags |= ROMA__SUPER_CLEAN;
+    super->committed_units = roma__view_units(&store->view);
+}
+
+static void recover_dead(roma_store *store)
+{
+    for (uint32_t i = 0; i < store->view.regions.sessions; i++) {
+        if (roma__load(&store->view.sessions[i].state) == 0 || !roma__session_claim(store, i))
+            continue;
+        (void)roma__session_recover(store, i);
+        roma__session_unclaim(store, i);
+    }
+}
+
+static void less_committed(roma__super *super, void *context)
+{
+    super->committed_units = roma__min(super->committed_units, *(const uint64_t *)context);
+}
+
+/* Nobody else is there: what is behind the last unit in use goes. What the file says of its length
+ * is never more than it has, so that is changed before. */
+static int shrink(roma_store *store)
+{
+    const roma__view *view = &store->view;
+    uint64_t keep = roma__max(roma__units_in_use(view), view->regions.first_unit + 1);
+    uint64_t multiple = roma__max(store->page_bytes / ROMA__UNIT_BYTES, 1);
+    keep = roma__min(roma__align_up(keep, multiple), roma__view_units(view));
+    roma__store_release(&view->live->committed_units, keep);
+    roma__step("close.shrinking");
+    int code = roma__super_change(store, less_committed, &keep, NULL);
+    roma__step("close.shrunk");
+    /* Sealed, or failed: the file keeps what it has, and growth will find it there. */
+    if (code == 0)
+        (void)roma__sys->ftruncate(store->fd, (off_t)(keep << ROMA__UNIT_SHIFT));
+    return code;
+}
+
+static int sync_file(const roma_store *store)
+{
+    if (store->is_in_memory || store->wants_no_sync)
+        return 0;
+    return roma__sys->fsync(store->fd) < 0 ? -errno : 0;
+}
+
+/* Under the file lock, as the last one: make it clean. */
+static int close_last(roma_store *store)
+{
+    recover_dead(store);
+    bool may_cut = store->wants_shrink && roma__byte_is_held(store->fd, ROMA__LOCK_OPEN) == 0;
+    int code = may_cut ? shrink(store) : 0;
+    if (code == 0)
+        code = sync_file(store);
+    roma__step("close.synced");
+    if (code == 0)
+        code = roma__super_change(store, end_use, store, NULL);
+    return code == 0 ? sync_file(store) : code;
+}
+
+int roma_store_close(roma_store *store)
+{
+    int code = 0;
+    if (store == NULL)
+        return 0;
+    if (roma__store_watched_by != NULL)
+        roma__store_watched_by->closing(store);
+    roma__opening_end(store);
+    if (roma__load(&store->is_stale)) {
+        store->view.base = NULL; /* not there in this process */
+        roma__opening_remove(store);
+        roma__store_delete(store);
+        return 0;
+    }
+    if (!store->is_read_only) {
+        roma__session_detach(store);
+        code = roma__byte_lock(store->fd, ROMA__LOCK_FILE, true);
+        if (code == 0 && roma__sessions_alive(store->fd, &store->view.regions, store) == 0)
+            code = close_last(store);
+    }
+    roma__store_unmap(store);
+    (void)roma__byte_unlock(store->fd, roma__store_lock_of(store));
+    roma__opening_remove(store);
+    roma__store_delete(store);
+    return code;
+}

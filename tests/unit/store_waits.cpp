@@ -1,0 +1,111 @@
+/* store_waits.cpp - whom a process keeps waiting that is stopped where it holds something, and whom
+ * it does not. */
+#include "store_place.hpp"
+#include "store_shim.h"
+
+#include <atomic>
+#include <chrono>
+#include <future>
+#include <thread>
+
+using roma_tests::faults_in;
+using roma_tests::held_store;
+using roma_tests::kill_child;
+using roma_tests::put_text;
+using roma_tests::start_session;
+using roma_tests::store_place;
+using roma_tests::text_at;
+
+namespace {
+
+template <typename function> auto in_background(function act)
+{
+    return std::async(std::launch::async, act);
+}
+
+template <typename type> bool comes_to_its_end(std::future<type> &what)
+{
+    return what.wait_for(std::chrono::seconds(10)) == std::future_status::ready;
+}
+
+/* The child's end. */
+int fork_once()
+{
+    const pid_t child = fork();
+    int status = -1;
+    if (child == 0)
+        _exit(0);
+    return child > 0 && waitpid(child, &status, 0) == child ? status : -1;
+}
+
+int open_and_close(const std::string &path)
+{
+    roma_store *store = nullptr;
+    const int code = roma_store_open(path.c_str(), nullptr, &store, nullptr);
+    return code == 0 ? roma_store_close(store) : code;
+}
+
+/* A second process that holds all calls of the store, as one that is stopped in a checkpoint. */
+pid_t start_parker(const std::string &path)
+{
+    return start_session(path, [](roma_store *own) { return shim_stay_parked(own) == 0; });
+}
+
+} // namespace
+
+TEST_CASE("store waits: threads end, children are forked, other stores open, while calls are held")
+{
+    store_place place;
+    const std::string elsewhere = place.beside("other");
+    held_store(held_store::create(elsewhere)).close();
+    held_store store(held_store::create(place.path));
+    put_text(store, 0, "text");
+    std::atomic<int> stage{0};
+    std::thread thread([&] {
+        stage = roma_store_alloc(store, 100) != nullptr ? 1 : 2;
+        while (stage < 2)
+            std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    });
+    while (stage == 0)
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    const pid_t parker = start_parker(place.path);
+    stage = 2;
+    auto ended = in_background([&] { thread.join(); });
+    CHECK(comes_to_its_end(ended));
+    auto forked = in_background(fork_once);
+    CHECK(comes_to_its_end(forked));
+    auto opened = in_background([&] { return open_and_close(elsewhere); });
+    CHECK(comes_to_its_end(opened));
+    kill_child(parker);
+    ended.get();
+    CHECK(forked.get() == 0);
+    CHECK(opened.get() == 0);
+    CHECK(text_at(store, 0) == "text");
+    CHECK(roma_store_recover(store) == 1);
+    CHECK(faults_in(store) == 0);
+}
+
+TEST_CASE("store waits: an opening that waits to recover a dead session keeps nobody else waiting")
+{
+    store_place place;
+    const std::string elsewhere = place.beside("other");
+    held_store(held_store::create(elsewhere)).close();
+    roma_store_options options = roma_tests::small_options();
+    options.sessions = 3;
+    held_store store(held_store::create(place.path, options));
+    kill_child(
+        start_session(place.path, [](roma_store *own) { return shim_stay_inside(own) == 0; }));
+    const pid_t parker = start_parker(place.path);
+    auto opener = in_background([&] { return open_and_close(place.path); });
+    CHECK(opener.wait_for(std::chrono::milliseconds(100)) != std::future_status::ready);
+    auto forked = in_background(fork_once);
+    CHECK(comes_to_its_end(forked));
+    auto opened = in_background([&] { return open_and_close(elsewhere); });
+    CHECK(comes_to_its_end(opened));
+    kill_child(parker);
+    CHECK(forked.get() == 0);
+    CHECK(opened.get() == 0);
+    CHECK(opener.get() == 0);
+    CHECK(roma_store_recover(store) >= 0);
+    CHECK(faults_in(store) == 0);
+}
