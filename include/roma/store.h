@@ -34,7 +34,9 @@
  *
  * A process that is stopped (SIGSTOP, a debugger) in the middle of a call may keep others waiting
  * who need the same slot, the same slab of blocks or the map of free units, until it goes on or is
- * killed. A stopped process outside of calls keeps nobody waiting. */
+ * killed: in a checkpoint all calls of all sessions, while it opens the store, or closes it as the
+ * last one, others who open or are the last. A stopped process outside of calls keeps nobody
+ * waiting. */
 #ifndef ROMA_STORE_H
 #define ROMA_STORE_H
 

@@ -1,7 +1,22 @@
 /* close.c - a store is closed.
  *
- * Under the file lock is looked whether any other session lives. Where none does this one is the
- * last: it recovers who is dead, cuts the file if that is wanted, and marks it clean. */
+ * The last session recovers who is dead, cuts the file if that is wanted, and marks it clean, under
+ * the file lock. Any other one leaves without a lock, so it waits for nobody who opens or closes.
+ *
+ *     who closes
+ *
+ *     state := 0, of the own session          it holds nothing any more, and will do nothing
+ *     another session has state 1, and lives? then go: the byte goes with the mapping
+ *     the file lock
+ *     the same once more                      then go
+ *     I am the last
+ *
+ * Of two that close at once at least one sees the state of the other to be 0 (each stores before it
+ * loads, in one order for all), and stays; where both do, the file lock lets one after the other
+ * look, and both find that they are the last, which is no harm. Who saw another with state 1 can
+ * rely on it to look later, or to be killed: then the store is one that a killed session left. A
+ * session with state 0 may have its byte for a moment longer, so the byte alone does not tell who
+ * stays. But nothing is cut while any byte is held: then there is a mapping. */
 #include "store/open.h"
 
 #include "base/bits.h"
@@ -57,18 +72,50 @@ static int sync_file(const roma_store *store)
     return roma__sys->fsync(store->fd) < 0 ? -errno : 0;
 }
 
+/* Is there another session that lives and has not closed yet? 1, 0 or -errno. */
+static int others_stay(const roma_store *store)
+{
+    const roma__view *view = &store->view;
+    int alive = roma__sessions_alive(store->fd, &view->regions, store);
+    for (uint32_t i = 0; alive == 1 && i < view->regions.sessions; i++) {
+        if (i == store->session || __atomic_load_n(&view->sessions[i].state, __ATOMIC_SEQ_CST) == 0)
+            continue;
+        int held = roma__byte_is_held(store->fd, ROMA__LOCK_SESSIONS + (int64_t)i);
+        if (held != 0)
+            return held;
+    }
+    return alive < 0 ? alive : 0;
+}
+
+/* Nobody else has a mapping, nor can get one for writing: we have the file lock. */
+static bool may_cut(const roma_store *store)
+{
+    return store->wants_shrink &&
+           roma__sessions_alive(store->fd, &store->view.regions, store) == 0 &&
+           roma__byte_is_held(store->fd, ROMA__LOCK_OPEN) == 0;
+}
+
 /* Under the file lock, as the last one: make it clean. */
 static int close_last(roma_store *store)
 {
     recover_dead(store);
-    bool may_cut = store->wants_shrink && roma__byte_is_held(store->fd, ROMA__LOCK_OPEN) == 0;
-    int code = may_cut ? shrink(store) : 0;
+    int code = may_cut(store) ? shrink(store) : 0;
     if (code == 0)
         code = sync_file(store);
     roma__step("close.synced");
     if (code == 0)
         code = roma__super_change(store, end_use, store, NULL);
     return code == 0 ? sync_file(store) : code;
+}
+
+/* Whoever is not the last only goes. */
+static int leave(roma_store *store)
+{
+    roma__session_detach(store);
+    if (others_stay(store) == 1)
+        return 0;
+    int code = roma__byte_lock(store->fd, ROMA__LOCK_FILE, true);
+    return code == 0 && others_stay(store) == 0 ? close_last(store) : code;
 }
 
 int roma_store_close(roma_store *store)
@@ -85,12 +132,8 @@ int roma_store_close(roma_store *store)
         roma__store_delete(store);
         return 0;
     }
-    if (!store->is_read_only) {
-        roma__session_detach(store);
-        code = roma__byte_lock(store->fd, ROMA__LOCK_FILE, true);
-        if (code == 0 && roma__sessions_alive(store->fd, &store->view.regions, store) == 0)
-            code = close_last(store);
-    }
+    if (!store->is_read_only)
+        code = leave(store);
     roma__store_unmap(store);
     (void)roma__byte_unlock(store->fd, roma__store_lock_of(store));
     roma__opening_remove(store);

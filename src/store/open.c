@@ -1,7 +1,7 @@
 /* open.c - a store is opened.
  *
- * Opening and closing go one by one, under the file lock: a byte lock that the kernel drops when
- * its holder dies. Under it is looked whether any session lives. Where none does, what the
+ * Openings, and the closing of the last session, go one by one, under the file lock: a byte lock
+ * that the kernel drops when its holder dies. Under it is looked whether any session lives. Where none does, what the
  * superblock says decides: a store that was closed by its last session is clean; one that was not,
  * in this run of the machine, is what killed processes left, and recovered as it is met; one of an
  * earlier run was interrupted by a crash of the machine, when the kernel may have written any pages
@@ -252,8 +252,10 @@ static int map_and_attach(roma_store *store, struct stat *status, const roma__su
     int code = alive ? 0 : judge_rest(store, super, status, options, error);
     if (code == 0)
         code = map(store, regions, error);
+    /* Where it is clean, sessions that are alive only have yet to unmap it (close.c). */
+    bool is_first = !alive || (super->flags & ROMA__SUPER_CLEAN) != 0;
     if (code == 0)
-        code = attach(store, !alive, status, super, options, error);
+        code = attach(store, is_first, status, super, options, error);
     close_mapped(store);
     return code;
 }

@@ -79,7 +79,8 @@ void roma__session_detach(roma_store *store)
     roma__session *slot = &store->view.sessions[store->session];
     roma__store(&slot->generation, roma__load(&slot->generation) + 1);
     roma__step("session.left");
-    roma__store_release(&slot->state, 0);
+    __atomic_store_n(&slot->state, 0, __ATOMIC_SEQ_CST); /* before others are looked at: close.c */
+    roma__step("session.ended");
 }
 
 /* ---- listing --------------------------------------------------------------------------------- */

@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <functional>
 #include <future>
 #include <sys/statfs.h>
 #include <thread>
@@ -181,4 +182,58 @@ TEST_CASE("store locks: a child forked while a store is opened keeps neither its
     }
     CHECK_FALSE(is_locked(place.path, ROMA__LOCK_SESSIONS));
     CHECK(roma_tests::kill_child(child) == 1000 + SIGKILL);
+}
+
+namespace {
+
+/* The first mapping that goes after `is_armed` waits until `act` has come to its end. */
+struct before_unmapping {
+    static inline std::atomic<bool> is_armed{false}, was_in_time{false};
+    static inline std::function<void()> act;
+    static inline std::future<void> acting;
+
+    static int munmap(void *address, size_t bytes)
+    {
+        if (is_armed.exchange(false)) {
+            acting = std::async(std::launch::async, act);
+            was_in_time = acting.wait_for(std::chrono::seconds(10)) == std::future_status::ready;
+        }
+        return roma__sys_kernel.munmap(address, bytes);
+    }
+};
+
+bool is_clean(const std::string &path)
+{
+    roma_store_info info;
+    return roma_store_info_of(path.c_str(), &info, nullptr) == 0 && info.is_clean;
+}
+
+} // namespace
+
+TEST_CASE("store locks: one session goes while another one is the last, and a third begins")
+{
+    store_place place;
+    roma_tests::faulty table;
+    table.calls.munmap = before_unmapping::munmap;
+    held_store first(held_store::create(place.path));
+    roma_store *second = held_store::open(place.path), *third = nullptr;
+    int closed = -1, opened = -1;
+    bool was_clean = false, is_in_use = false;
+    before_unmapping::act = [&] {
+        closed = roma_store_close(second);
+        was_clean = is_clean(place.path);
+        opened = roma_store_open(place.path.c_str(), nullptr, &third, nullptr);
+        is_in_use = !is_clean(place.path);
+    };
+    before_unmapping::is_armed = true;
+    first.close();
+    before_unmapping::acting.get();
+    CHECK(before_unmapping::was_in_time);
+    CHECK(closed == 0);
+    CHECK(was_clean);
+    REQUIRE(opened == 0);
+    CHECK(is_in_use);
+    CHECK(faults_in(third) == 0);
+    CHECK(roma_store_close(third) == 0);
+    CHECK(is_clean(place.path));
 }

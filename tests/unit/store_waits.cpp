@@ -7,6 +7,7 @@
 #include <chrono>
 #include <future>
 #include <thread>
+#include <vector>
 
 using roma_tests::faults_in;
 using roma_tests::held_store;
@@ -49,6 +50,40 @@ int open_and_close(const std::string &path)
 pid_t start_parker(const std::string &path)
 {
     return start_session(path, [](roma_store *own) { return shim_stay_parked(own) == 0; });
+}
+
+/* A byte lock of a process that is stopped. */
+class held_byte {
+  public:
+    held_byte(const std::string &path, int64_t byte) : fd_(open(path.c_str(), O_RDWR | O_CLOEXEC))
+    {
+        struct flock range = {};
+        range.l_type = F_WRLCK;
+        range.l_whence = SEEK_SET;
+        range.l_start = off_t(byte);
+        range.l_len = 1;
+        REQUIRE(fd_ >= 0);
+        REQUIRE(fcntl(fd_, F_OFD_SETLK, &range) == 0);
+    }
+    held_byte(const held_byte &) = delete;
+    held_byte &operator=(const held_byte &) = delete;
+    ~held_byte() { let_go(); }
+    void let_go()
+    {
+        if (fd_ >= 0)
+            ::close(fd_);
+        fd_ = -1;
+    }
+
+  private:
+    int fd_;
+};
+
+bool is_clean(const std::string &path)
+{
+    roma_store_info info;
+    REQUIRE(roma_store_info_of(path.c_str(), &info, nullptr) == 0);
+    return info.is_clean;
 }
 
 } // namespace
@@ -108,4 +143,45 @@ TEST_CASE("store waits: an opening that waits to recover a dead session keeps no
     CHECK(opener.get() == 0);
     CHECK(roma_store_recover(store) >= 0);
     CHECK(faults_in(store) == 0);
+}
+
+TEST_CASE("store waits: who is not the last closes while somebody else opens, or is stopped there")
+{
+    store_place place;
+    held_store store(held_store::create(place.path));
+    roma_store *second = held_store::open(place.path);
+    held_byte opener(place.path, ROMA__LOCK_FILE);
+    auto closed = in_background([second] { return roma_store_close(second); });
+    CHECK(comes_to_its_end(closed));
+    opener.let_go();
+    CHECK(closed.get() == 0);
+    CHECK_FALSE(is_clean(place.path));
+    CHECK(faults_in(store) == 0);
+    store.close();
+    CHECK(is_clean(place.path));
+}
+
+TEST_CASE("store waits: of several that close at once one makes it clean")
+{
+    store_place place;
+    roma_store_options options = roma_tests::small_options();
+    options.unsynced = true;
+    held_store(held_store::create(place.path, options)).close();
+    for (int round = 0; round < 100; round++) {
+        std::vector<std::thread> threads;
+        std::atomic<int> waiting{3}, failed{0};
+        for (int i = 0; i < 3; i++)
+            threads.emplace_back([&] {
+                roma_store *store = nullptr;
+                failed += roma_store_open(place.path.c_str(), &options, &store, nullptr) != 0;
+                waiting--;
+                while (waiting > 0)
+                    std::this_thread::yield();
+                failed += roma_store_close(store) != 0;
+            });
+        for (std::thread &thread : threads)
+            thread.join();
+        REQUIRE(failed == 0);
+        REQUIRE(is_clean(place.path));
+    }
 }
