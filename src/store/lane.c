@@ -2,7 +2,9 @@
  *
  * A lane is taken by one compare-and-swap that says whose it is, so a process killed right after
  * has a lane of a dead session, as any other. Lanes that were never used are holes in the file:
- * each is backed before it is taken the first time, so a full disk is an error there.
+ * each is backed before it is taken the first time, so a full disk is an error there. While a
+ * checkpoint is made none is taken: how many lanes there are is read before park, so the copy knows
+ * of each that is taken, and who sees park only then gives the lane back as it was.
  *
  * The list: entry 0 is for records that are about to adopt (op.c), the next few for units adopted
  * when the rest is full, then a few for LIST units with more entries, then all others. */
@@ -31,17 +33,52 @@ static bool swap_in(roma_store *store, uint64_t index)
            roma__compare_exchange(&store->view.lanes[index].word, &free, store->session + 1);
 }
 
-/* Returns the index, or -errno. The thread is in no operation yet. */
+/* Take it, and be inside of an operation. Returns 1, 0 when it is not free, or -EAGAIN: somebody
+ * parks. */
+static int enter_lane(roma_store *store, uint64_t index)
+{
+    roma__lane *lane = &store->view.lanes[index];
+    if (!swap_in(store, index))
+        return 0;
+    roma__step("lane.taken");
+    roma__store(&lane->busy, 1);
+    __atomic_signal_fence(__ATOMIC_SEQ_CST); /* pairs with the parker's barrier: park.c */
+    if (roma__load_acquire(&store->view.live->park) == 0)
+        return 1;
+    roma__store_release(&lane->busy, 0);
+    roma__store_release(&lane->word, 0);
+    return -EAGAIN;
+}
+
+/* How many lanes were ever used, when nobody parked. */
+static uint64_t lanes_unparked(roma_store *store)
+{
+    const roma__live *live = store->view.live;
+    for (;;) {
+        uint64_t used = roma__load_acquire(&live->lanes_used);
+        uint32_t park = roma__load_acquire(&live->park);
+        if (park == 0)
+            return used;
+        roma__park_wait(store, park);
+    }
+}
+
+/* Returns the index, or -errno. The thread was in no operation, and is in one with this lane. */
 static int64_t take_lane(roma_store *store)
 {
     const roma__view *view = &store->view;
     for (;;) {
-        uint64_t used = roma__load_acquire(&view->live->lanes_used);
+        uint64_t used = lanes_unparked(store);
         if (used > view->regions.lanes)
             return -EUCLEAN;
-        for (uint64_t i = 0; i < used; i++)
-            if (swap_in(store, i))
+        int taken = 0;
+        for (uint64_t i = 0; i < used && taken == 0; i++) {
+            taken = enter_lane(store, i);
+            if (taken == 1)
                 return (int64_t)i;
+        }
+        if (taken < 0)
+            continue;
         if (used == view->regions.lanes) {
             if (roma__store_recover_outside(store) == 0)
                 return -EUSERS;
@@ -73,7 +110,6 @@ static void clear_lane(roma__lane *lane)
         roma__store(&lane->mail[i], 0);
     roma__store(&lane->poke, 0);
     roma__store(&lane->mail_lost, 0);
-    roma__store(&lane->busy, 0);
 }
 
 static void begin(roma__worker *worker, roma_store *store, uint32_t lane)
@@ -98,13 +134,14 @@ roma__worker *roma__worker_new(roma_store *store, int *code)
         *code = (int)lane;
         return NULL;
     }
-    roma__step("lane.taken");
     for (unsigned i = 0; i < ROMA__STRIPES_COUNT;
          i++) /* of a damaged file: a free lane holds none */
         if (roma__load(&store->view.stripes[i].holder) == (uint32_t)lane + 1)
             roma__store_release(&store->view.stripes[i].holder, 0);
     begin(worker, store, (uint32_t)lane);
     clear_lane(worker->lane);
+    roma__step("lane.clear");
+    roma__store_release(&worker->lane->busy, 0);
     (void)pthread_mutex_init(&worker->inbox_lock, NULL);
     return worker;
 }

@@ -16,6 +16,11 @@
  * process that opens a store has registered. Acquire on busy = 0 pairs with its release: all that
  * the operation stored is in the copy.
  *
+ * A thread that takes a lane (lane.c) is inside of an operation from before it changes anything but
+ * the lane's word, and gives the lane back when it then sees park. So the copy may show that a
+ * session has a lane which it did not have for long: the session is in the copy, too, since who
+ * parks came after the thread had looked at park, and is dead there.
+ *
  * Lanes of dead sessions do nothing any more: what they left undone is in the copy as well, and is
  * recovered there. Somebody who recovers one has entered with a lane of his own or, when he
  * has none, with the last lane of the dead.
@@ -88,7 +93,8 @@ static bool clear_park(const roma__view *view, uint32_t tag)
     return roma__compare_exchange(&view->live->park, &tag, 0);
 }
 
-/* `tag` was read from park: a number that no session has, or that of a dead one, is taken back. */
+/* `tag` was read from park: a number that no session has (damage), or that of a dead one, is taken
+ * back. */
 static void overcome(roma_store *store, uint32_t tag)
 {
     if (tag > store->view.regions.sessions) {
@@ -97,6 +103,13 @@ static void overcome(roma_store *store, uint32_t tag)
         (void)clear_park(&store->view, tag);
         roma__session_unclaim(store, tag - 1);
     }
+}
+
+void roma__park_wait(roma_store *store, uint32_t tag)
+{
+    static const struct timespec nap = {.tv_nsec = 200 * 1000};
+    overcome(store, tag);
+    (void)nanosleep(&nap, NULL);
 }
 
 /* ---- parking --------------------------------------------------------------------------------- */

@@ -23,9 +23,7 @@
 #include "store/openings.h"
 
 #include <errno.h>
-#include <sched.h>
 #include <stdlib.h>
-#include <time.h>
 
 typedef struct link {
     roma_store *store;
@@ -170,14 +168,7 @@ static void wait_while_parked(roma__worker *worker)
     uint32_t *park = &store->view.live->park;
     for (uint32_t by = roma__load_acquire(park); by != 0; by = roma__load_acquire(park)) {
         roma__store_release(&worker->lane->busy, 0);
-        if (by > store->view.regions.sessions) {
-            (void)roma__compare_exchange(park, &by, 0); /* damage: no session has that tag */
-        } else if (roma__session_claim(store, by - 1)) {
-            (void)roma__compare_exchange(park, &by, 0);
-            roma__session_unclaim(store, by - 1);
-        }
-        struct timespec nap = {0, 200 * 1000};
-        (void)nanosleep(&nap, NULL);
+        roma__park_wait(store, by);
         roma__store(&worker->lane->busy, 1);
         __atomic_signal_fence(__ATOMIC_SEQ_CST);
     }
@@ -196,7 +187,8 @@ void roma__worker_pause(roma__worker *worker)
 roma__worker *roma__store_enter(roma_store *store, int *code)
 {
     roma__worker *worker = roma__last.worker;
-    bool is_last = worker != NULL && store == roma__last.store && store->serial == roma__last.serial;
+    bool is_last = worker != NULL && store == roma__last.store &&
+                   store->serial == roma__last.serial;
     if (!is_last)
         worker = find(store, code);
     if (worker != NULL)

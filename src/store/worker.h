@@ -196,6 +196,12 @@ void roma__session_enter_dead(roma_store *store, uint32_t session);
 /* The half of recovery that takes no stripe, for all lanes of a claimed session. */
 void roma__session_first_half(roma_store *store, uint32_t session);
 
+/* ---- park.c ---------------------------------------------------------------------------------- */
+
+/* Outside of operations, having read `tag`, not 0, from park: wait a little, unless who parks is
+ * dead; then it is taken back. */
+void roma__park_wait(roma_store *store, uint32_t tag);
+
 /* ---- worker.c -------------------------------------------------------------------------------- */
 
 /* The opening that the thread used last, and its worker there. */
