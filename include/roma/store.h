@@ -80,7 +80,7 @@ typedef struct roma_store_options {
     bool read_only;       /**< opening: look, hold nothing: no session is taken, calls that change
                                something are -EROFS. Others may write meanwhile                  */
     bool shrink;          /**< when this session closes as the last one, the file is cut behind
-                               its last block                                                    */
+                               its last block, unless somebody has it open read-only             */
     bool unsynced;        /**< do not write the file's pages out when closing as the last one: it
                                is clean after kills, but not after a crash of the machine soon
                                after                                                             */

@@ -174,6 +174,8 @@ static int judge_old(const roma_store *store, int fd, roma_error *error)
     if (code < 0)
         return code;
     int alive = roma__sessions_alive(fd, &regions, NULL);
+    if (alive == 0)
+        alive = roma__byte_is_held(fd, ROMA__LOCK_OPEN);
     if (alive < 0)
         return roma__error_call(error, "fcntl", -alive);
     return alive == 1 ? roma__error(error, -EBUSY, ROMA_WHY_STORE_BUSY) : 0;

@@ -87,19 +87,24 @@ static int others_stay(const roma_store *store)
     return alive < 0 ? alive : 0;
 }
 
-/* Nobody else has a mapping, nor can get one for writing: we have the file lock. */
-static bool may_cut(const roma_store *store)
+/* Only where nobody else has a mapping, nor can get one: for writing that takes the file lock, which
+ * we have, for reading the other byte. */
+static int shrink_alone(roma_store *store)
 {
-    return store->wants_shrink &&
-           roma__sessions_alive(store->fd, &store->view.regions, store) == 0 &&
-           roma__byte_is_held(store->fd, ROMA__LOCK_OPEN) == 0;
+    if (!store->wants_shrink ||
+        roma__sessions_alive(store->fd, &store->view.regions, store) != 0 ||
+        roma__byte_lock(store->fd, ROMA__LOCK_OPEN, false) < 0)
+        return 0;
+    int code = shrink(store);
+    (void)roma__byte_unlock(store->fd, ROMA__LOCK_OPEN);
+    return code;
 }
 
 /* Under the file lock, as the last one: make it clean. */
 static int close_last(roma_store *store)
 {
     recover_dead(store);
-    int code = may_cut(store) ? shrink(store) : 0;
+    int code = shrink_alone(store);
     if (code == 0)
         code = sync_file(store);
     roma__step("close.synced");

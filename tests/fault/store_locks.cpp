@@ -131,7 +131,7 @@ TEST_CASE("store locks: a child forked while a store is closed, copied or restor
 
 namespace {
 
-/* A thread of this process forks when the session's byte has been locked; the child does nothing. */
+/* A thread of this process forks when the session's byte was locked; the child does nothing. */
 struct fork_in_opening {
     static inline std::atomic<bool> is_armed{false}, has_forked{false};
     static inline std::atomic<pid_t> child{0};
@@ -163,6 +163,7 @@ struct fork_in_opening {
 
 TEST_CASE("store locks: a child forked while a store is opened keeps neither its session nor locks")
 {
+    SKIP_WHERE_EMULATED();
     store_place place;
     held_store(held_store::create(place.path)).close();
     pid_t child = 0;
@@ -236,4 +237,54 @@ TEST_CASE("store locks: one session goes while another one is the last, and a th
     CHECK(faults_in(third) == 0);
     CHECK(roma_store_close(third) == 0);
     CHECK(is_clean(place.path));
+}
+
+namespace {
+
+/* When the file is cut, somebody opens it to look. */
+struct look_while_cutting {
+    static inline std::atomic<bool> is_armed{false};
+    static inline std::string path;
+    static inline std::future<int64_t> faults;
+    static inline bool was_let_in = false;
+
+    static int64_t look()
+    {
+        roma_store_options options = roma_store_options_default();
+        roma_store *reader = nullptr;
+        options.read_only = true;
+        int64_t code = roma_store_open(path.c_str(), &options, &reader, nullptr);
+        if (code == 0)
+            code = roma_store_check(reader, nullptr, nullptr);
+        (void)roma_store_close(reader);
+        return code;
+    }
+    static int ftruncate(int fd, off_t bytes)
+    {
+        if (is_armed.exchange(false)) {
+            faults = std::async(std::launch::async, look);
+            was_let_in = faults.wait_for(std::chrono::milliseconds(300)) ==
+                         std::future_status::ready;
+        }
+        return roma__sys_kernel.ftruncate(fd, bytes);
+    }
+};
+
+} // namespace
+
+TEST_CASE("store locks: who opens a store to look waits while its file is cut")
+{
+    store_place place;
+    roma_tests::faulty table;
+    table.calls.ftruncate = look_while_cutting::ftruncate;
+    roma_store_options options = roma_tests::small_options();
+    options.shrink = true;
+    held_store store(held_store::create(place.path, options));
+    CHECK(roma_store_release(store, roma_store_alloc(store, 16u << 20)) == 0);
+    look_while_cutting::path = place.path;
+    look_while_cutting::is_armed = true;
+    store.close();
+    REQUIRE_FALSE(look_while_cutting::is_armed);
+    CHECK_FALSE(look_while_cutting::was_let_in);
+    CHECK(look_while_cutting::faults.get() == 0);
 }

@@ -308,6 +308,10 @@ TEST_CASE("store checkpoint: what stands at its path is replaced only if it is a
         held_store opened(held_store::open(copy));
         CHECK(checkpoint(store, copy, &error) == -EBUSY);
     }
+    {
+        held_store reader(held_store::open(copy, true));
+        CHECK(checkpoint(store, copy, &error) == -EBUSY);
+    }
     CHECK(checkpoint(store, copy, &error) == 0);
     CHECK(checkpoint(store, place.beside("nosuch/copy"), &error) == -ENOENT);
 }
