@@ -72,6 +72,12 @@ static int sync_file(const roma_store *store)
     return roma__sys->fsync(store->fd) < 0 ? -errno : 0;
 }
 
+int roma__store_rest(roma_store *store)
+{
+    int code = roma__super_change(store, end_use, store, NULL);
+    return code == 0 ? sync_file(store) : code;
+}
+
 /* Is there another session that lives and has not closed yet? 1, 0 or -errno. */
 static int others_stay(const roma_store *store)
 {
@@ -87,12 +93,11 @@ static int others_stay(const roma_store *store)
     return alive < 0 ? alive : 0;
 }
 
-/* Only where nobody else has a mapping, nor can get one: for writing that takes the file lock, which
- * we have, for reading the other byte. */
+/* Only where nobody else has a mapping, nor can get one: for writing that takes the file lock, for
+ * reading the other byte, and we have both. */
 static int shrink_alone(roma_store *store)
 {
-    if (!store->wants_shrink ||
-        roma__sessions_alive(store->fd, &store->view.regions, store) != 0 ||
+    if (!store->wants_shrink || roma__sessions_alive(store->fd, &store->view.regions, store) != 0 ||
         roma__byte_lock(store->fd, ROMA__LOCK_OPEN, false) < 0)
         return 0;
     int code = shrink(store);
@@ -108,9 +113,7 @@ static int close_last(roma_store *store)
     if (code == 0)
         code = sync_file(store);
     roma__step("close.synced");
-    if (code == 0)
-        code = roma__super_change(store, end_use, store, NULL);
-    return code == 0 ? sync_file(store) : code;
+    return code == 0 ? roma__store_rest(store) : code;
 }
 
 /* Whoever is not the last only goes. */

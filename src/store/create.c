@@ -2,7 +2,8 @@
  *
  * Everything that a new store needs is backed by fallocate() before anything is written, so a full
  * disk is an error. The superblock is written when all else is there: a file whose maker was killed
- * has none, and is no store. On failure the file is removed. */
+ * has none, and is no store. On failure the file is removed. Whoever opens the file meanwhile waits
+ * until the store is made and open, or finds an empty file. */
 #include "base/bits.h"
 #include "base/error.h"
 #include "store/open.h"
@@ -134,11 +135,9 @@ static int fill_file(roma_store *store, const roma_store_options *options, uint3
     struct statfs status;
     long page = sysconf(_SC_PAGESIZE);
     uint32_t page_bytes = page > 4096 ? (uint32_t)page : 4096;
-    int code = roma__file_judge(store->fd, &store->capabilities, error);
-    if (code == 0 && options->huge && roma__sys->fstatfs(store->fd, &status) == 0)
+    if (options->huge && roma__sys->fstatfs(store->fd, &status) == 0)
         page_bytes = (uint32_t)status.f_bsize;
-    if (code == 0)
-        code = make_plan(options, page_bytes, &made, error);
+    int code = make_plan(options, page_bytes, &made, error);
     if (code < 0)
         return code;
     store->view.regions = made.regions; /* roma__units_back() reads them */
@@ -148,11 +147,34 @@ static int fill_file(roma_store *store, const roma_store_options *options, uint3
 
 /* ---- what users call ------------------------------------------------------------------------- */
 
-static int create(roma_store *store, const roma_store_options *options, uint32_t flags,
-                  roma_error *error)
+/* Under both locks of the file: nobody has it mapped, or can open it. */
+static int make_and_open(roma_store *store, const roma_store_options *options, uint32_t flags,
+                         roma_error *error)
 {
     int code = fill_file(store, options, flags, error);
-    return code == 0 ? roma__store_open_fd(store, options, error) : code;
+    return code == 0 ? roma__store_open_locked(store, options, error) : code;
+}
+
+/* `path` is the file's, NULL in memory: on failure it has none any more, and is empty. */
+static int create(roma_store *store, const roma_store_options *options, uint32_t flags,
+                  const char *path, roma_error *error)
+{
+    int code = roma__store_open_begin(store, options, error);
+    if (code < 0) {
+        if (path != NULL)
+            (void)roma__sys->unlink(path);
+        return code;
+    }
+    code = roma__byte_lock(store->fd, ROMA__LOCK_OPEN, true);
+    code = code < 0 ? roma__error_call(error, "fcntl", -code)
+                    : make_and_open(store, options, flags, error);
+    if (code < 0 && path != NULL) {
+        roma__store_unmap(store);
+        (void)roma__sys->ftruncate(store->fd, 0);
+        (void)roma__sys->unlink(path);
+    }
+    (void)roma__byte_unlock(store->fd, ROMA__LOCK_OPEN);
+    return roma__store_open_end(store, code);
 }
 
 int roma_store_create(const char *path, const roma_store_options *given, roma_store **out,
@@ -178,9 +200,8 @@ int roma_store_create(const char *path, const roma_store_options *given, roma_st
         return code;
     }
     store->path = realpath(path, NULL);
-    code = create(store, &options, 0, error);
+    code = create(store, &options, 0, path, error);
     if (code < 0) {
-        (void)roma__sys->unlink(path);
         roma__store_delete(store);
         return code;
     }
@@ -210,7 +231,7 @@ int roma_store_create_memory(const char *name, const roma_store_options *given, 
     if (store->fd < 0)
         code = roma__error_call(error, "memfd_create", errno);
     else
-        code = create(store, &options, ROMA__SUPER_VOLATILE, error);
+        code = create(store, &options, ROMA__SUPER_VOLATILE, NULL, error);
     if (code == 0 && roma__sys->add_seals(store->fd, ROMA__SEAL_SHRINK) < 0) {
         code = roma__error_call(error, "fcntl", errno);
         (void)roma_store_close(store);

@@ -220,7 +220,7 @@ typedef struct roma__session {
 /* Byte locks, far behind what any file system can hold. */
 #define ROMA__LOCK_FILE (INT64_C(1) << 62)     /* exclusive: superblock, opening, closing      */
 #define ROMA__LOCK_OPEN (ROMA__LOCK_FILE + 1)  /* shared by read-only openings, exclusive while
-                                                  the file is cut                              */
+                                                  the file is made or cut                      */
 #define ROMA__LOCK_SESSIONS (ROMA__LOCK_FILE + 4096) /* + index: exclusive, by the session     */
 
 /* ---- lanes ----------------------------------------------------------------------------------- */

@@ -239,7 +239,11 @@ static int attach(roma_store *store, bool is_first, struct stat *status, const r
     if (is_first)
         code = begin_first(store, status, options, (super->flags & ROMA__SUPER_VOLATILE) != 0,
                            error);
-    return code == 0 ? roma__session_attach(store, options->label, error) : code;
+    if (code == 0)
+        code = roma__session_attach(store, options->label, error);
+    if (code < 0 && is_first && (super->flags & ROMA__SUPER_CLEAN) != 0)
+        (void)roma__store_rest(store); /* nobody has it after all */
+    return code;
 }
 
 static int map_and_attach(roma_store *store, struct stat *status, const roma__super *super,
@@ -260,7 +264,8 @@ static int map_and_attach(roma_store *store, struct stat *status, const roma__su
     return code;
 }
 
-static int open_locked(roma_store *store, const roma_store_options *options, roma_error *error)
+int roma__store_open_locked(roma_store *store, const roma_store_options *options,
+                            roma_error *error)
 {
     roma__super super = {.magic = 0};
     roma__regions regions = {.sessions = 0};
@@ -302,7 +307,7 @@ static int lock(roma_store *store, roma_error *error)
     return code < 0 ? roma__error_call(error, "fcntl", -code) : 0;
 }
 
-int roma__store_open_fd(roma_store *store, const roma_store_options *options, roma_error *error)
+int roma__store_open_begin(roma_store *store, const roma_store_options *options, roma_error *error)
 {
     store->is_read_only = options->read_only;
     store->wants_shrink = options->shrink;
@@ -316,11 +321,16 @@ int roma__store_open_fd(roma_store *store, const roma_store_options *options, ro
         return roma__error(error, -ENOMEM, ROMA_WHY_OUT_OF_MEMORY);
     (void)roma__sys->membarrier(ROMA__MEMBARRIER_REGISTER_GLOBAL_EXPEDITED, 0); /* park.c */
     code = lock(store, error);
-    if (code == 0)
-        code = open_locked(store, options, error);
+    if (code < 0)
+        roma__opening_remove(store);
+    return code;
+}
+
+int roma__store_open_end(roma_store *store, int code)
+{
     if (code < 0)
         roma__store_unmap(store);
-    if (code < 0 || !options->read_only)
+    if (code < 0 || !store->is_read_only)
         (void)roma__byte_unlock(store->fd, roma__store_lock_of(store));
     if (code < 0) {
         roma__opening_remove(store);
@@ -332,13 +342,21 @@ int roma__store_open_fd(roma_store *store, const roma_store_options *options, ro
     return 0;
 }
 
+static int open_fd(roma_store *store, const roma_store_options *options, roma_error *error)
+{
+    int code = roma__store_open_begin(store, options, error);
+    if (code < 0)
+        return code;
+    return roma__store_open_end(store, roma__store_open_locked(store, options, error));
+}
+
 static int open_with(roma_store *store, const roma_store_options *given, roma_store **out,
                      roma_error *error)
 {
     roma_store_options options;
     int code = roma__store_options_read(given, &options, error);
     if (code == 0)
-        code = roma__store_open_fd(store, &options, error);
+        code = open_fd(store, &options, error);
     if (code < 0) {
         roma__store_delete(store);
         return code;

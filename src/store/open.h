@@ -29,13 +29,25 @@ void roma__store_unmap(roma_store *store);
 roma_store *roma__store_new(void);
 void roma__store_delete(roma_store *store);
 
+/* ---- close.c --------------------------------------------------------------------------------- */
+
+/* Under the file lock, when nobody has it open: say so in the superblock, and write all out. */
+int roma__store_rest(roma_store *store);
+
 /* ---- open.c ---------------------------------------------------------------------------------- */
 
 /* Read options, NULL being the default. Returns 0 or -EINVAL, -E2BIG, with *error filled. */
 int roma__store_options_read(const roma_store_options *given, roma_store_options *options,
                              roma_error *error);
-/* The store behind store->fd, which on success is open. */
-int roma__store_open_fd(roma_store *store, const roma_store_options *options, roma_error *error);
+/* The store behind store->fd is opened in three steps, so that a new one is made under its lock.
+ * begin: judge the file system, and lock; on failure there is nothing to end. locked: all else.
+ * end: let go of the lock, of everything where `code` says that the second step failed; returns
+ * it. The first two return 0 or -errno with *error filled. */
+int roma__store_open_begin(roma_store *store, const roma_store_options *options,
+                           roma_error *error);
+int roma__store_open_locked(roma_store *store, const roma_store_options *options,
+                            roma_error *error);
+int roma__store_open_end(roma_store *store, int code);
 /* The byte lock of opening and closing, for readers that of being open. */
 int64_t roma__store_lock_of(const roma_store *store);
 

@@ -22,18 +22,23 @@ static uint64_t real_ns(void)
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-/* Its byte is ours: for good, if the slot is what is wanted. */
-static bool take_slot(roma_store *store, uint32_t index, bool may_recover)
+/* Have its byte, for good if the slot is what is wanted. Returns 1, 0 when it is not, -EAGAIN when
+ * it would be, but somebody has the byte who looks whether a session lives, or who has closed it
+ * and is about to unmap it; or -errno. */
+static int take_slot(roma_store *store, uint32_t index, bool may_recover)
 {
     int fd = store->mapped_fd;
     uint32_t *state = &store->view.sessions[index].state;
     if (!may_recover && roma__load(state) != 0)
-        return false;
-    if (roma__byte_lock(fd, ROMA__LOCK_SESSIONS + index, false) < 0)
-        return false;
+        return 0;
+    int code = roma__byte_lock(fd, ROMA__LOCK_SESSIONS + index, false);
+    if (code == -EAGAIN)
+        return roma__load(state) == 0 ? code : 0;
+    if (code < 0)
+        return code;
     if (roma__load_acquire(state) != 0 && !may_recover) {
         (void)roma__byte_unlock(fd, ROMA__LOCK_SESSIONS + index);
-        return false;
+        return 0;
     }
     store->session = index;
     roma__store_release(&store->claims[index], 1);
@@ -41,22 +46,53 @@ static bool take_slot(roma_store *store, uint32_t index, bool may_recover)
         roma__session_enter_dead(store, index);
         (void)roma__session_recover(store, index);
     }
-    return true;
+    return 1;
+}
+
+/* Returns the index, -EUSERS (-EAGAIN: one will be free in a moment), or -errno. */
+static int64_t take_any(roma_store *store, bool may_recover)
+{
+    int64_t none = -EUSERS;
+    for (uint32_t index = 0; index < store->view.regions.sessions; index++) {
+        int code = take_slot(store, index, may_recover);
+        if (code == 1)
+            return index;
+        if (code == -EAGAIN)
+            none = -EAGAIN;
+        else if (code < 0)
+            return code;
+    }
+    return none;
+}
+
+/* A free one, else that of a dead session, else one that is free soon. Returns as above. */
+static int64_t await_any(roma_store *store)
+{
+    enum { TRIES = 100 };
+    static const struct timespec nap = {.tv_nsec = 1000 * 1000};
+    int64_t index = -EAGAIN;
+    for (int i = 0; i < TRIES && index == -EAGAIN; i++) {
+        if (i > 0)
+            (void)nanosleep(&nap, NULL);
+        index = take_any(store, false);
+        if (index == -EUSERS || index == -EAGAIN)
+            index = take_any(store, true);
+    }
+    return index == -EAGAIN ? -EUSERS : index;
 }
 
 int roma__session_attach(roma_store *store, const char *label, roma_error *error)
 {
-    uint32_t count = store->view.regions.sessions, index = count;
-    for (int pass = 0; pass < 2 && index == count; pass++)
-        for (index = 0; index < count; index++)
-            if (take_slot(store, index, pass == 1))
-                break;
-    if (index == count) {
+    int64_t found = await_any(store);
+    if (found == -EUSERS) {
         (void)roma__error(error, -EUSERS, ROMA_WHY_STORE_SESSIONS);
         if (error != NULL)
-            error->total = count;
+            error->total = store->view.regions.sessions;
         return -EUSERS;
     }
+    if (found < 0)
+        return roma__error_call(error, "fcntl", (int)-found);
+    uint32_t index = (uint32_t)found;
     roma__session *slot = &store->view.sessions[index];
     slot->pid = (int64_t)getpid();
     slot->start_ns = real_ns();
