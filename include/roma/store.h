@@ -410,11 +410,12 @@ typedef struct roma_store_checkpoint_options {
  *  path   NULL: the store's own path and ".checkpoint", which is what roma_store_open() names
  *         when the store itself was interrupted by a crash of the machine
  *  error  may be NULL; `subject` names a session that did not park
- *  Returns 0, or -EINVAL (also: the store's own path), -EOPNOTSUPP (a store in memory, without a
- *  path), -ETIMEDOUT (a session did not park), -EBUSY (another checkpoint goes on, or the one
- *  before is open), -EMEDIUMTYPE (at that path is something else), -ENOSPC, -EROFS, -ESTALE,
- *  -errno, or what quiesce returned: then the checkpoint before is still there. Where only the last
- *  step fails, writing out the folder, it may be the new one; it is never anything between.
+ *  Returns 0, or -EINVAL (also: the store's own path), -EOPNOTSUPP (`path` is NULL, and the store
+ *  has none: it is in memory, or was unlinked before it was attached), -ETIMEDOUT (a session did
+ *  not park), -EBUSY (another checkpoint goes on, or the one before is open), -EMEDIUMTYPE (at that
+ *  path is something else), -ENOSPC, -EROFS, -ESTALE, -errno, or what quiesce returned: then the
+ *  checkpoint before is still there. Where only the last step fails, writing out the folder, it may
+ *  be the new one; it is never anything between.
  *  Cost: calls are held while what was written last is written out and the file is copied, by the
  *  kernel where the file system can share pages, else by reading and writing; with stay_shared
  *  there is no copy.  Since: 0.1 */

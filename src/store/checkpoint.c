@@ -253,7 +253,7 @@ int roma_store_checkpoint(roma_store *store, const char *path,
         return code;
     if (path == NULL && store->path == NULL)
         return roma__error_subject(error, -EOPNOTSUPP, ROMA_WHY_UNSUPPORTED,
-                                   "checkpoint without a path, store in memory");
+                                   "checkpoint without a path, of a store that has none");
     char *whole = path != NULL ? roma__path_with(path, "")
                                : roma__path_with(store->path, ".checkpoint");
     if (whole == NULL)

@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static struct flock range_of(short type, int64_t first, int64_t count)
@@ -115,6 +116,21 @@ int roma__file_reopen(int fd, bool read_only, roma_error *error)
         return roma__error_call(error, "open", EBADF);
     int own = roma__sys->open(path, read_only ? O_RDONLY : O_RDWR);
     return own < 0 ? roma__error_call(error, "open", errno) : own;
+}
+
+int roma__file_has_name(int fd, const char *path)
+{
+    struct stat own, named;
+    int other = roma__sys->open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (other < 0)
+        return errno == ENOENT ? 0 : -errno;
+    int code;
+    if (roma__sys->fstat(fd, &own) == 0 && roma__sys->fstat(other, &named) == 0)
+        code = own.st_dev == named.st_dev && own.st_ino == named.st_ino;
+    else
+        code = -errno;
+    roma__sys->close(other);
+    return code;
 }
 
 void roma__boot_id(char *text, size_t bytes)

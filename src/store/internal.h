@@ -172,6 +172,9 @@ int roma__store_file_back(int fd, uint64_t from, uint64_t to);
  * with *error filled. */
 int roma__file_reopen(int fd, bool read_only, roma_error *error);
 
+/* Does the path name that file now? 1, 0 or -errno. */
+int roma__file_has_name(int fd, const char *path);
+
 /* Open the file of that path, unless a store cannot lie there: looked at before it is opened for
  * writing, which would copy a file of an overlay's lower layer (filesystem.c). Returns its
  * descriptor or -errno with *error filled. */

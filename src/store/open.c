@@ -395,6 +395,18 @@ int roma_store_open(const char *path, const roma_store_options *options, roma_st
     return open_with(store, options, out, error);
 }
 
+/* NULL when it has none: in memory, or unlinked, which the kernel tells by a name that is none. */
+static char *path_of(int fd)
+{
+    char name[4096], link[64];
+    (void)snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t length = roma__sys->readlink(link, name, sizeof name - 1);
+    if (length <= 0)
+        return NULL;
+    name[length] = '\0';
+    return roma__file_has_name(fd, name) == 1 ? strdup(name) : NULL;
+}
+
 int roma_store_attach(int fd, const roma_store_options *options, roma_store **out,
                       roma_error *error)
 {
@@ -408,13 +420,7 @@ int roma_store_attach(int fd, const roma_store_options *options, roma_store **ou
         roma__store_delete(store);
         return code;
     }
-    char name[4096], link[64];
-    (void)snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-    ssize_t length = roma__sys->readlink(link, name, sizeof name - 1);
-    if (length > 0 && strncmp(name, "/memfd:", 7) != 0) {
-        name[length] = '\0';
-        store->path = strdup(name);
-    }
+    store->path = path_of(store->fd);
     return open_with(store, options, out, error);
 }
 

@@ -46,22 +46,6 @@ static void free_paths(roma__part *part)
     free(part->folder);
 }
 
-/* Does the name still mean this file? 1, 0 or -errno. */
-static int has_name(int fd, const char *path)
-{
-    struct stat own, named;
-    int other = roma__sys->open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    if (other < 0)
-        return errno == ENOENT ? 0 : -errno;
-    int code;
-    if (roma__sys->fstat(fd, &own) == 0 && roma__sys->fstat(other, &named) == 0)
-        code = own.st_dev == named.st_dev && own.st_ino == named.st_ino;
-    else
-        code = -errno;
-    roma__sys->close(other);
-    return code;
-}
-
 /* The file of that name, locked. Returns its descriptor, -EAGAIN to try again, or -errno. */
 static int open_locked(const char *path, unsigned mode, roma_error *error)
 {
@@ -74,7 +58,7 @@ static int open_locked(const char *path, unsigned mode, roma_error *error)
     else if (code < 0)
         code = roma__error_call(error, "fcntl", -code);
     if (code == 0) {
-        int named = has_name(fd, path);
+        int named = roma__file_has_name(fd, path);
         code = named == 1 ? 0 : named == 0 ? -EAGAIN : roma__error_call(error, "open", -named);
     }
     if (code == 0 && roma__sys->ftruncate(fd, 0) < 0)

@@ -337,6 +337,21 @@ TEST_CASE("store checkpoint: not of a store that is read-only, or in memory with
     CHECK(text_in(place.beside("copy")) == "of memory");
 }
 
+TEST_CASE("store checkpoint: one whose file was unlinked before it was attached has no path")
+{
+    store_place place;
+    held_store store(held_store::create(place.path));
+    put_text(store, 0, "text");
+    REQUIRE(unlink(place.path.c_str()) == 0);
+    roma_store *self = nullptr;
+    REQUIRE(roma_store_attach(roma_store_fd(store), nullptr, &self, nullptr) == 0);
+    held_store attached(self);
+    CHECK(roma_store_checkpoint(attached, nullptr, nullptr, nullptr) == -EOPNOTSUPP);
+    CHECK_FALSE(store_place::is_there(place.path + " (deleted).checkpoint"));
+    CHECK(checkpoint(attached, place.beside("copy")) == 0);
+    CHECK(text_in(place.beside("copy")) == "text");
+}
+
 TEST_CASE("store checkpoint: a copy has the space that the store has, and no more")
 {
     store_place place;
