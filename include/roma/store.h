@@ -373,7 +373,8 @@ ROMA_API int roma_store_remove(roma_store *store, const char *name);
  *
  *  visit  a non-zero return ends the walk and is returned
  *  Returns 0, what `visit` returned, or -EINVAL, -ESTALE, -ENOMEM, -EUCLEAN, -EBUSY (others change
- *  a part of it without end).  Since: 0.1 */
+ *  a part of it without end, or one was stopped in the middle of a change, or read-only: killed
+ *  there, and nobody has recovered it).  Since: 0.1 */
 ROMA_API int roma_store_each(roma_store *store,
                              int (*visit)(void *context, const roma_store_entry *entry),
                              void *context);

@@ -17,10 +17,14 @@
  *   get      finds and loads under the stripe, so what it found cannot go before it is held.
  *
  * each takes no lock, for it also serves read-only openings, which cannot. It copies a chain, twice
- * if need be, until two copies in a row are the same, and the stripe was seen free in between.
- * Why that is a state that was there: entries have generations, a removed one loses its next entry
- * and its life, so a walk that left the chain half way shows an entry that the second walk cannot
- * meet again. And a record that was half applied in the first copy is whole in the second.
+ * if need be, until two copies in a row are the same, and in between no record of names was being
+ * applied. Why that is a state that was there: entries have generations, a removed one loses its
+ * next entry and its life, so a walk that left the chain half way shows an entry that the second
+ * walk cannot meet again. And a record that was half applied in the first copy is whole in the
+ * second. That nobody applies one is seen by the stripe, which is free, or by its holder's record,
+ * which is not valid: who is stopped or dead with the stripe, but not in the middle of a record,
+ * keeps nobody from reading. For one who is in the middle there is some patience; then it is
+ * -EBUSY, unless he is dead, and we are a session, which recovers him.
  *
  * A hostile file: every ref, length and map is judged when an entry is met (entry_at), a chain that
  * bites its tail is seen by Brent's method: -EUCLEAN. */
@@ -403,12 +407,29 @@ static bool are_equal(const copy *one, const copy *other)
             memcmp(one->entries, other->entries, one->count * sizeof *one->entries) == 0);
 }
 
-/* A writer in the middle is given time to finish; one that is stopped there is not waited for. */
-static void let_pass(const roma__view *view)
+/* Was there a moment in which no record of names was being applied? Where the holder is the same
+ * before and after his record was looked at: that one, or the one in which he took the stripe. */
+static bool is_passed(const roma__view *view)
 {
-    const uint32_t *holder = &view->stripes[ROMA__STRIPE_NAMES].holder;
-    for (int i = 0; i < PATIENCE && roma__load_acquire(holder) != 0; i++)
+    const uint32_t *place = &view->stripes[ROMA__STRIPE_NAMES].holder;
+    uint32_t holder = roma__load_acquire(place);
+    if (holder == 0)
+        return true;
+    if (holder > view->regions.lanes)
+        return false; /* damage */
+    uint64_t redo = roma__load_acquire(&view->lanes[holder - 1].redo);
+    return (redo & ROMA__REDO_VALID) == 0 && roma__load_acquire(place) == holder;
+}
+
+/* A writer in the middle is given time to finish. Returns whether he has. */
+static bool let_pass(const roma__view *view)
+{
+    for (int i = 0; i < PATIENCE; i++) {
+        if (is_passed(view))
+            return true;
         (void)sched_yield();
+    }
+    return false;
 }
 
 /* A state of the chain that was there, in *copied. Returns 0, -EUCLEAN, -ENOMEM, or -EBUSY. */
@@ -416,7 +437,8 @@ static int copy_stable(const roma__view *view, unsigned index, copy *copied, cop
 {
     int code = copy_chain(view, index, copied);
     for (int i = 0; i < COPIES_MOST && code != -ENOMEM; i++) {
-        let_pass(view);
+        if (!let_pass(view))
+            return -EBUSY;
         int again = copy_chain(view, index, second);
         if (again == code && are_equal(copied, second))
             return code;
@@ -454,6 +476,8 @@ int roma_store_each(roma_store *store, on_entry *visit, void *context)
         if (roma__load_acquire(&store->view.names[i]) == 0)
             continue;
         code = copy_stable(&store->view, i, &copied, &second);
+        if (code == -EBUSY && !store->is_read_only && roma__store_recover_outside(store) > 0)
+            code = copy_stable(&store->view, i, &copied, &second);
         if (code == 0)
             code = tell(&copied, visit, context);
     }

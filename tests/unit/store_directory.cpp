@@ -278,6 +278,63 @@ TEST_CASE("store directory: a walk without a lock sees each entry that stays exa
     CHECK(faults_in(store) == 0);
 }
 
+namespace {
+
+/* Be in the middle of changing the type of a name: the stripe is held, the record written; valid
+ * and half applied, if that is wanted. The other half is in the user area. */
+bool stop_in_change(roma_store *store, const std::string &name, bool is_valid)
+{
+    const roma__view *view = shim_view(store);
+    roma__entry *entry = entry_of(store, name);
+    if (entry == nullptr || shim_stay_inside(store) != 0)
+        return false;
+    uint32_t tag = 1;
+    while (view->lanes[tag - 1].word != shim_session(store) + 1)
+        tag++;
+    roma__lane *lane = &view->lanes[tag - 1];
+    view->stripes[ROMA__STRIPE_NAMES].holder = tag;
+    lane->pairs[0] = {roma_ref_of(store, &entry->type), 2};
+    lane->pairs[1] = {ROMA__AT_USER, 7};
+    if (is_valid) {
+        lane->redo = ROMA__REDO_VALID | UINT64_C(2) << ROMA__REDO_PAIRS_SHIFT;
+        entry->type = 2;
+    }
+    return true;
+}
+
+int none(void *, const roma_store_entry *)
+{
+    return 0;
+}
+
+} // namespace
+
+TEST_CASE("store directory: half of a change is not told, whoever is stopped or killed in it")
+{
+    store_place place;
+    {
+        held_store store(held_store::create(place.path));
+        REQUIRE(roma_store_put(store, "name", block_of(store), 1) == 0);
+    }
+    held_store reader(held_store::open(place.path, true));
+    pid_t other = roma_tests::start_session(
+        place.path, [](roma_store *own) { return stop_in_change(own, "name", false); });
+    CHECK(list_of(reader).at("name").first == 1); /* it has changed nothing yet */
+    roma_tests::kill_child(other);
+    CHECK(list_of(reader).at("name").first == 1);
+    other = roma_tests::start_session(
+        place.path, [](roma_store *own) { return stop_in_change(own, "name", true); });
+    CHECK(roma_store_each(reader, none, nullptr) == -EBUSY);
+    roma_tests::kill_child(other);
+    CHECK(roma_store_each(reader, none, nullptr) == -EBUSY); /* who only reads recovers nobody */
+    held_store store(held_store::open(place.path));
+    CHECK(list_of(store).at("name").first == 2);
+    CHECK(*static_cast<uint64_t *>(roma_store_user_area(store).address) == 7);
+    CHECK(list_of(reader).at("name").first == 2);
+    CHECK(roma_store_recover(store) == 0);
+    CHECK(faults_in(store) == 0);
+}
+
 TEST_CASE("store directory: damaged chains are told, never followed out of the store")
 {
     store_place place;
