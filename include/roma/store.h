@@ -130,7 +130,8 @@ ROMA_API int roma_store_create_memory(const char *name, const roma_store_options
  *  of the machine: `why` tells), -EMEDIUMTYPE (no store, or one of another architecture),
  *  -EPROTONOSUPPORT (of a newer roma), -EUSERS (no session slot left), -ENOMEM (no address range),
  *  -EOPNOTSUPP (this file system cannot), -EROFS, or -errno.
- *  Cost: system calls; independent of the store's size and of what is in it.  Since: 0.1 */
+ *  Cost: system calls; independent of the store's size and of what is in it, but where a checkpoint
+ *  was killed while it shared pages: the next first session copies those.  Since: 0.1 */
 ROMA_API int roma_store_open(const char *path, const roma_store_options *options,
                              roma_store **store, roma_error *error);
 

@@ -16,7 +16,8 @@
  * the disk, and where there is none the process gets SIGBUS: the promise that a full disk is an
  * error does not hold. So the store is unshared before anybody writes again (5), and where that
  * fails, or the caller would rather not wait, the promise is withdrawn: a bit of the superblock
- * says so, for all sessions, from before the clone until the store shares nothing.
+ * says so, for all sessions, from before the clone until the store shares nothing. Where that was
+ * to be for a moment, and the checkpoint was killed, the next first session unshares it (open.c).
  *
  * The part shares nothing then, either, but it has holes where the store had space and zeros: they
  * are filled (roma__copy_back). Where the disk has no room for that, the part keeps the bit.
@@ -38,39 +39,6 @@
 
 static const uint64_t timeout_default_ns = UINT64_C(5000000000);
 
-/* ---- the bit that says that pages may be shared ---------------------------------------------- */
-
-static void set_shared(roma__super *super, void *context)
-{
-    (void)context;
-    super->features_hint |= ROMA__HINT_SHARED;
-}
-
-static void clear_shared(roma__super *super, void *context)
-{
-    (void)context;
-    super->features_hint &= ~ROMA__HINT_SHARED;
-}
-
-/* Under the file lock, and one thread of this process at a time. Not under the lock of openings,
- * which who opens a store takes when he has the file lock. */
-static int change_super(roma_store *store, void (*change)(roma__super *super, void *context),
-                        roma_error *error)
-{
-    (void)pthread_mutex_lock(&store->super_lock);
-    int code = roma__byte_lock(store->fd, ROMA__LOCK_FILE, true);
-    if (code < 0) {
-        code = roma__error_call(error, "fcntl", -code);
-    } else {
-        code = roma__super_change(store, change, NULL, error);
-        (void)roma__byte_unlock(store->fd, ROMA__LOCK_FILE);
-    }
-    (void)pthread_mutex_unlock(&store->super_lock);
-    return code;
-}
-
-/* ---- the copy -------------------------------------------------------------------------------- */
-
 typedef struct taking {
     roma_store *store;
     const roma_store_checkpoint_options *options;
@@ -78,6 +46,42 @@ typedef struct taking {
     bool may_clone;
     bool has_cloned, is_unshared;
 } taking;
+
+/* ---- the bit that says that pages may be shared ---------------------------------------------- */
+
+static void set_shared(roma__super *super, void *context)
+{
+    const roma_store_checkpoint_options *options = context;
+    super->features_hint &= ~ROMA__HINT_UNSHARE;
+    super->features_hint |= ROMA__HINT_SHARED | (options->stay_shared ? 0 : ROMA__HINT_UNSHARE);
+}
+
+static void clear_shared(roma__super *super, void *context)
+{
+    (void)context;
+    super->features_hint &= ~(ROMA__HINT_SHARED | ROMA__HINT_UNSHARE);
+}
+
+/* Under the file lock, and one thread of this process at a time. Not under the lock of openings,
+ * which who opens a store takes when he has the file lock. */
+static int change_super(const taking *job, void (*change)(roma__super *super, void *context),
+                        roma_error *error)
+{
+    roma_store *store = job->store;
+    roma_store_checkpoint_options options = *job->options;
+    (void)pthread_mutex_lock(&store->super_lock);
+    int code = roma__byte_lock(store->fd, ROMA__LOCK_FILE, true);
+    if (code < 0) {
+        code = roma__error_call(error, "fcntl", -code);
+    } else {
+        code = roma__super_change(store, change, &options, error);
+        (void)roma__byte_unlock(store->fd, ROMA__LOCK_FILE);
+    }
+    (void)pthread_mutex_unlock(&store->super_lock);
+    return code;
+}
+
+/* ---- the copy -------------------------------------------------------------------------------- */
 
 /* A file system that cannot, or not between these two, is no failure. */
 static bool share_pages(taking *job)
@@ -126,7 +130,7 @@ static int take(taking *job, roma_error *error)
 /* The promise is withdrawn before the clone, and holds again as soon as nothing is shared. */
 static int take_withdrawn(taking *job, roma_error *error)
 {
-    int code = change_super(job->store, set_shared, error);
+    int code = change_super(job, set_shared, error);
     if (code < 0)
         return code;
     if (roma__sys->fsync(job->store->fd) < 0)
@@ -135,7 +139,7 @@ static int take_withdrawn(taking *job, roma_error *error)
         code = take(job, error);
     bool never_shared = !job->has_cloned; /* what an earlier one left shared is not known */
     if (job->is_unshared || (never_shared && roma__copy_unshare(job->store->fd) == 0)) {
-        int cleared = change_super(job->store, clear_shared, code < 0 ? NULL : error);
+        int cleared = change_super(job, clear_shared, code < 0 ? NULL : error);
         code = code < 0 ? code : cleared;
     }
     return code;

@@ -10,6 +10,11 @@
  * ROMA_STORE_FULL_IS_ERROR does not hold. Set before a file shares, cleared when it does not. */
 #define ROMA__HINT_SHARED (UINT64_C(1) << 0)
 
+/* Another one, for a checkpoint that shares only for a moment: set with the first and cleared with
+ * it. Where it is found by the first session of all, that checkpoint was killed, or could not
+ * unshare: the session tries to, once. */
+#define ROMA__HINT_UNSHARE (UINT64_C(1) << 1)
+
 /* Is that bit set in the superblock that counts? */
 bool roma__store_may_share(const roma_store *store);
 
@@ -51,7 +56,7 @@ int roma__copy_unshare(int fd);
 int roma__copy_back(int fd);
 
 /* Make the copy of a store in use one of its own: closed cleanly, of that device and inode, nobody
- * parked, with these bits of ROMA__HINT_SHARED. */
+ * parked, with `hint` being ROMA__HINT_SHARED or 0. */
 int roma__copy_own(int fd, uint64_t hint, roma_error *error);
 
 #endif

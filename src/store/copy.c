@@ -143,7 +143,8 @@ int roma__copy_own(int fd, uint64_t hint, roma_error *error)
         return roma__error_call(error, "fstat", errno);
     super.generation++;
     super.flags = (super.flags | ROMA__SUPER_CLEAN) & ~(uint32_t)ROMA__SUPER_VOLATILE;
-    super.features_hint = (super.features_hint & ~ROMA__HINT_SHARED) | hint;
+    super.features_hint &= ~(ROMA__HINT_SHARED | ROMA__HINT_UNSHARE);
+    super.features_hint |= hint;
     super.device = (uint64_t)status.st_dev;
     super.inode = (uint64_t)status.st_ino;
     memset(super.boot_id, 0, sizeof super.boot_id);

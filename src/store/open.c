@@ -1,18 +1,19 @@
 /* open.c - a store is opened.
  *
  * Openings, and the closing of the last session, go one by one, under the file lock: a byte lock
- * that the kernel drops when its holder dies. Under it is looked whether any session lives. Where none does, what the
- * superblock says decides: a store that was closed by its last session is clean; one that was not,
- * in this run of the machine, is what killed processes left, and recovered as it is met; one of an
- * earlier run was interrupted by a crash of the machine, when the kernel may have written any pages
- * and not others, and only its checkpoint can be trusted. One that says it lies elsewhere is a copy
- * that was made while it was in use.
+ * that the kernel drops when its holder dies. Under it is looked whether any session lives. Where
+ * none does, what the superblock says decides: a store that was closed by its last session is
+ * clean; one that was not, in this run of the machine, is what killed processes left, and recovered
+ * as it is met; one of an earlier run was interrupted by a crash of the machine, when the kernel
+ * may have written any pages and not others, and only its checkpoint can be trusted. One that says
+ * it lies elsewhere is a copy that was made while it was in use.
  *
  * Waiting for the file lock, writing the superblock out and recovering a dead session all take the
  * time that other processes and the disk take, so nothing of this process is locked meanwhile
  * (openings.c): but for the moment in which the mapping is made.
  *
- * Nothing here depends on how large the file is or what is in it. */
+ * Nothing here depends on how large the file is or what is in it, but where a checkpoint was killed
+ * while it shared pages: the first session copies those. */
 #include "store/checkpoint.h"
 #include "store/open.h"
 
@@ -163,9 +164,16 @@ static int judge_rest(const roma_store *store, const roma__super *super, const s
     return 0;
 }
 
+typedef struct beginning {
+    const struct stat *status;
+    bool is_unshared;
+} beginning;
+
 static void begin_use(roma__super *super, void *context)
 {
-    const struct stat *status = context;
+    const beginning *how = context;
+    const struct stat *status = how->status;
+    super->features_hint &= ~(ROMA__HINT_UNSHARE | (how->is_unshared ? ROMA__HINT_SHARED : 0));
     super->flags &= ~(uint32_t)ROMA__SUPER_CLEAN;
     super->incarnation++;
     super->inode = (uint64_t)status->st_ino;
@@ -188,11 +196,15 @@ static void clear_strays(const roma__view *view)
     roma__store(&view->live->park, 0);
 }
 
-/* The first session of all: from here on the file is in use, and says so before it is changed. */
-static int begin_first(roma_store *store, struct stat *status, const roma_store_options *options,
-                       bool is_volatile, roma_error *error)
+/* The first session of all: from here on the file is in use, and says so before it is changed.
+ * Pages that a killed checkpoint left shared are copied first, if there is room for them. */
+static int begin_first(roma_store *store, const struct stat *status, const roma__super *super,
+                       const roma_store_options *options, roma_error *error)
 {
-    int code = roma__super_change(store, begin_use, status, error);
+    bool is_volatile = (super->flags & ROMA__SUPER_VOLATILE) != 0;
+    bool is_left = (super->features_hint & ROMA__HINT_UNSHARE) != 0;
+    beginning how = {status, is_left && roma__copy_unshare(store->fd) == 0};
+    int code = roma__super_change(store, begin_use, &how, error);
     if (code < 0)
         return code;
     if (!is_volatile && !options->unsynced && roma__sys->fsync(store->fd) < 0)
@@ -230,15 +242,14 @@ static void close_mapped(roma_store *store)
     roma__opening_unlock();
 }
 
-static int attach(roma_store *store, bool is_first, struct stat *status, const roma__super *super,
-                  const roma_store_options *options, roma_error *error)
+static int attach(roma_store *store, bool is_first, const struct stat *status,
+                  const roma__super *super, const roma_store_options *options, roma_error *error)
 {
     int code = check_committed(store, error);
     if (code < 0 || store->is_read_only)
         return code;
     if (is_first)
-        code = begin_first(store, status, options, (super->flags & ROMA__SUPER_VOLATILE) != 0,
-                           error);
+        code = begin_first(store, status, super, options, error);
     if (code == 0)
         code = roma__session_attach(store, options->label, error);
     if (code < 0 && is_first && (super->flags & ROMA__SUPER_CLEAN) != 0)
@@ -246,7 +257,7 @@ static int attach(roma_store *store, bool is_first, struct stat *status, const r
     return code;
 }
 
-static int map_and_attach(roma_store *store, struct stat *status, const roma__super *super,
+static int map_and_attach(roma_store *store, const struct stat *status, const roma__super *super,
                           const roma__regions *regions, const roma_store_options *options,
                           roma_error *error)
 {
@@ -264,8 +275,7 @@ static int map_and_attach(roma_store *store, struct stat *status, const roma__su
     return code;
 }
 
-int roma__store_open_locked(roma_store *store, const roma_store_options *options,
-                            roma_error *error)
+int roma__store_open_locked(roma_store *store, const roma_store_options *options, roma_error *error)
 {
     roma__super super = {.magic = 0};
     roma__regions regions = {.sessions = 0};
@@ -424,7 +434,7 @@ int roma_store_attach(int fd, const roma_store_options *options, roma_store **ou
     return open_with(store, options, out, error);
 }
 
-/* ---- looking at one that is open --------------------------------------------------------------- */
+/* ---- one that is open ------------------------------------------------------------------------ */
 
 int roma_store_fd(const roma_store *given)
 {

@@ -7,6 +7,7 @@
 #include <atomic>
 #include <chrono>
 #include <future>
+#include <sys/statfs.h>
 #include <thread>
 #include <utility>
 
@@ -57,19 +58,21 @@ TEST_CASE("store opening: one that fails leaves a store clean that was")
                 break;
         }
     roma__sys_replace(nullptr);
-    CHECK(failed >= 4); /* the file lock, that of the session, the superblock written, the mapping */
+    CHECK(failed >=
+          4); /* the file lock, that of the session, the superblock written, the mapping */
 }
 
 namespace {
 
-/* Somebody looks at the slot of a session when it is to be taken: once. */
+/* Somebody looks at the slot of a session when it is to be taken, for a few tries. */
 struct looker {
-    static inline std::atomic<bool> is_armed{false};
+    static inline std::atomic<int> left{0};
 
     static int lock(int fd, int command, struct flock *range)
     {
         if (command == F_OFD_SETLK && range->l_type == F_WRLCK &&
-            range->l_start == off_t(ROMA__LOCK_SESSIONS + 1) && is_armed.exchange(false)) {
+            range->l_start == off_t(ROMA__LOCK_SESSIONS + 1) && left > 0) {
+            left--;
             errno = EAGAIN;
             return -1;
         }
@@ -87,10 +90,10 @@ TEST_CASE("store opening: the last free slot is had although somebody looks at i
     roma_store_options options = roma_tests::small_options();
     options.sessions = 2;
     held_store store(held_store::create(place.path, options));
-    looker::is_armed = true;
+    looker::left = 6;
     roma_store *second = nullptr;
     REQUIRE(open_at(place.path, &second) == 0);
-    CHECK_FALSE(looker::is_armed);
+    CHECK(looker::left == 0);
     roma_store *third = nullptr;
     CHECK(open_at(place.path, &third) == -EUSERS);
     CHECK(roma_store_close(second) == 0);
@@ -141,4 +144,77 @@ TEST_CASE("store opening: a store that could not be made is nobody's")
     CHECK(early_bird::opened.get() == -EMEDIUMTYPE);
     CHECK(early_bird::looked.get() == -EMEDIUMTYPE);
     CHECK_FALSE(store_place::is_there(place.path));
+}
+
+namespace {
+
+int answer_xfs(int fd, struct statfs *status)
+{
+    const int code = roma__sys_kernel.fstatfs(fd, status);
+    status->f_type = 0x58465342;
+    return code;
+}
+
+/* A file system that shares pages, or says so; `code`: what comes of having one's own again. */
+struct sharing {
+    static constexpr int unshare_range = 0x40;
+    static inline int code = 0;
+    static inline unsigned asked = 0;
+
+    static int fallocate(int fd, int mode, off_t offset, off_t bytes)
+    {
+        if (mode != unshare_range)
+            return roma__sys_kernel.fallocate(fd, mode, offset, bytes);
+        asked++;
+        errno = ENOSPC;
+        return code;
+    }
+};
+
+/* Does a full disk stay an error, as a session that is alone sees it? */
+bool keeps_promise(const std::string &path)
+{
+    held_store store(held_store::open(path));
+    return (roma_store_capabilities(store) & ROMA_STORE_FULL_IS_ERROR) != 0;
+}
+
+void kill_checkpoint(const std::string &path, bool stay_shared)
+{
+    const pid_t child = roma_tests::start_child([&] {
+        roma_store *store = nullptr;
+        if (roma_store_open(path.c_str(), nullptr, &store, nullptr) != 0)
+            return 1;
+        roma_store_checkpoint_options options{};
+        options.size = sizeof options;
+        options.stay_shared = stay_shared;
+        return roma_store_checkpoint(store, nullptr, &options, nullptr);
+    });
+    REQUIRE(roma_tests::end_of(child) == 1000 + SIGKILL);
+}
+
+} // namespace
+
+TEST_CASE("store opening: what a killed checkpoint left shared is the first session's own again")
+{
+    store_place place;
+    roma_tests::faulty table;
+    table.calls.fstatfs = answer_xfs;
+    table.calls.fallocate = sharing::fallocate;
+    table.calls.clone_file = [](int, int) { return kill(getpid(), SIGKILL); };
+    held_store(held_store::create(place.path)).close();
+    CHECK(keeps_promise(place.path));
+    sharing::asked = 0;
+    kill_checkpoint(place.path, true); /* it was to stay so */
+    CHECK_FALSE(keeps_promise(place.path));
+    CHECK(sharing::asked == 0);
+    kill_checkpoint(place.path, false);
+    sharing::code = -1;
+    CHECK_FALSE(keeps_promise(place.path)); /* no room */
+    CHECK(sharing::asked == 1);
+    sharing::code = 0;
+    CHECK_FALSE(keeps_promise(place.path)); /* only one tries */
+    CHECK(sharing::asked == 1);
+    kill_checkpoint(place.path, false);
+    CHECK(keeps_promise(place.path));
+    CHECK(sharing::asked > 1);
 }
