@@ -8,20 +8,15 @@
  * is left of it over a magazine's cells. The two managers take turns; medians.
  *
  * Expected: at most 1 ns an operation more, and nothing on a pair. */
+#include "perf/support/clock.h"
+#include "perf/support/figures.h"
+
 #include <roma.h>
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 enum { BLOCKS = 1000, ROUNDS = 400, PASSES_MAX = 1000 };
-
-static uint64_t now_ns(void)
-{
-    struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
 
 static void require(bool holds, const char *what)
 {
@@ -45,16 +40,16 @@ static roma_manager *open_manager(roma_placement placement)
 
 static double pairs_ns(roma_manager *manager)
 {
-    uint64_t began = now_ns();
+    double began = now_ns();
     for (int i = 0; i < BLOCKS * ROUNDS; i++)
         roma_free(roma_alloc(manager, 64));
-    return (double)(now_ns() - began) / (BLOCKS * ROUNDS);
+    return (now_ns() - began) / (BLOCKS * ROUNDS);
 }
 
 static double batches_ns(roma_manager *manager)
 {
     static void *blocks[BLOCKS];
-    uint64_t began = now_ns();
+    double began = now_ns();
     for (int round = 0; round < ROUNDS; round++) {
         for (int i = 0; i < BLOCKS; i++)
             blocks[i] = roma_alloc(manager, 64);
@@ -62,28 +57,16 @@ static double batches_ns(roma_manager *manager)
         for (int i = 0; i < BLOCKS; i++)
             roma_free(blocks[i]);
     }
-    return (double)(now_ns() - began) / (BLOCKS * ROUNDS);
+    return (now_ns() - began) / (BLOCKS * ROUNDS);
 }
 
 /* Lengths beyond the caches come and go by the slow path each time. */
 static double large_ns(roma_manager *manager)
 {
-    uint64_t began = now_ns();
+    double began = now_ns();
     for (int i = 0; i < BLOCKS * 10; i++)
         roma_free(roma_alloc(manager, 512 << 10));
-    return (double)(now_ns() - began) / (BLOCKS * 10);
-}
-
-static int by_value(const void *a, const void *b)
-{
-    double first = *(const double *)a, second = *(const double *)b;
-    return first < second ? -1 : first > second;
-}
-
-static double median(double *figures, unsigned count)
-{
-    qsort(figures, count, sizeof *figures, by_value);
-    return figures[count / 2];
+    return (now_ns() - began) / (BLOCKS * 10);
 }
 
 static void compare(const char *what, double (*measure)(roma_manager *), roma_manager *any,
@@ -95,7 +78,8 @@ static void compare(const char *what, double (*measure)(roma_manager *), roma_ma
         figures[0][index] = measure(any);
         figures[1][index] = measure(local);
     }
-    double without = median(figures[0], passes), with = median(figures[1], passes);
+    double without = median_of(figures[0], passes);
+    double with = median_of(figures[1], passes);
     printf("%-28s%10.2f%10.2f%+10.2f\n", what, without, with, with - without);
 }
 

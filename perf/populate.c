@@ -12,6 +12,9 @@
  *     populate [--bytes SIZE] [--threads N] [--passes N] [--pages KIND]
  *
  * Ends with 0 when measured, 77 when there are too few free huge pages, 1 on errors. */
+#include "perf/support/clock.h"
+#include "perf/support/figures.h"
+
 #include <roma.h>
 
 #include <errno.h>
@@ -19,7 +22,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
@@ -36,13 +38,6 @@ struct settings {
     roma_page_kind pages;
     size_t page_bytes;
 };
-
-static double now_s(void)
-{
-    struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
-}
 
 static int die(const char *what, int code)
 {
@@ -90,7 +85,7 @@ static void populate_bare(const struct settings *settings, char *address, unsign
 static double time_bare(const struct settings *settings, unsigned threads)
 {
     int shift = __builtin_ctzll(settings->page_bytes);
-    double start = now_s();
+    double start = now_ns();
     char *address = mmap(NULL, settings->bytes, PROT_READ | PROT_WRITE,
                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_HUGETLB |
                              (shift << MAP_HUGE_SHIFT),
@@ -100,7 +95,7 @@ static double time_bare(const struct settings *settings, unsigned threads)
     if (madvise(address, settings->bytes, MADV_DONTFORK) != 0)
         (void)die("madvise", errno);
     populate_bare(settings, address, threads);
-    double taken = now_s() - start;
+    double taken = now_ns() - start;
     (void)munmap(address, settings->bytes);
     return taken;
 }
@@ -116,9 +111,9 @@ static double time_acquire(const struct settings *settings, unsigned threads)
     wish.bytes = settings->bytes;
     wish.pages = settings->pages;
     wish.populate_threads = threads;
-    double start = now_s();
+    double start = now_ns();
     int code = roma_provider_acquire(provider, &wish, &extent, &error);
-    double taken = now_s() - start;
+    double taken = now_ns() - start;
     if (code < 0) {
         (void)roma_error_print(stderr, &error);
         exit(1);
@@ -133,20 +128,8 @@ struct way {
     const char *name;
     double (*time)(const struct settings *settings, unsigned threads);
     unsigned threads;
-    double taken_s[PASSES_MAX];
+    double taken_ns[PASSES_MAX];
 };
-
-static int compare(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double median_s(struct way *way, unsigned passes)
-{
-    qsort(way->taken_s, passes, sizeof way->taken_s[0], compare);
-    return (way->taken_s[(passes - 1) / 2] + way->taken_s[passes / 2]) / 2;
-}
 
 static void measure(const struct settings *settings)
 {
@@ -160,17 +143,17 @@ static void measure(const struct settings *settings)
     for (unsigned pass = 0; pass <= settings->passes; pass++)
         for (unsigned i = 0; i < WAYS; i++) {
             struct way *way = &ways[(pass + i) % WAYS];
-            double taken_s = way->time(settings, way->threads);
+            double taken_ns = way->time(settings, way->threads);
             if (pass > 0)
-                way->taken_s[pass - 1] = taken_s;
+                way->taken_ns[pass - 1] = taken_ns;
         }
     for (unsigned i = 0; i < WAYS; i += 2) {
-        double bare_s = median_s(&ways[i], settings->passes);
-        double acquire_s = median_s(&ways[i + 1], settings->passes);
-        double gigabytes = (double)settings->bytes * 1e-9;
+        double bare_ns = median_of(ways[i].taken_ns, settings->passes);
+        double acquire_ns = median_of(ways[i + 1].taken_ns, settings->passes);
+        double bytes = (double)settings->bytes; /* a byte a ns is a gigabyte a second */
         printf("%2u thread%s  bare %6.2f GB/s  acquire %6.2f GB/s  ratio %.3f\n", ways[i].threads,
-               ways[i].threads == 1 ? " " : "s", gigabytes / bare_s, gigabytes / acquire_s,
-               bare_s / acquire_s);
+               ways[i].threads == 1 ? " " : "s", bytes / bare_ns, bytes / acquire_ns,
+               bare_ns / acquire_ns);
     }
 }
 

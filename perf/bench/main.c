@@ -15,14 +15,12 @@
  *
  * Ends with 0 when everything was measured or skipped, 1 on errors, 2 for wrong arguments. */
 #include "bench.h"
+#include "perf/support/options.h"
 
 #include <dlfcn.h>
-#include <getopt.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #ifndef BENCH_LIMITS
 #include "subject.h"
@@ -80,42 +78,7 @@ static const struct test TESTS[] = {
 };
 enum { TESTS_COUNT = sizeof TESTS / sizeof TESTS[0] };
 
-static _Noreturn void usage(void)
-{
-    (void)fputs("usage: bench-KIND [--allocator NAME] [--tests LIST] [--repeats N] [--ms N]\n"
-                "                  [--counts counted|none|exact] [--threads N] [--live N]\n"
-                "                  [--delay MS] [--quick] [--list]\n",
-                stderr);
-    exit(2);
-}
-
-static unsigned number_of(const char *text, unsigned long most)
-{
-    char *end;
-    unsigned long value = strtoul(text, &end, 10);
-    if (*text < '0' || *text > '9' || *end != '\0' || value == 0 || value > most)
-        usage();
-    return (unsigned)value;
-}
-
-/* ---- tests by name -------------------------------------------------------------------------- */
-
-static bool is_word(const char *name, const char *word, size_t length)
-{
-    return strlen(name) == length && memcmp(name, word, length) == 0;
-}
-
-/* Whether a list of names, separated by commas, has the test or its group. NULL has all. */
-static bool is_listed(const char *list, const struct test *test)
-{
-    while (list != NULL && *list != '\0') {
-        size_t length = strcspn(list, ",");
-        if (is_word(test->name, list, length) || is_word(test->group, list, length))
-            return true;
-        list += length + (list[length] == ',');
-    }
-    return list == NULL;
-}
+/* ---- options -------------------------------------------------------------------------------- */
 
 /* A name that no test has is a mistake, not an empty answer. */
 static void check_list(const char *list)
@@ -124,8 +87,7 @@ static void check_list(const char *list)
         size_t length = strcspn(list, ",");
         bool is_known = false;
         for (unsigned i = 0; i < TESTS_COUNT; i++)
-            is_known = is_known || is_word(TESTS[i].name, list, length) ||
-                       is_word(TESTS[i].group, list, length);
+            is_known = is_known || test_is_named(&TESTS[i], list, length);
         if (!is_known) {
             (void)fprintf(stderr, "bench: no test or group here is named %.*s\n", (int)length,
                           list);
@@ -135,72 +97,31 @@ static void check_list(const char *list)
     }
 }
 
-static _Noreturn void print_tests(void)
+static void read_own(int letter, const char *value)
 {
-    for (unsigned i = 0; i < TESTS_COUNT; i++)
-        printf("%s %s\n", TESTS[i].group, TESTS[i].name);
-    exit(0);
-}
-
-/* ---- options -------------------------------------------------------------------------------- */
-
-static void set_quick(void)
-{
-    settings.is_quick = true;
-    settings.repeats = 2;
-    settings.repeat_ms = 1;
-    settings.threads_max = 2;
-    settings.delay_ms = 10;
-    settings.live_max = 10000;
-}
-
-/* Returns the list of tests, NULL for all. */
-static const char *read_options(int count, char **words)
-{
-    static const struct option OPTIONS[] = {{"allocator", required_argument, NULL, 'a'},
-                                            {"tests", required_argument, NULL, 't'},
-                                            {"repeats", required_argument, NULL, 'r'},
-                                            {"ms", required_argument, NULL, 'm'},
-                                            {"counts", required_argument, NULL, 'c'},
-                                            {"threads", required_argument, NULL, 'n'},
-                                            {"live", required_argument, NULL, 'l'},
-                                            {"delay", required_argument, NULL, 'd'},
-                                            {"quick", no_argument, NULL, 'q'},
-                                            {"list", no_argument, NULL, 'p'},
-                                            {NULL, 0, NULL, 0}};
-    const char *list = NULL;
-    int option;
-    while ((option = getopt_long(count, words, "", OPTIONS, NULL)) != -1) {
-        switch (option) {
-        case 'a': settings.allocator = optarg; break;
-        case 't': list = optarg; break;
-        case 'r': settings.repeats = number_of(optarg, VALUES_MAX); break;
-        case 'm': settings.repeat_ms = number_of(optarg, 60000); break;
-        case 'c': settings.counts = optarg; break;
-        case 'n': settings.threads_max = number_of(optarg, THREADS_MAX); break;
-        case 'l': settings.live_max = number_of(optarg, 50000000); break;
-        case 'd': settings.delay_ms = number_of(optarg, 600000); break;
-        case 'q': set_quick(); break;
-        case 'p': print_tests();
-        default: usage();
-        }
+    switch (letter) {
+    case 'c': settings.counts = value; break;
+    case 'n': settings.threads_max = options_number(value, THREADS_MAX); break;
+    case 'd': settings.delay_ms = options_number(value, 600000); break;
     }
-    if (optind != count)
-        usage();
-    check_list(list);
-    return list;
 }
 
-static void read_machine(void)
-{
-    cpu_set_t set;
-    settings.page_bytes = (size_t)sysconf(_SC_PAGESIZE);
-    if (sched_getaffinity(0, sizeof set, &set) != 0)
-        return; /* more CPUs than a set has: threads run where the kernel wants */
-    for (unsigned cpu = 0; cpu < CPU_SETSIZE && settings.cpus_count < CPUS_MAX; cpu++)
-        if (CPU_ISSET(cpu, &set))
-            settings.cpus[settings.cpus_count++] = cpu;
-}
+static const struct option OWN[] = {{"counts", required_argument, NULL, 'c'},
+                                    {"threads", required_argument, NULL, 'n'},
+                                    {"delay", required_argument, NULL, 'd'},
+                                    {NULL, 0, NULL, 0}};
+
+static const struct program PROGRAM = {
+    .usage = "usage: bench-KIND [--allocator NAME] [--tests LIST] [--repeats N] [--ms N]\n"
+             "                  [--counts counted|none|exact] [--threads N] [--live N]\n"
+             "                  [--delay MS] [--quick] [--list]\n",
+    .tests = TESTS,
+    .tests_count = TESTS_COUNT,
+    .live_most = 50000000,
+    .own = OWN,
+    .read_own = read_own};
+
+/* ---- the whole ------------------------------------------------------------------------------ */
 
 /* The loader goes on without a library that it cannot preload; who compares must know. */
 static void print_origin(void)
@@ -214,15 +135,16 @@ static void print_origin(void)
 
 int main(int count, char **words)
 {
-    const char *list = read_options(count, words);
-    read_machine();
+    const char *list = options_read(&PROGRAM, count, words);
+    check_list(list);
+    machine_read();
     pin(0);
     print_origin();
 #ifndef BENCH_LIMITS
     subject_open();
 #endif
     for (unsigned i = 0; i < TESTS_COUNT; i++)
-        if (is_listed(list, &TESTS[i]))
+        if (test_is_listed(&TESTS[i], list))
             TESTS[i].run(&TESTS[i]);
     return 0;
 }

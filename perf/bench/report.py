@@ -1,6 +1,7 @@
 """report - tables of what was measured: figures, ratios to the best peer, targets met or missed."""
 
 from results import HIGHER_IS_BETTER
+from table import print_table
 
 # In small ns the distance to a bare free list says something; a 64 MiB block's does not.
 MULTIPLES_MAX_NS = 1000
@@ -14,6 +15,28 @@ SECTIONS = [
     ("memory", ("memory", "overhead")),
     ("limits of the machine", ("limit",)),
 ]
+
+
+# ---- what is expected ---------------------------------------------------------------------------
+
+class Target:
+    """A line of the file `expected`."""
+
+    def __init__(self, test, allocator, rule, target, peer):
+        self.test, self.allocator, self.rule = test, allocator, rule
+        self.target, self.peer = float(target), peer
+
+
+def read_expected(path):
+    """The bare list's time on the reference machine, and the targets."""
+    freelist, targets = None, []
+    with open(path, encoding="utf-8") as file:
+        for line in file:
+            if line.startswith("# FREELIST"):
+                freelist = float(line.rsplit(":", 1)[1])
+            elif not line.startswith("#") and not line.startswith("test,"):
+                targets.append(Target(*line.strip().split(",")))
+    return freelist, targets
 
 
 # ---- text ---------------------------------------------------------------------------------------
@@ -34,15 +57,6 @@ def amount(value, unit):
         if abs(value) >= size:
             return f"{digits(value / (1e3 if name == 'us' else size))} {name}"
     return f"{digits(value)} ns"
-
-
-def print_table(title, header, rows):
-    """Columns as wide as their widest word; the first to the left, the others to the right."""
-    widths = [max(len(row[i]) for row in [header] + rows) for i in range(len(header))]
-    print(f"\n{title}\n")
-    for row in [header] + rows:
-        cells = [row[0].ljust(widths[0])] + [row[i].rjust(widths[i]) for i in range(1, len(row))]
-        print("  " + "  ".join(cells).rstrip())
 
 
 def sections(found):

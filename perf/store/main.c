@@ -4,14 +4,13 @@
  *                   [--quick] [--list] [--version]
  *
  * Each test works in a file of its own in DIR (default: TMPDIR, else /tmp), which it removes. */
+#include "perf/support/options.h"
 #include "store.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -98,92 +97,32 @@ void wait_a_little(unsigned *spins)
 
 /* ---- options --------------------------------------------------------------------------------- */
 
-static _Noreturn void usage(void)
+static void read_own(int letter, const char *value)
 {
-    (void)fputs("usage: store-SUBJECT [--allocator NAME] [--tests LIST] [--dir DIR] [--repeats N]\n"
-                "                     [--ms N] [--live N] [--quick] [--list] [--version]\n",
-                stderr);
-    exit(2);
-}
-
-static unsigned number_of(const char *text, unsigned long most)
-{
-    char *end;
-    unsigned long value = strtoul(text, &end, 10);
-    if (*text < '0' || *text > '9' || *end != '\0' || value == 0 || value > most)
-        usage();
-    return (unsigned)value;
-}
-
-static bool is_listed(const char *list, const char *name)
-{
-    size_t length = strlen(name);
-    while (list != NULL && *list != '\0') {
-        size_t word = strcspn(list, ",");
-        if (word == length && memcmp(list, name, length) == 0)
-            return true;
-        list += word + (list[word] == ',');
+    switch (letter) {
+    case 'd': folder = value; break;
+    case 'v': puts(subject_version()); exit(0);
     }
-    return list == NULL;
 }
 
-static void set_quick(void)
-{
-    settings.is_quick = true;
-    settings.repeats = 2;
-    settings.repeat_ms = 1;
-    settings.live_max = 10000;
-}
+static const struct option OWN[] = {
+    {"dir", required_argument, NULL, 'd'}, {"version", no_argument, NULL, 'v'}, {NULL, 0, NULL, 0}};
 
-static const char *read_options(int count, char **words)
-{
-    static const struct option OPTIONS[] = {
-        {"allocator", required_argument, NULL, 'a'}, {"tests", required_argument, NULL, 't'},
-        {"repeats", required_argument, NULL, 'r'},   {"ms", required_argument, NULL, 'm'},
-        {"live", required_argument, NULL, 'l'},      {"dir", required_argument, NULL, 'd'},
-        {"quick", no_argument, NULL, 'q'},           {"list", no_argument, NULL, 'p'},
-        {"version", no_argument, NULL, 'v'},         {NULL, 0, NULL, 0}};
-    const char *list = NULL;
-    int option;
-    while ((option = getopt_long(count, words, "", OPTIONS, NULL)) != -1) {
-        switch (option) {
-        case 'a': settings.allocator = optarg; break;
-        case 't': list = optarg; break;
-        case 'r': settings.repeats = number_of(optarg, VALUES_MAX); break;
-        case 'm': settings.repeat_ms = number_of(optarg, 60000); break;
-        case 'l': settings.live_max = number_of(optarg, 10000000); break;
-        case 'd': folder = optarg; break;
-        case 'q': set_quick(); break;
-        case 'p':
-            for (unsigned i = 0; i < TESTS_COUNT; i++)
-                printf("%s %s\n", TESTS[i].group, TESTS[i].name);
-            exit(0);
-        case 'v': puts(subject_version()); exit(0);
-        default: usage();
-        }
-    }
-    if (optind != count)
-        usage();
-    return list;
-}
-
-static void read_machine(void)
-{
-    cpu_set_t set;
-    settings.page_bytes = (size_t)sysconf(_SC_PAGESIZE);
-    if (sched_getaffinity(0, sizeof set, &set) != 0)
-        return; /* more CPUs than a set has: threads run where the kernel wants */
-    for (unsigned cpu = 0; cpu < CPU_SETSIZE && settings.cpus_count < CPUS_MAX; cpu++)
-        if (CPU_ISSET(cpu, &set))
-            settings.cpus[settings.cpus_count++] = cpu;
-}
+static const struct program PROGRAM = {
+    .usage = "usage: store-SUBJECT [--allocator NAME] [--tests LIST] [--dir DIR] [--repeats N]\n"
+             "                     [--ms N] [--live N] [--quick] [--list] [--version]\n",
+    .tests = TESTS,
+    .tests_count = TESTS_COUNT,
+    .live_most = 10000000,
+    .own = OWN,
+    .read_own = read_own};
 
 int main(int count, char **words)
 {
-    const char *list = read_options(count, words);
-    read_machine();
+    const char *list = options_read(&PROGRAM, count, words);
+    machine_read();
     for (unsigned i = 0; i < TESTS_COUNT; i++) {
-        if (!is_listed(list, TESTS[i].name) && !is_listed(list, TESTS[i].group))
+        if (!test_is_listed(&TESTS[i], list))
             continue;
         pin(0);
         TESTS[i].run(&TESTS[i]);

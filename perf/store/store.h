@@ -1,8 +1,8 @@
-/* store.h - what the files of the store's measuring program share, beside those of perf/bench. */
+/* store.h - what the files of the store's measuring program share, beside perf/support. */
 #ifndef STORE_STORE_H
 #define STORE_STORE_H
 
-#include "perf/bench/bench.h"
+#include "perf/support/measure.h"
 #include "subject.h"
 
 /* Tests, by file. */

@@ -1,6 +1,6 @@
 /* subject_pmdk.c - PMDK's libpmemobj: a heap in a file, for one process at a time. A batch is its
  * own way to do many at once: reservations that are published together. */
-#include "perf/bench/bench.h"
+#include "perf/support/measure.h"
 #include "subject.h"
 
 #include <libpmemobj.h>

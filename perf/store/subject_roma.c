@@ -1,6 +1,6 @@
 /* subject_roma.c - roma's store. Blocks go to another process by a slot, which owns a reference:
  * one step each against a crash. A parcel is one block that has a slot for each of its own. */
-#include "perf/bench/bench.h"
+#include "perf/support/measure.h"
 #include "subject.h"
 
 #include <roma.h>

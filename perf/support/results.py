@@ -1,4 +1,4 @@
-"""results - figures by allocator and test: collected, written as CSV, read back; and the targets.
+"""results - figures by allocator and test: collected, written as CSV, read back.
 
 A file of results has comment lines, `# key: value` for the machine and `# skipped ALLOCATOR TEST:
 reason`, and one line a measurement:
@@ -128,25 +128,3 @@ def order(name):
     if name in known:
         return (0, known.index(name), name)
     return (1, 0, name) if is_peer(name) else (3, 0, name) if name == "limit" else (2, 0, name)
-
-
-# ---- targets ------------------------------------------------------------------------------------
-
-class Target:
-    """A line of the file `expected`."""
-
-    def __init__(self, test, allocator, rule, target, peer):
-        self.test, self.allocator, self.rule = test, allocator, rule
-        self.target, self.peer = float(target), peer
-
-
-def read_expected(path):
-    """The bare list's time on the reference machine, and the targets."""
-    freelist, targets = None, []
-    with open(path, encoding="utf-8") as file:
-        for line in file:
-            if line.startswith("# FREELIST"):
-                freelist = float(line.rsplit(":", 1)[1])
-            elif not line.startswith("#") and not line.startswith("test,"):
-                targets.append(Target(*line.strip().split(",")))
-    return freelist, targets
