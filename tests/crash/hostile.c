@@ -9,6 +9,8 @@
  * what is left. But no worker may die: of an access outside the mapping, of one behind the file's
  * end, of an assertion, or under AddressSanitizer of any other error. A worker that waits for a
  * lock that will never be given back is counted as stalled, and ended. */
+#include "support/chance.h"
+#include "support/child.h"
 #include "support/scene.h"
 
 #include "store/layout.h"
@@ -22,7 +24,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -44,49 +45,42 @@ static struct {
 } figures;
 
 static int store_fd;
-static uint64_t random_state;
-
-static uint64_t draw(uint64_t below)
-{
-    random_state ^= random_state << 13;
-    random_state ^= random_state >> 7;
-    random_state ^= random_state << 17;
-    return (random_state >> 11) % below;
-}
 
 /* ---- the writer ------------------------------------------------------------------------------ */
 
 /* Most of what is there to be hit lies in the tables before the units. */
 static size_t draw_place(size_t bytes)
 {
-    size_t end = draw(4) != 0 && bytes > (1u << 20) ? 1u << 20 : bytes;
-    size_t place = draw(end / 8) * 8;
-    if (place < 2 * ROMA__SUPER_BYTES && draw(50) != 0)
+    size_t end = chance_draw(4) != 0 && bytes > (1u << 20) ? 1u << 20 : bytes;
+    size_t place = chance_draw(end / 8) * 8;
+    if (place < 2 * ROMA__SUPER_BYTES && chance_draw(50) != 0)
         place += 2 * ROMA__SUPER_BYTES; /* else nobody can attach any more */
     return place;
 }
 
 static uint64_t draw_word(const char *base, size_t bytes, uint64_t old)
 {
-    switch (draw(8)) {
-    case 0: return old ^ UINT64_C(1) << draw(64);
-    case 1: return old + draw(5) - 2;
+    switch (chance_draw(8)) {
+    case 0: return old ^ UINT64_C(1) << chance_draw(64);
+    case 1: return old + chance_draw(5) - 2;
     case 2:
-        return __atomic_load_n((const uint64_t *)(base + draw(bytes / 8) * 8), __ATOMIC_RELAXED);
-    case 3: return draw(bytes / 16) * 16; /* a ref */
-    case 4:                               /* a unit's word */
-        return draw(ROMA__UNIT_KINDS_COUNT + 1) | draw(2) << 4 | draw(48) << 8 | draw(8) << 16 |
-               draw(40) << 32;
-    case 5: /* a record */ return ROMA__REDO_VALID | draw(256) << 40 | draw(256) << 48 | draw(64);
-    case 6: return draw(2) != 0 ? 0 : UINT64_MAX;
-    default: return random_state * UINT64_C(0x9e3779b97f4a7c15);
+        return __atomic_load_n((const uint64_t *)(base + chance_draw(bytes / 8) * 8),
+                               __ATOMIC_RELAXED);
+    case 3: return chance_draw(bytes / 16) * 16; /* a ref */
+    case 4:                                      /* a unit's word */
+        return chance_draw(ROMA__UNIT_KINDS_COUNT + 1) | chance_draw(2) << 4 |
+               chance_draw(48) << 8 | chance_draw(8) << 16 | chance_draw(40) << 32;
+    case 5: /* a record */
+        return ROMA__REDO_VALID | chance_draw(256) << 40 | chance_draw(256) << 48 | chance_draw(64);
+    case 6: return chance_draw(2) != 0 ? 0 : UINT64_MAX;
+    default: return chance_state * UINT64_C(0x9e3779b97f4a7c15);
     }
 }
 
 static void scribble(uint64_t seed)
 {
     struct stat status;
-    random_state = seed | 1;
+    chance_state = seed | 1;
     if (fstat(store_fd, &status) != 0)
         _exit(0);
     size_t bytes = (size_t)status.st_size;
@@ -94,13 +88,13 @@ static void scribble(uint64_t seed)
     if (base == MAP_FAILED)
         _exit(0);
     /* From a few writes to very many a round. */
-    uint64_t patience = UINT64_C(1) << draw(14);
+    uint64_t patience = UINT64_C(1) << chance_draw(14);
     for (;;) {
         size_t place = draw_place(bytes);
         uint64_t *word = (uint64_t *)(base + place);
         __atomic_store_n(word, draw_word(base, bytes, __atomic_load_n(word, __ATOMIC_RELAXED)),
                          __ATOMIC_RELAXED);
-        if (draw(5000) == 0)
+        if (chance_draw(5000) == 0)
             memset(base + place / 4096 * 4096, 0, 4096);
         __atomic_add_fetch(&shared->writes, 1, __ATOMIC_RELAXED);
         for (volatile uint64_t i = 0; i < patience; i++) {
@@ -153,7 +147,7 @@ static void tell_of_faults(void)
 static void work(unsigned index, uint64_t seed)
 {
     struct scene scene = {.fd = store_fd, .process = index};
-    random_state = seed | 1;
+    chance_state = seed | 1;
     tell_of_faults();
     for (;;) {
         __atomic_add_fetch(&shared->beats[index], 1, __ATOMIC_RELAXED);
@@ -165,11 +159,11 @@ static void work(unsigned index, uint64_t seed)
             }
             continue;
         }
-        unsigned call = (unsigned)draw(scene_calls_count);
-        if (call == scene_calls_count - 1 && draw(20) != 0) /* close */
+        unsigned call = (unsigned)chance_draw(scene_calls_count);
+        if (call == scene_calls_count - 1 && chance_draw(20) != 0) /* close */
             continue;
         (void)scene_calls[call].run(&scene);
-        if (draw(200) == 0)
+        if (chance_draw(200) == 0)
             (void)roma_store_check(scene.store, NULL, NULL);
         __atomic_add_fetch(&shared->calls, 1, __ATOMIC_RELAXED);
     }
@@ -177,19 +171,21 @@ static void work(unsigned index, uint64_t seed)
 
 /* ---- rounds ---------------------------------------------------------------------------------- */
 
+struct part {
+    void (*run)(unsigned index, uint64_t seed);
+    unsigned index;
+    uint64_t seed;
+};
+
+static void play(void *context)
+{
+    const struct part *part = context;
+    part->run(part->index, part->seed);
+}
+
 static pid_t start(void (*run)(unsigned index, uint64_t seed), unsigned index, uint64_t seed)
 {
-    (void)fflush(NULL);
-    pid_t leader = getpid(), pid = fork();
-    if (pid < 0)
-        abort();
-    if (pid == 0) {
-        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-        if (getppid() == leader)
-            run(index, seed);
-        _exit(0);
-    }
-    return pid;
+    return child_start(play, &(struct part){run, index, seed});
 }
 
 static void start_scribbling(unsigned index, uint64_t seed)

@@ -65,7 +65,7 @@ static int or_else(int code, int expected)
 
 /* ---- allocating ------------------------------------------------------------------------------ */
 
-static roma_store_request node_request(void)
+roma_store_request scene_node_request(void)
 {
     roma_store_request request = roma_store_request_of(SCENE_NODE_BYTES);
     request.refs_offset = offsetof(scene_thing, slots);
@@ -80,7 +80,7 @@ static int alloc_small(struct scene *scene)
 
 static int alloc_node(struct scene *scene)
 {
-    roma_store_request request = node_request();
+    roma_store_request request = scene_node_request();
     return hold_new(scene, roma_store_alloc_with(scene->store, &request), true);
 }
 
@@ -186,7 +186,7 @@ static int unlink_root(struct scene *scene)
 
 static int alloc_into_root(struct scene *scene)
 {
-    roma_store_request request = node_request();
+    roma_store_request request = scene_node_request();
     request.zero = true;
     void *block = roma_store_alloc_into(scene->store, root(scene, 1), &request);
     return block != NULL || errno == EEXIST ? 0 : -errno;
@@ -240,7 +240,7 @@ static int alloc_into_inner(struct scene *scene)
 {
     if (scene->held_count == 0 || !top(scene)->is_node)
         return SCENE_NOT_APPLICABLE;
-    roma_store_request request = node_request();
+    roma_store_request request = scene_node_request();
     request.zero = true;
     void *block = roma_store_alloc_into(scene->store, &top(scene)->thing->slots[1], &request);
     return block != NULL || errno == EEXIST ? 0 : -errno;

@@ -63,4 +63,7 @@ int scene_run(struct scene *scene, const char *text);
 
 uint64_t scene_check_of(uint64_t mark);
 
+/* Of a block with slots. */
+roma_store_request scene_node_request(void);
+
 #endif

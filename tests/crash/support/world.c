@@ -2,6 +2,8 @@
  * session that is held makes it stop, so that a leader decides who goes on. */
 #include "world.h"
 
+#include "child.h"
+
 #include "store/internal.h"
 #include "sys/sys.h"
 
@@ -12,7 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -22,25 +23,28 @@ bool world_renews_peer, world_peer_reports_held;
 
 /* ---- processes ------------------------------------------------------------------------------- */
 
+struct life {
+    int ends[2]; /* of the socket: the leader's, and the child's */
+    void (*run)(int fd, void *context);
+    void *context;
+};
+
+static void live_as_told(void *context)
+{
+    const struct life *life = context;
+    (void)close(life->ends[0]);
+    (void)alarm(0);
+    life->run(life->ends[1], life->context);
+}
+
 struct process process_start(void (*run)(int fd, void *context), void *context)
 {
-    int ends[2];
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0)
+    struct life life = {.run = run, .context = context};
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, life.ends) != 0)
         abort();
-    (void)fflush(NULL);
-    pid_t leader = getpid(), pid = fork();
-    if (pid < 0)
-        abort();
-    if (pid == 0) {
-        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-        (void)close(ends[0]);
-        (void)alarm(0);
-        if (getppid() == leader)
-            run(ends[1], context);
-        _exit(0);
-    }
-    (void)close(ends[1]);
-    return (struct process){.pid = pid, .fd = ends[0]};
+    pid_t pid = child_start(live_as_told, &life);
+    (void)close(life.ends[1]);
+    return (struct process){.pid = pid, .fd = life.ends[0]};
 }
 
 void process_kill(struct process *process)
@@ -302,6 +306,11 @@ int world_renew(struct world *world)
     process_kill(&world->peer);
     world_restore(world);
     return start_peer(world);
+}
+
+uint64_t world_peer_bit(const struct world *world)
+{
+    return world->peer.pid != 0 ? UINT64_C(1) << world->peer.session : 0;
 }
 
 void world_end(struct world *world)

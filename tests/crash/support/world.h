@@ -84,6 +84,9 @@ void world_end(struct world *world);
 /* Let the peer die, put the file back to before it attached, and start it once more. */
 int world_renew(struct world *world);
 
+/* The sessions of it that live, as exams take them: the peer's, or none. */
+uint64_t world_peer_bit(const struct world *world);
+
 /* world_make() starts no peer; world_renew() does, before each run. */
 extern bool world_renews_peer;
 
