@@ -4,6 +4,7 @@
 #define ROMA_TESTS_SCENE_HPP
 
 #include "catch.hpp"
+#include "figure.hpp"
 #include "sanitized.hpp"
 
 #include <roma.h>
@@ -117,26 +118,18 @@ inline bool is_signed(const void *block, size_t bytes, uint64_t identity, size_t
 
 /* ---- managers -------------------------------------------------------------------------------- */
 
-inline int find_figure(void *context, const char *key, const roma_value *value)
-{
-    auto *want = static_cast<std::pair<const char *, uint64_t> *>(context);
-    if (std::strcmp(key, want->first) == 0)
-        want->second = value->number;
-    return 0;
-}
-
 inline uint64_t figure(roma_manager *manager, const char *key)
 {
-    std::pair<const char *, uint64_t> want = {key, UINT64_MAX};
-    roma_manager_stats(manager, find_figure, &want);
-    return want.second;
+    roma_tests::sought_figure want{key};
+    roma_manager_stats(manager, want.visit, &want);
+    return want.is_found ? want.number : UINT64_MAX;
 }
 
 inline uint64_t figure(roma_provider *provider, const char *key)
 {
-    std::pair<const char *, uint64_t> want = {key, UINT64_MAX};
-    roma_provider_stats(provider, find_figure, &want);
-    return want.second;
+    roma_tests::sought_figure want{key};
+    roma_provider_stats(provider, want.visit, &want);
+    return want.is_found ? want.number : UINT64_MAX;
 }
 
 /* A manager over a counting provider of its own; the end proves that nothing is left. */

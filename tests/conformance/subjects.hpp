@@ -4,6 +4,7 @@
 #define ROMA_TESTS_SUBJECTS_HPP
 
 #include "emulated.hpp"
+#include "figure.hpp"
 #include "huge_pages.hpp"
 #include "skip.hpp"
 #include "user_provider.h"
@@ -200,21 +201,9 @@ struct user_written : subject {
 /* A figure of a provider by its key; UINT64_MAX: not visited. */
 inline uint64_t figure(roma_provider *provider, const char *key)
 {
-    struct search {
-        const char *key;
-        uint64_t number;
-    } search = {key, UINT64_MAX};
-    int code = roma_provider_stats(
-        provider,
-        [](void *context, const char *seen, const roma_value *value) {
-            auto *wanted = static_cast<struct search *>(context);
-            if (std::strcmp(wanted->key, seen) == 0)
-                wanted->number = value->number;
-            return 0;
-        },
-        &search);
-    REQUIRE(code == 0);
-    return search.number;
+    sought_figure want{key};
+    REQUIRE(roma_provider_stats(provider, want.visit, &want) == 0);
+    return want.is_found ? want.number : UINT64_MAX;
 }
 
 /* An extent that goes back at the end of its scope. */

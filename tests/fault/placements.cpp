@@ -6,6 +6,7 @@
 #include "catch.hpp"
 #include "emulated.hpp"
 #include "faulty.hpp"
+#include "figure.hpp"
 #include "skip.hpp"
 
 #include <roma.h>
@@ -24,16 +25,9 @@ constexpr size_t block_bytes = 3 << 19; /* an extent of its own, of one granule 
 
 uint64_t live_extents()
 {
-    uint64_t live = UINT64_MAX;
-    REQUIRE(roma_provider_stats(
-                roma_provider_anonymous(),
-                [](void *context, const char *key, const roma_value *value) {
-                    if (std::strcmp(key, "extents.live") == 0)
-                        *static_cast<uint64_t *>(context) = value->number;
-                    return 0;
-                },
-                &live) == 0);
-    return live;
+    roma_tests::sought_figure live{"extents.live"};
+    REQUIRE(roma_provider_stats(roma_provider_anonymous(), live.visit, &live) == 0);
+    return live.is_found ? live.number : UINT64_MAX;
 }
 
 struct placed {

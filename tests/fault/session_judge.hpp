@@ -2,6 +2,7 @@
 #ifndef ROMA_TESTS_SESSION_JUDGE_HPP
 #define ROMA_TESTS_SESSION_JUDGE_HPP
 
+#include "figure.hpp"
 #include "session_script.hpp"
 
 #include <algorithm>
@@ -174,34 +175,18 @@ inline void check_zero(const char *call, const void *block, size_t bytes)
 
 /* ---- figures --------------------------------------------------------------------------------- */
 
-struct wanted {
-    const char *key;
-    uint64_t number;
-    bool found;
-};
-
-inline int find_figure(void *context, const char *key, const roma_value *value)
-{
-    auto *want = static_cast<wanted *>(context);
-    if (std::strcmp(key, want->key) == 0) {
-        want->number = value->number;
-        want->found = true;
-    }
-    return 0;
-}
-
 inline uint64_t figure(roma_provider *provider, const char *key)
 {
-    wanted want = {key, 0, false};
-    counted("provider stats", roma_provider_stats(provider, find_figure, &want));
-    return want.found ? want.number : 0;
+    roma_tests::sought_figure want{key};
+    counted("provider stats", roma_provider_stats(provider, want.visit, &want));
+    return want.number;
 }
 
 inline uint64_t figure(roma_manager *manager, const char *key)
 {
-    wanted want = {key, 0, false};
-    counted("manager stats", roma_manager_stats(manager, find_figure, &want));
-    require(want.found, "manager stats", key);
+    roma_tests::sought_figure want{key};
+    counted("manager stats", roma_manager_stats(manager, want.visit, &want));
+    require(want.is_found, "manager stats", key);
     return want.number;
 }
 

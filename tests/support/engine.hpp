@@ -4,6 +4,7 @@
 #define ROMA_TESTS_ENGINE_HPP
 
 #include "catch.hpp"
+#include "figure.hpp"
 #include "sanitized.hpp"
 
 #include <roma/prefetch.h>
@@ -59,24 +60,10 @@ class owned_engine {
 
     uint64_t figure(const char *wanted) const
     {
-        struct search {
-            const char *key;
-            uint64_t number;
-            bool found;
-        } search = {wanted, 0, false};
-        REQUIRE(roma_prefetch_stats(
-                    self,
-                    [](void *context, const char *key, const roma_value *value) {
-                        auto *looking = static_cast<struct search *>(context);
-                        if (std::strcmp(key, looking->key) == 0) {
-                            looking->number = value->number;
-                            looking->found = true;
-                        }
-                        return 0;
-                    },
-                    &search) == 0);
-        REQUIRE(search.found);
-        return search.number;
+        sought_figure want{wanted};
+        REQUIRE(roma_prefetch_stats(self, want.visit, &want) == 0);
+        REQUIRE(want.is_found);
+        return want.number;
     }
 };
 

@@ -3,6 +3,7 @@
 #define ROMA_TESTS_OWNED_HPP
 
 #include "catch.hpp"
+#include "figure.hpp"
 #include "sanitized.hpp"
 
 #include <roma.h>
@@ -48,24 +49,10 @@ public:
 
     uint64_t figure(const char *wanted)
     {
-        struct search {
-            const char *key;
-            uint64_t number;
-            bool found;
-        } search = {wanted, 0, false};
-        roma_manager_stats(
-            self,
-            [](void *context, const char *key, const roma_value *value) {
-                auto *looking = static_cast<struct search *>(context);
-                if (std::strcmp(key, looking->key) == 0) {
-                    looking->number = value->number;
-                    looking->found = true;
-                }
-                return 0;
-            },
-            &search);
-        REQUIRE(search.found);
-        return search.number;
+        sought_figure want{wanted};
+        roma_manager_stats(self, want.visit, &want);
+        REQUIRE(want.is_found);
+        return want.number;
     }
 
 private:

@@ -4,13 +4,14 @@
 #define ROMA_TESTS_STORES_HPP
 
 #include "catch.hpp"
+#include "child.hpp"
+#include "figure.hpp"
 
 #include <roma.h>
 
 #include <csignal>
 #include <cstdlib>
 #include <string>
-#include <sys/wait.h>
 #include <unistd.h>
 
 namespace roma_tests {
@@ -69,24 +70,12 @@ inline std::string faults_of(roma_store *store)
     return list.text;
 }
 
-struct figure {
-    std::string key;
-    uint64_t number;
-    static int visit(void *context, const char *key, const roma_value *value)
-    {
-        auto *self = static_cast<figure *>(context);
-        if (self->key == key)
-            self->number = value->number;
-        return 0;
-    }
-};
-
 inline uint64_t figure_of(roma_store *store, const char *key)
 {
-    figure found{key, UINT64_MAX};
-    REQUIRE(roma_store_stats(store, figure::visit, &found) == 0);
-    REQUIRE(found.number != UINT64_MAX);
-    return found.number;
+    sought_figure want{key};
+    REQUIRE(roma_store_stats(store, want.visit, &want) == 0);
+    REQUIRE(want.is_found);
+    return want.number;
 }
 
 /* A store that is sound, and is closed, at the end. */
@@ -133,18 +122,6 @@ inline roma_store *memory_store(const roma_store_options &options = small_store(
 inline uint64_t live_blocks(roma_store *store)
 {
     return figure_of(store, "blocks.live_count");
-}
-
-/* Run `work` in a child; what it returns is its exit code. It may kill itself. */
-template <typename function> int in_child(const function &work)
-{
-    const pid_t child = fork();
-    REQUIRE(child >= 0);
-    if (child == 0)
-        _exit(work());
-    int status = 0;
-    REQUIRE(waitpid(child, &status, 0) == child);
-    return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
 }
 
 } // namespace roma_tests

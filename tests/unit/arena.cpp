@@ -5,6 +5,7 @@
 #include "faulty.hpp"
 #include "owned.hpp"
 #include "skip.hpp"
+#include "topology.hpp"
 #include "tree.hpp"
 
 #include "numa/arena/named.h"
@@ -22,15 +23,23 @@
 #include <unistd.h>
 #include <vector>
 
-using roma_tests::faulty;
-using roma_tests::owned;
+using namespace roma_tests;
 
 namespace {
 
-/* Another machine, for the time of a test. */
-struct machine {
-    explicit machine(const char *name) { roma__machine_root(roma_tests::fixture(name).c_str()); }
-    ~machine() { roma__machine_root(nullptr); }
+/* A machine that says of these nodes that they are there and have memory. */
+struct machine_with {
+    const tree files{fixture("two-nodes")};
+
+    explicit machine_with(const std::string &nodes)
+    {
+        files.put("/sys/devices/system/node/online", nodes + "\n");
+        files.put("/sys/devices/system/node/has_memory", nodes + "\n");
+        roma__machine_root(files.root());
+    }
+    machine_with(const machine_with &) = delete;
+    machine_with &operator=(const machine_with &) = delete;
+    ~machine_with() { roma__machine_root(nullptr); }
 };
 
 /* The first node of this machine that has memory. */
@@ -51,20 +60,9 @@ roma_extent_request base_request(size_t bytes)
 
 uint64_t figure(roma_provider *provider, const std::string &key)
 {
-    struct search {
-        std::string key;
-        uint64_t number;
-    } search = {key, 0};
-    CHECK(roma_provider_stats(
-              provider,
-              [](void *context, const char *seen, const roma_value *value) {
-                  auto *wanted = static_cast<struct search *>(context);
-                  if (wanted->key == seen)
-                      wanted->number = value->number;
-                  return 0;
-              },
-              &search) == 0);
-    return search.number;
+    sought_figure want{key};
+    CHECK(roma_provider_stats(provider, want.visit, &want) == 0);
+    return want.number;
 }
 
 /* mbind that takes whatever it is told, and tells it. */
@@ -85,7 +83,8 @@ struct binding {
 
 TEST_CASE("there is one arena a node with memory, and it is the same each time", "[arena]")
 {
-    const machine sparse("sparse-ids"); /* nodes 0, 2 and 5; the cpuset allows 0 and 5 */
+    /* Nodes 0, 2 and 5; the cpuset allows 0 and 5. */
+    const machine sparse(fixture("sparse-ids"));
     std::vector<roma_provider *> seen;
     for (const unsigned node : {0u, 2u, 5u}) {
         roma_provider *provider = roma_provider_node(node);
@@ -107,7 +106,8 @@ TEST_CASE("there is one arena a node with memory, and it is the same each time",
 
 TEST_CASE("a node without memory has no arena", "[arena]")
 {
-    const machine here("memory-only"); /* node 1 has CPUs and no memory, node 2 the reverse */
+    /* Node 1 has CPUs and no memory, node 2 the reverse. */
+    const machine here(fixture("memory-only"));
     errno = 0;
     CHECK(roma_provider_node(1) == nullptr);
     CHECK(errno == EINVAL);
@@ -116,7 +116,7 @@ TEST_CASE("a node without memory has no arena", "[arena]")
 
 TEST_CASE("a kernel without NUMA has the arena of node 0", "[arena]")
 {
-    const machine here("no-numa");
+    const machine here(fixture("no-numa"));
     CHECK(roma_provider_node(0) != nullptr);
     errno = 0;
     CHECK(roma_provider_node(4) == nullptr);
@@ -125,11 +125,7 @@ TEST_CASE("a kernel without NUMA has the arena of node 0", "[arena]")
 
 TEST_CASE("an arena that cannot be made says why", "[arena]")
 {
-    const machine here("two-nodes");
-    roma_tests::tree many(roma_tests::fixture("two-nodes"));
-    many.put("/sys/devices/system/node/online", "0-1,77\n");
-    many.put("/sys/devices/system/node/has_memory", "0-1,77\n");
-    roma__machine_root(many.root());
+    const machine_with here("0-1,77");
     faulty table;
     table.calls.mmap = [](void *, size_t, int, int, int, off_t) -> void * {
         errno = EAGAIN;
@@ -151,7 +147,7 @@ TEST_CASE("a request is placed on the arena's node, or refused where it names on
           "[arena]")
 {
     SKIP_WHERE_EMULATED();
-    const machine here("two-nodes");
+    const machine here(fixture("two-nodes"));
     faulty table;
     table.calls.mbind = binding::bind;
     roma_provider *provider = roma_provider_node(1);
@@ -274,11 +270,7 @@ TEST_CASE("a manager on an arena has its blocks there, and says so", "[arena]")
 
 TEST_CASE("threads that ask for an arena at once get the same one, and so does a child", "[arena]")
 {
-    const machine here("two-nodes");
-    roma_tests::tree many(roma_tests::fixture("two-nodes"));
-    many.put("/sys/devices/system/node/online", "0-1,100-163\n");
-    many.put("/sys/devices/system/node/has_memory", "0-1,100-163\n");
-    roma__machine_root(many.root());
+    const machine_with here("0-1,100-163");
     for (unsigned node = 100; node < 164; node++) {
         std::atomic<unsigned> waiting{4};
         std::atomic<roma_provider *> got[4] = {};

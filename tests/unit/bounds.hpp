@@ -3,6 +3,7 @@
 #ifndef ROMA_TESTS_BOUNDS_HPP
 #define ROMA_TESTS_BOUNDS_HPP
 
+#include "figure.hpp"
 #include "skip.hpp"
 
 #include <roma.h>
@@ -32,24 +33,11 @@ constexpr bool is_sanitized = false;
 
 inline const size_t base_bytes = static_cast<size_t>(sysconf(_SC_PAGESIZE));
 
-struct named_figure {
-    const char *key;
-    uint64_t number;
-};
-
-inline int find_figure(void *context, const char *key, const roma_value *value)
-{
-    auto *want = static_cast<named_figure *>(context);
-    if (std::strcmp(key, want->key) == 0)
-        want->number = value->number;
-    return 0;
-}
-
 inline uint64_t figure(roma_manager *manager, const char *key)
 {
-    named_figure want = {key, UINT64_MAX};
-    REQUIRE(roma_manager_stats(manager, find_figure, &want) == 0);
-    REQUIRE(want.number != UINT64_MAX);
+    roma_tests::sought_figure want{key};
+    REQUIRE(roma_manager_stats(manager, want.visit, &want) == 0);
+    REQUIRE(want.is_found);
     return want.number;
 }
 

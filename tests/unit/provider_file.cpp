@@ -1,6 +1,8 @@
 /* provider_file.cpp - the provider of a file's pages: its file, its space, what is refused. */
+#include "child.hpp"
 #include "emulated.hpp"
 #include "faulty.hpp"
+#include "file_path.hpp"
 #include "owned.hpp"
 #include "skip.hpp"
 
@@ -14,25 +16,34 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+using roma_tests::file_path;
+using roma_tests::in_child;
+
 namespace {
 
 const size_t page = (size_t)sysconf(_SC_PAGESIZE);
 
-std::string path_for_test()
-{
-    static int count;
-    const char *folder = std::getenv("TMPDIR");
-    return std::string(folder != nullptr ? folder : "/tmp") + "/roma-file-" +
-           std::to_string(getpid()) + "-" + std::to_string(count++);
-}
+/* No file gets space; and no hole is punched in one, unless that is said to work. */
+struct no_space {
+    static inline int number;
+    static inline bool punches;
+    roma_tests::faulty table;
 
-bool exists(const std::string &path)
-{
-    return access(path.c_str(), F_OK) == 0;
-}
+    explicit no_space(int error_number, bool holes_work = false)
+    {
+        number = error_number;
+        punches = holes_work;
+        table.calls.fallocate = [](int fd, int mode, off_t offset, off_t bytes) {
+            if (mode != 0 && punches)
+                return roma__sys_kernel.fallocate(fd, mode, offset, bytes);
+            errno = number;
+            return -1;
+        };
+    }
+};
 
 struct provided {
-    std::string path = path_for_test();
+    const file_path path{"roma-file"};
     roma_provider *self = nullptr;
 
     explicit provided(roma_file_options options = roma_file_options_default())
@@ -41,11 +52,7 @@ struct provided {
     }
     provided(const provided &) = delete;
     provided &operator=(const provided &) = delete;
-    ~provided()
-    {
-        CHECK(roma_provider_unregister(self) == 0);
-        unlink(path.c_str());
-    }
+    ~provided() { CHECK(roma_provider_unregister(self) == 0); }
 
     uint64_t file_bytes() const
     {
@@ -63,18 +70,6 @@ roma_extent_request pages(size_t count)
     return wish;
 }
 
-/* Run in a child of fork(); what it returns is its status. */
-template <typename Work> int in_child(const Work &work)
-{
-    const pid_t child = fork();
-    REQUIRE(child >= 0);
-    if (child == 0)
-        _exit(work());
-    int status = 0;
-    REQUIRE(waitpid(child, &status, 0) == child);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-}
-
 roma_file_options named()
 {
     roma_file_options options = roma_file_options_default();
@@ -88,10 +83,10 @@ TEST_CASE("a file's name goes at once, or stays when that is asked", "[file]")
 {
     {
         const provided one;
-        CHECK(!exists(one.path));
+        CHECK(!one.path.exists());
     }
     roma_provider *provider;
-    const std::string path = path_for_test();
+    const file_path path("roma-file");
     const roma_file_options options = named();
     REQUIRE(roma_provider_file(path.c_str(), &options, &provider, nullptr) == 0);
     struct stat status;
@@ -100,10 +95,9 @@ TEST_CASE("a file's name goes at once, or stays when that is asked", "[file]")
     roma_error error;
     roma_provider *second;
     CHECK(roma_provider_file(path.c_str(), nullptr, &second, &error) == -EEXIST);
-    CHECK(error.subject == path.substr(0, sizeof error.subject - 1));
+    CHECK(error.subject == path.text.substr(0, sizeof error.subject - 1));
     REQUIRE(roma_provider_unregister(provider) == 0);
-    CHECK(exists(path));
-    unlink(path.c_str());
+    CHECK(path.exists());
 }
 
 TEST_CASE("space is taken at acquire and given back at release", "[file]")
@@ -147,24 +141,14 @@ TEST_CASE("a full disk is an error at acquire, and nothing is left of it", "[fil
     roma_error error;
     auto wish = pages(4);
     {
-        roma_tests::faulty table;
-        table.calls.fallocate = [](int fd, int mode, off_t offset, off_t bytes) {
-            if (mode != 0)
-                return roma__sys_kernel.fallocate(fd, mode, offset, bytes);
-            errno = ENOSPC;
-            return -1;
-        };
+        const no_space full(ENOSPC, true);
         CHECK(roma_provider_acquire(one.self, &wish, &extent, &error) == -ENOSPC);
         CHECK(std::string(error.call) == "fallocate");
         CHECK(error.need == 4 * page);
     }
     REQUIRE(roma_provider_acquire(one.self, &wish, &extent, &error) == 0);
     {
-        roma_tests::faulty table;
-        table.calls.fallocate = [](int, int, off_t, off_t) {
-            errno = ENOSPC;
-            return -1;
-        };
+        const no_space full(ENOSPC);
         CHECK(roma_provider_resize(one.self, &extent, 5 * page, true, &error) == -ENOSPC);
         CHECK(extent.bytes == 4 * page);
     }
@@ -176,7 +160,7 @@ TEST_CASE("probe says that a disk is too small before anything is tried", "[file
 {
     roma_file_options options = roma_file_options_default();
     options.max_bytes = UINT64_C(1) << 40;
-    const std::string path = path_for_test();
+    const file_path path("roma-file");
     roma_provider *large;
     roma_error error;
     if (roma_provider_file(path.c_str(), &options, &large, &error) != 0)
@@ -199,11 +183,7 @@ TEST_CASE("pages whose hole cannot be punched do not claim to read as zero", "[f
     CHECK(extent.zeroed);
     std::memset(extent.address, 7, extent.bytes);
     {
-        roma_tests::faulty table;
-        table.calls.fallocate = [](int, int, off_t, off_t) {
-            errno = EOPNOTSUPP;
-            return -1;
-        };
+        const no_space unsupported(EOPNOTSUPP);
         REQUIRE(roma_provider_release(one.self, &extent, nullptr) == 0);
     }
     REQUIRE(roma_provider_acquire(one.self, &wish, &extent, nullptr) == 0);
@@ -286,7 +266,7 @@ TEST_CASE("what a file's pages cannot be is refused by name", "[file]")
 
 TEST_CASE("every call that fails while a file is made leaves no file", "[file]")
 {
-    const std::string path = path_for_test();
+    const file_path path("roma-file");
     unsigned failures = 0;
     for (long n = 1;; n++) {
         roma_provider *provider = nullptr;
@@ -299,7 +279,7 @@ TEST_CASE("every call that fails while a file is made leaves no file", "[file]")
             code = roma_provider_file(path.c_str(), nullptr, &provider, &error);
             reached = roma_tests::fail_nth::reached;
         }
-        CHECK(!exists(path));
+        CHECK(!path.exists());
         failures += code < 0 ? 1 : 0;
         if (code == 0)
             CHECK(roma_provider_unregister(provider) == 0);
@@ -326,7 +306,7 @@ TEST_CASE("a child of fork has a file of its own, which leaves no name", "[file]
         if (roma_provider_acquire(one.self, &wish, &own, nullptr) != 0)
             _exit(2);
         std::memset(own.address, 2, own.bytes);
-        if (exists(one.path + "." + std::to_string(getpid()) + "-0"))
+        if (access((one.path.text + "." + std::to_string(getpid()) + "-0").c_str(), F_OK) == 0)
             _exit(3);
         if (roma_provider_release(one.self, &extent, nullptr) != 0)
             _exit(4);

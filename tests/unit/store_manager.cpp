@@ -1,5 +1,7 @@
 /* store_manager.cpp - a store behind the calls that every manager takes. */
 #include "catch.hpp"
+#include "child.hpp"
+#include "file_path.hpp"
 #include "skip.hpp"
 
 #include <roma.h>
@@ -10,16 +12,18 @@
 #include <cstdlib>
 #include <cstring>
 #include <string>
-#include <sys/wait.h>
 #include <thread>
 #include <unistd.h>
 #include <vector>
+
+using roma_tests::file_path;
+using roma_tests::in_child;
 
 namespace {
 
 /* A store in a file of its own, and its manager, which collects misuse. */
 struct stored {
-    std::string path;
+    const file_path path{"roma-managed"};
     roma_store *store = nullptr;
     roma_manager *self = nullptr;
     std::vector<roma_misuse_kind> kinds;
@@ -27,10 +31,6 @@ struct stored {
 
     stored()
     {
-        static int count;
-        const char *folder = std::getenv("TMPDIR");
-        path = std::string(folder != nullptr ? folder : "/tmp") + "/roma-managed-" +
-               std::to_string(getpid()) + "-" + std::to_string(count++);
         roma_store_options options = roma_store_options_default();
         options.max_bytes = 256u << 20;
         options.unsynced = true;
@@ -45,7 +45,6 @@ struct stored {
     {
         if (store != nullptr)
             CHECK(roma_store_close(store) == 0);
-        unlink(path.c_str());
     }
 
     void listen(roma_manager *manager)
@@ -76,18 +75,6 @@ bool all_are(const void *block, size_t bytes, char value)
 {
     const auto *at = static_cast<const char *>(block);
     return std::all_of(at, at + bytes, [value](char byte) { return byte == value; });
-}
-
-/* Run in a child of fork(); what it returns is its status. */
-template <typename Work> int in_child(const Work &work)
-{
-    const pid_t child = fork();
-    REQUIRE(child >= 0);
-    if (child == 0)
-        _exit(work());
-    int status = 0;
-    REQUIRE(waitpid(child, &status, 0) == child);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
 } // namespace
@@ -365,7 +352,7 @@ TEST_CASE("misuse of a store's blocks is told as elsewhere", "[store][manager]")
     CHECK(made.kinds.size() == 3);
     roma_free(block);
     CHECK(made.kinds.back() == ROMA_MISUSE_DOUBLE_FREE);
-    CHECK(made.text.find(made.path) != std::string::npos);
+    CHECK(made.text.find(made.path.text) != std::string::npos);
     CHECK(roma_release(block) == -ESTALE);
     CHECK(roma_retain(block) == -ESTALE);
     CHECK(roma_bytes(block) == 0);
