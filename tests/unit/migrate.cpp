@@ -1,14 +1,13 @@
 /* migrate.cpp - moving pages to other nodes: what is counted where, and why pages did not move.
  *
- * This machine may have one node only: most is tried over a kernel that is made up here, which
- * knows a node for each page and answers as the real one does. What the real one does with several
- * nodes is for tests/vm. */
+ * This machine may have one node only, so the kernel is made up here: it knows a node for each page
+ * and answers as the real one does. Blocks on the real one are for migrate_block.cpp; what it does
+ * with several nodes is for tests/vm. */
 #include "catch.hpp"
 #include "emulated.hpp"
 #include "faulty.hpp"
-#include "huge_pages.hpp"
-#include "owned.hpp"
 #include "skip.hpp"
+#include "topology.hpp"
 #include "tree.hpp"
 
 #include "numa/machine.h"
@@ -24,13 +23,10 @@
 #include <stdexcept>
 #include <string>
 #include <sys/mman.h>
-#include <sys/wait.h>
-#include <unistd.h>
 #include <vector>
 
 using roma_tests::faulty;
-using roma_tests::owned;
-using roma_tests::under_tool;
+using roma_tests::fixture;
 
 namespace {
 
@@ -53,6 +49,7 @@ struct kernel {
     static inline unsigned asks, moves, binds;
     static inline size_t longest;
 
+    const roma_tests::machine machine{fixture("two-nodes")};
     faulty table;
 
     kernel(size_t pages, int node, size_t bytes = base_bytes)
@@ -67,7 +64,6 @@ struct kernel {
         bind_nodes = roma_nodes_none();
         asks = moves = binds = 0;
         longest = 0;
-        roma__machine_root(roma_tests::fixture("two-nodes").c_str());
         table.calls.move_pages = move_pages;
         table.calls.mbind = [](void *, size_t, int mode, const unsigned long *mask, unsigned long,
                                unsigned) {
@@ -78,7 +74,6 @@ struct kernel {
             return bind_error != 0 ? -1 : 0;
         };
     }
-    ~kernel() { roma__machine_root(nullptr); }
 
     static size_t index_of(void *page)
     {
@@ -434,7 +429,7 @@ TEST_CASE("nodes that are not there or not allowed are refused before anything i
     roma_nodes half = roma_nodes_one(1);
     roma_nodes_add(&half, 7);
     CHECK(migrate(half).code == -EINVAL);
-    roma__machine_root(roma_tests::fixture("sparse-ids").c_str()); /* node 2 is not in the cpuset */
+    roma__machine_root(fixture("sparse-ids").c_str()); /* node 2 is not in the cpuset */
     got = migrate(roma_nodes_one(2));
     CHECK(got.code == -EXDEV);
     CHECK(got.error.why == ROMA_WHY_NODE_FORBIDDEN);
@@ -458,7 +453,7 @@ TEST_CASE("a kernel without NUMA has everything on node 0 already", "[migrate]")
         kernel here(4, 0);
         kernel::ask_error = ENOSYS;
         kernel::bind_error = ENOSYS;
-        roma__machine_root(roma_tests::fixture("no-numa").c_str());
+        roma__machine_root(fixture("no-numa").c_str());
         CHECK(roma__machine_migrate(at, 4 * base_bytes, ROMA_PAGES_BASE, base_bytes, &zero,
                                     &migration, &error) == 0);
         CHECK(migration.already == 2);
@@ -468,229 +463,4 @@ TEST_CASE("a kernel without NUMA has everything on node 0 already", "[migrate]")
         CHECK(error.why == ROMA_WHY_NODE_ABSENT);
     }
     munmap(at, 4 * base_bytes);
-}
-
-/* ---- blocks, of this machine's pages --------------------------------------------------------- */
-
-namespace {
-
-constexpr size_t mib = (size_t)1 << 20;
-
-/* The node that a first touch here goes to; -1: this kernel does not tell. */
-int node_here()
-{
-    roma_report report;
-    void *probe = roma_alloc(roma_default(), 4 * mib);
-    REQUIRE(probe != nullptr);
-    std::memset(probe, 1, 16);
-    const bool is_known = roma_where(probe, &report) == 0 && report.nodes_known;
-    roma_free(probe);
-    return is_known && report.nodes_count > 0 ? report.nodes[0].node : -1;
-}
-
-} // namespace
-
-#define NODE_HERE(variable)                                                                        \
-    const int variable##_found = node_here();                                                      \
-    if (variable##_found < 0)                                                                      \
-    SKIP_TEST("this kernel does not tell where pages are")
-
-TEST_CASE("what is no block, no node, or may not move is refused by name", "[migrate]")
-{
-    NODE_HERE(node);
-    owned manager;
-    const roma_nodes here = roma_nodes_one((unsigned)node_found), none = roma_nodes_none();
-    const roma_nodes absent = roma_nodes_one(ROMA_NODES_MAX - 1);
-    roma_migration migration;
-    auto *block = static_cast<char *>(manager.alloc(4 * mib));
-    block[0] = 1;
-    CHECK(roma_migrate(nullptr, &here, &migration) == -EINVAL);
-    CHECK(std::string(migration.error.subject) == "block");
-    CHECK(roma_migrate(block + 16, &here, &migration) == -EINVAL);
-    int on_the_stack;
-    CHECK(roma_migrate(&on_the_stack, &here, nullptr) == -EINVAL);
-    CHECK(roma_migrate(block, nullptr, &migration) == -EINVAL);
-    CHECK(std::string(migration.error.subject) == "nodes");
-    CHECK(roma_migrate(block, &none, &migration) == -EINVAL);
-    CHECK(roma_migrate(block, &absent, &migration) == -EINVAL);
-    CHECK(migration.error.why == ROMA_WHY_NODE_ABSENT);
-    CHECK(migration.error.node == ROMA_NODES_MAX - 1);
-    CHECK(migration.page_bytes == 0);
-    roma_free(block);
-    CHECK(roma_migrate(block, &here, &migration) == -ESTALE);
-
-    void *small = manager.alloc(64);
-    CHECK(roma_migrate(small, &here, &migration) == -EOPNOTSUPP);
-    CHECK(migration.error.why == ROMA_WHY_UNSUPPORTED);
-    roma_free(small);
-
-    roma_request want = roma_request_default();
-    want.bytes = 4 * mib;
-    want.registered = true;
-    void *registered = roma_alloc_with(manager.self, &want, nullptr);
-    REQUIRE(registered != nullptr);
-    CHECK(roma_migrate(registered, &here, &migration) == -EBUSY);
-    CHECK(migration.error.code == -EBUSY);
-    roma_free(registered);
-
-    /* A provider that cannot. */
-    static std::vector<char> memory(16 * mib);
-    roma_region_config config = {};
-    config.size = sizeof config;
-    config.address = memory.data();
-    config.bytes = memory.size();
-    roma_provider *region = nullptr;
-    REQUIRE(roma_provider_region(&config, &region, nullptr) == 0);
-    {
-        roma_options options = roma_options_default();
-        options.providers = &region;
-        options.providers_count = 1;
-        owned other(options);
-        void *fixed = other.alloc(4 * mib);
-        CHECK(roma_migrate(fixed, &here, &migration) == -EOPNOTSUPP);
-        CHECK(std::string(migration.error.subject) == "migrate");
-        roma_free(fixed);
-    }
-    CHECK(roma_provider_unregister(region) == 0);
-}
-
-TEST_CASE("a block that lies on its node already stays as it was, with what is absent", "[migrate]")
-{
-    SKIP_WHERE_EMULATED();
-    NODE_HERE(node);
-    const roma_nodes here = roma_nodes_one((unsigned)node_found);
-    owned manager;
-    roma_request want = roma_request_default();
-    want.bytes = 4 * mib;
-    want.pages = ROMA_PAGES_BASE;
-    want.placement = ROMA_NODES;
-    want.nodes = here;
-    auto *block = static_cast<unsigned char *>(roma_alloc_with(manager.self, &want, nullptr));
-    REQUIRE(block != nullptr);
-    const roma_block handle = roma_block_of(block);
-    CHECK(roma_retain(block) == 2);
-    const size_t pages = 4 * mib / base_bytes;
-    for (size_t page = 0; page < pages; page += 4)
-        block[page * base_bytes] = (unsigned char)page;
-    roma_migration migration;
-    REQUIRE(roma_migrate(block, &here, &migration) == 0);
-    CHECK(migration.page_bytes == base_bytes);
-    CHECK(migration.already == pages / 4);
-    /* Under a memory tool a page behind it, too. */
-    CHECK(migration.absent == (under_tool() ? 1 : 0) + pages - pages / 4);
-    CHECK(migration.moved + migration.failed == 0);
-    CHECK(roma_migrate(block, &here, nullptr) == 0);
-    CHECK(roma_block_get(handle) == block);
-    CHECK(roma_count(block) == 2);
-    size_t wrong = 0;
-    for (size_t page = 0; page < pages; page += 4)
-        wrong += block[page * base_bytes] != (unsigned char)page;
-    CHECK(wrong == 0);
-    std::memset(block, 1, 4 * mib);
-    REQUIRE(roma_migrate(block, &here, &migration) == 0);
-    CHECK(migration.already == pages);
-    roma_free(block);
-    roma_free(block);
-}
-
-TEST_CASE("the memory of a migrated block goes to no other block", "[migrate]")
-{
-    SKIP_WHERE_EMULATED();
-    NODE_HERE(node);
-    const roma_nodes here = roma_nodes_one((unsigned)node_found);
-    owned manager;
-    roma_request want = roma_request_default();
-    want.bytes = 4 * mib;
-    want.pages = ROMA_PAGES_BASE;
-    want.placement = ROMA_NODES;
-    want.nodes = here;
-    want.strict = true;
-    for (const bool is_migrated : {false, true}) {
-        roma_grant grant;
-        void *block = roma_alloc_with(manager.self, &want, &grant);
-        REQUIRE(block != nullptr);
-        if (is_migrated)
-            REQUIRE(roma_migrate(block, &here, nullptr) == 0);
-        roma_free(block);
-        block = roma_alloc_with(manager.self, &want, &grant);
-        REQUIRE(block != nullptr);
-        CHECK(grant.reused == !is_migrated);
-        roma_free(block);
-        CHECK(roma_manager_trim(manager.self, 0) > 0);
-    }
-    CHECK(roma_manager_check(manager.self) == 0);
-}
-
-TEST_CASE("a migrated block grows and shrinks, in place or elsewhere", "[migrate]")
-{
-    SKIP_WHERE_EMULATED();
-    NODE_HERE(node);
-    const roma_nodes here = roma_nodes_one((unsigned)node_found);
-    owned manager;
-    roma_request want = roma_request_default();
-    want.bytes = 4 * mib;
-    want.pages = ROMA_PAGES_BASE;
-    void *block = roma_alloc_with(manager.self, &want, nullptr);
-    REQUIRE(block != nullptr);
-    std::memset(block, 0x3C, 4 * mib);
-    REQUIRE(roma_migrate(block, &here, nullptr) == 0);
-    for (const size_t bytes : {8 * mib, 2 * mib, 16 * mib}) {
-        block = roma_resize(block, bytes);
-        REQUIRE(block != nullptr);
-        CHECK(*((unsigned char *)block + 2 * mib - 1) == 0x3C);
-        std::memset((char *)block + 2 * mib - 1, 0x3C, bytes - 2 * mib + 1);
-        roma_report report;
-        REQUIRE(roma_where(block, &report) == 0);
-        CHECK(report.nodes_known);
-    }
-    roma_migration migration;
-    CHECK(roma_migrate(block, &here, &migration) == 0);
-    CHECK(migration.already == 16 * mib / base_bytes);
-    roma_free(block);
-    CHECK(roma_manager_check(manager.self) == 0);
-}
-
-TEST_CASE("huge pages are migrated as they are", "[migrate]")
-{
-    SKIP_WHERE_EMULATED();
-    NODE_HERE(node);
-    const roma_nodes here = roma_nodes_one((unsigned)node_found);
-    roma_tests::huge_pages reserved(4);
-    if (!reserved.are_there)
-        SKIP_TEST_HUGE("no 4 free hugetlb pages, and they cannot be reserved");
-    owned manager;
-    roma_request want = roma_request_default();
-    want.bytes = 2 * reserved.page_bytes;
-    want.pages = reserved.kind;
-    want.strict = true;
-    void *block = roma_alloc_with(manager.self, &want, nullptr);
-    REQUIRE(block != nullptr);
-    roma_migration migration;
-    CHECK(roma_migrate(block, &here, &migration) == 0);
-    CHECK(migration.page_bytes == reserved.page_bytes);
-    CHECK(migration.already + migration.moved == 2);
-    CHECK(migration.absent == 0);
-    roma_free(block);
-}
-
-TEST_CASE("a child made by fork may ask for a migration of its copy", "[migrate]")
-{
-    SKIP_WHERE_EMULATED();
-    NODE_HERE(node);
-    const roma_nodes here = roma_nodes_one((unsigned)node_found);
-    owned manager;
-    void *block = manager.alloc(4 * mib);
-    std::memset(block, 1, 4 * mib);
-    const pid_t child = fork();
-    REQUIRE(child >= 0);
-    if (child == 0) {
-        roma_migration migration;
-        const int code = roma_migrate(block, &here, &migration);
-        _exit(code == 0 && migration.failed == 0 ? 0 : 1);
-    }
-    int status;
-    REQUIRE(waitpid(child, &status, 0) == child);
-    CHECK(WIFEXITED(status));
-    CHECK(WEXITSTATUS(status) == 0);
-    roma_free(block);
 }

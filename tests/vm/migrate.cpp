@@ -110,6 +110,18 @@ void tell(const roma_migration &migration)
                            << roma_error_text(&migration.error, text, sizeof text));
 }
 
+/* A strict block of one node that was moved to another. */
+unsigned char *migrated_block(roma_manager *manager, const pair &way, roma_pages pages)
+{
+    unsigned char *block = strict_block(manager, way.from, pages);
+    const roma_nodes target = roma_nodes_one(way.to);
+    roma_migration migration;
+    const int code = roma_migrate(block, &target, &migration);
+    tell(migration);
+    REQUIRE(code == 0);
+    return block;
+}
+
 } // namespace
 
 TEST_CASE("a block moves from node to node with its contents, of each page kind", "[migrate]")
@@ -221,12 +233,7 @@ TEST_CASE("what a migrated block leaves is not given to a strict block on its ol
                 continue;
             INFO(kind.name << " from node " << from << " to node " << to);
             owned manager;
-            unsigned char *block = strict_block(manager.self, from, kind.pages);
-            const roma_nodes target = roma_nodes_one(to);
-            roma_migration migration;
-            const int code = roma_migrate(block, &target, &migration);
-            tell(migration);
-            REQUIRE(code == 0);
+            unsigned char *block = migrated_block(manager.self, {from, to}, kind.pages);
             roma_free(block);
             block = strict_block(manager.self, from, kind.pages); /* looks where it is */
             roma_free(block);
@@ -242,12 +249,7 @@ TEST_CASE("a migrated block that grows gets its new pages where the others are",
                 continue;
             INFO(kind.name << " from node " << from << " to node " << to);
             owned manager;
-            unsigned char *block = strict_block(manager.self, from, kind.pages);
-            const roma_nodes target = roma_nodes_one(to);
-            roma_migration migration;
-            const int code = roma_migrate(block, &target, &migration);
-            tell(migration);
-            REQUIRE(code == 0);
+            unsigned char *block = migrated_block(manager.self, {from, to}, kind.pages);
             void *longer = roma_resize(block, 2 * length);
             REQUIRE(longer != nullptr);
             std::memset(longer, 1, 2 * length);
