@@ -15,6 +15,20 @@ using namespace roma_tests;
 
 #define EVERY_WAY by_ring, by_threads, by_plain_calls
 
+namespace {
+
+/* Wait for a handle of which something was cancelled: it may have been read before that, and every
+ * byte of it is accounted for. */
+int end_of_cancelled(owned_handle &handle)
+{
+    const int code = handle.wait();
+    CHECK((code == 0 || code == -ECANCELED));
+    CHECK(adds_up(handle.progress()));
+    return code;
+}
+
+} // namespace
+
 TEMPLATE_TEST_CASE("waiting has a time-out, and polling does not wait", "[prefetch]", EVERY_WAY)
 {
     owned_engine engine(TestType::way);
@@ -175,11 +189,8 @@ TEMPLATE_TEST_CASE("a cancelled handle ends, and says what was done", "[prefetch
         owned_handle handle(engine, file.range(0, file.bytes));
         usleep(static_cast<useconds_t>(round * 700));
         CHECK(roma_prefetch_cancel(handle.self) == 0);
-        const int code = handle.wait();
-        CHECK((code == 0 || code == -ECANCELED));
-        const roma_prefetch_progress progress = handle.progress();
-        CHECK(adds_up(progress));
-        CHECK((code == -ECANCELED) == (progress.cancelled_bytes > 0));
+        const int code = end_of_cancelled(handle);
+        CHECK((code == -ECANCELED) == (handle.progress().cancelled_bytes > 0));
         roma_error error = {};
         CHECK(roma_prefetch_range_error(handle.self, 0, &error) == code);
         CHECK((error.why == ROMA_WHY_CANCELLED) == (code != 0));
@@ -208,11 +219,8 @@ TEMPLATE_TEST_CASE("cancelled ranges may be unmapped and closed at once", "[pref
     CHECK(count <= 2);
     munmap(own, file.bytes);
     close(fd);
-    for (owned_handle *handle : {&mapped, &both}) {
-        const int code = handle->wait();
-        CHECK((code == 0 || code == -ECANCELED));
-        CHECK(adds_up(handle->progress()));
-    }
+    for (owned_handle *handle : {&mapped, &both})
+        end_of_cancelled(*handle);
     CHECK(roma_prefetch_range_error(both.self, 1, nullptr) == 0); /* the other file was read */
     CHECK(roma_prefetch_cancel_ranges(engine.self, ranges, 1, nullptr) == -EBADF);
 }
@@ -229,11 +237,8 @@ TEMPLATE_TEST_CASE("a part of a handle can be cancelled", "[prefetch]", EVERY_WA
     owned_handle handle(engine, file.range(0, file.bytes));
     const roma_file_range part = file.range(20 * MiB, 4 * MiB);
     CHECK(roma_prefetch_cancel_ranges(engine.self, &part, 1, nullptr) >= 0);
-    const int code = handle.wait();
-    CHECK((code == 0 || code == -ECANCELED));
-    const roma_prefetch_progress progress = handle.progress();
-    CHECK(adds_up(progress));
-    CHECK(progress.cancelled_bytes <= 4 * MiB);
+    end_of_cancelled(handle);
+    CHECK(handle.progress().cancelled_bytes <= 4 * MiB);
 }
 
 TEMPLATE_TEST_CASE("all can be cancelled", "[prefetch]", EVERY_WAY)
@@ -260,9 +265,7 @@ TEMPLATE_TEST_CASE("a map is closed with requests in flight", "[prefetch]", EVER
         REQUIRE(roma_map_open(file.path.c_str(), nullptr, &map, nullptr) == 0);
         owned_handle handle(engine, roma_file_range_of(map, 0, file.bytes), level);
         CHECK(roma_map_close(map) == 0);
-        const int code = handle.wait();
-        CHECK((code == 0 || code == -ECANCELED));
-        CHECK(adds_up(handle.progress()));
+        end_of_cancelled(handle);
     }
 }
 

@@ -42,6 +42,23 @@ struct caller {
     }
 };
 
+/* A caller on node 0 whose memory may be bound to any node; `asked` are the first 64 of those that
+ * it was bound to last. */
+struct bound_caller {
+    static inline unsigned long asked;
+    caller at{0};
+
+    bound_caller()
+    {
+        asked = 0;
+        at.table.calls.mbind = [](void *, size_t, int, const unsigned long *mask, unsigned long,
+                                  unsigned) -> int {
+            asked = mask[0];
+            return 0;
+        };
+    }
+};
+
 std::string weights_of(const roma__ladder &ladder, unsigned count)
 {
     std::string all = "(";
@@ -327,15 +344,8 @@ TEST_CASE("requests go by the topology that was last read, as explaining them do
 {
     const tree changing(fixture("two-nodes"));
     const machine here(changing.root());
-    const caller at(0);
-    faulty table;
-    table.calls.getcpu = at.table.calls.getcpu;
-    static unsigned long asked;
-    table.calls.mbind = [](void *, size_t, int, const unsigned long *mask, unsigned long,
-                           unsigned) -> int {
-        asked = mask[0];
-        return 0;
-    };
+    const bound_caller at;
+    unsigned long &asked = bound_caller::asked;
     roma_request want = wish(ROMA_INTERLEAVE, "");
     want.bytes = 8 << 20;
     roma_options options = roma_options_default();
@@ -382,15 +392,8 @@ TEST_CASE("plain requests that follow the caller go by the topology last read, t
 {
     const tree changing(fixture("two-nodes"));
     const machine here(changing.root());
-    const caller at(0);
-    faulty table;
-    table.calls.getcpu = at.table.calls.getcpu;
-    static unsigned long asked;
-    table.calls.mbind = [](void *, size_t, int, const unsigned long *mask, unsigned long,
-                           unsigned) -> int {
-        asked = mask[0];
-        return 0;
-    };
+    const bound_caller at;
+    unsigned long &asked = bound_caller::asked;
     roma_request nearest = wish(ROMA_NEAREST, "");
     roma_options options = roma_options_default();
     options.request = &nearest;

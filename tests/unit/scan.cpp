@@ -95,6 +95,22 @@ std::vector<uint64_t> offsets_of(uint64_t from, uint64_t end, size_t step_bytes)
 
 const roma_prefetch_way ways[] = {ROMA_PREFETCH_URING, ROMA_PREFETCH_POOL, ROMA_PREFETCH_PLAIN};
 
+/* How many pieces came, and how many were an error, which is that one. */
+struct tally {
+    size_t good = 0, failed = 0;
+};
+
+tally count_pieces(const scan &reader, int error)
+{
+    tally count;
+    roma_segment piece;
+    for (int code; (code = reader.next(&piece)) != 0;) {
+        CHECK((code == 1 || code == error));
+        (code == 1 ? count.good : count.failed)++;
+    }
+    return count;
+}
+
 /* Reads wait while `closed`, and fail with `number` from the `fail_from`-th on, `fails` times. */
 struct gate {
     static inline std::atomic<bool> closed;
@@ -119,6 +135,15 @@ struct gate {
             }
             return roma__sys_kernel.madvise(address, bytes, advice);
         };
+    }
+
+    /* Let them go in a while. */
+    static std::thread open_soon()
+    {
+        return std::thread([] {
+            usleep(50000);
+            closed = false;
+        });
     }
 };
 
@@ -452,16 +477,11 @@ TEST_CASE("a read that fails is the error of its pieces alone", "[scan]")
         gate::fail_from = 1;
         gate::fails = 2; /* whoever tries a second time fails again */
         const scan reader(on, map.range(0, file.bytes), steps_of(MiB, 8 * MiB));
-        roma_segment piece;
-        size_t good = 0, failed = 0;
-        for (int code; (code = reader.next(&piece)) != 0;) {
-            CHECK((code == 1 || code == -EIO));
-            (code == 1 ? good : failed)++;
-        }
-        CHECK(good + failed == 16);
-        CHECK(failed > 0);
-        CHECK(good > 0);
-        CHECK(reader.progress().failed_bytes == failed * MiB);
+        const tally count = count_pieces(reader, -EIO);
+        CHECK(count.good + count.failed == 16);
+        CHECK(count.failed > 0);
+        CHECK(count.good > 0);
+        CHECK(reader.progress().failed_bytes == count.failed * MiB);
     }
 }
 
@@ -478,21 +498,13 @@ TEST_CASE("pieces that somebody cancels are told so, and the scan goes on behind
         REQUIRE(on.lacks.empty());
         gate::closed = true;
         const scan reader(on, map.range(0, file.bytes), steps_of(MiB, 8 * MiB));
-        std::thread opener([] {
-            usleep(50000);
-            gate::closed = false;
-        });
+        std::thread opener = gate::open_soon();
         CHECK(roma_prefetch_cancel_all(on.self) >= 1); /* waits for what has begun */
         opener.join();
-        roma_segment piece;
-        size_t good = 0, cancelled = 0;
-        for (int code; (code = reader.next(&piece)) != 0;) {
-            CHECK((code == 1 || code == -ECANCELED));
-            (code == 1 ? good : cancelled)++;
-        }
-        CHECK(good + cancelled == 24);
-        CHECK(cancelled > 0);
-        CHECK(good >= 16); /* what had not been asked for then */
+        const tally count = count_pieces(reader, -ECANCELED);
+        CHECK(count.good + count.failed == 24);
+        CHECK(count.failed > 0);
+        CHECK(count.good >= 16); /* what had not been asked for then */
     }
 }
 
@@ -513,24 +525,12 @@ TEST_CASE("closing a scan waits for its reads in flight", "[scan]")
         gate::closed = true;
         REQUIRE(roma_scan_open(on.self, &range, nullptr, &reader, nullptr) == 0);
         usleep(20000); /* into the gate */
-        std::thread opener([] {
-            usleep(50000);
-            gate::closed = false;
-        });
+        std::thread opener = gate::open_soon();
         roma_scan_close(reader);
         CHECK(!gate::closed);
         munmap(at, file.bytes);
         opener.join();
-        uint64_t flying = 1;
-        roma_prefetch_stats(
-            on.self,
-            [](void *context, const char *key, const roma_value *value) {
-                if (strcmp(key, "flying.bytes") == 0)
-                    *static_cast<uint64_t *>(context) = value->number;
-                return 0;
-            },
-            &flying);
-        CHECK(flying == 0);
+        CHECK(on.figure("flying.bytes") == 0);
     }
 }
 

@@ -38,6 +38,16 @@ int checkpoint(roma_store *store, const std::string &path, roma_error *error = n
     return roma_store_checkpoint(store, path.c_str(), nullptr, error);
 }
 
+/* A store that said one thing at its checkpoint, beside it, and says another now. */
+roma_store *make_checkpointed(const store_place &place, const char *then, const char *now)
+{
+    roma_store *store = held_store::create(place.path);
+    put_text(store, 0, then);
+    REQUIRE(roma_store_checkpoint(store, nullptr, nullptr, nullptr) == 0);
+    put_text(store, 0, now);
+    return store;
+}
+
 uint64_t bytes_of(const std::string &path)
 {
     struct stat status {};
@@ -51,10 +61,7 @@ TEST_CASE("store checkpoint: the copy opens as a store and shows the moment of t
     store_place place;
     const std::string copy = place.path + ".checkpoint";
     {
-        held_store store(held_store::create(place.path));
-        put_text(store, 0, "one");
-        REQUIRE(roma_store_checkpoint(store, nullptr, nullptr, nullptr) == 0);
-        put_text(store, 0, "two");
+        held_store store(make_checkpointed(place, "one", "two"));
         CHECK(text_in(copy) == "one");
         REQUIRE(roma_store_checkpoint(store, nullptr, nullptr, nullptr) == 0);
         CHECK(text_in(copy) == "two");
@@ -387,10 +394,7 @@ TEST_CASE("store restore: a crashed store says so, names its checkpoint, and is 
     store_place place;
     const std::string copy = place.path + ".checkpoint";
     {
-        held_store store(held_store::create(place.path));
-        put_text(store, 0, "kept");
-        REQUIRE(roma_store_checkpoint(store, nullptr, nullptr, nullptr) == 0);
-        put_text(store, 0, "lost");
+        held_store store(make_checkpointed(place, "kept", "lost"));
     }
     crash_machine(place.path);
     roma_store *opened = nullptr;
@@ -443,10 +447,7 @@ TEST_CASE("store restore: nothing happens while somebody has either open, or the
     const std::string copy = place.path + ".checkpoint";
     roma_error error{};
     {
-        held_store store(held_store::create(place.path));
-        put_text(store, 0, "kept");
-        REQUIRE(roma_store_checkpoint(store, nullptr, nullptr, nullptr) == 0);
-        put_text(store, 0, "later");
+        held_store store(make_checkpointed(place, "kept", "later"));
         CHECK(roma_store_restore(place.path.c_str(), nullptr, &error) == -EBUSY);
         CHECK(error.why == ROMA_WHY_STORE_BUSY);
     }

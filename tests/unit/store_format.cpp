@@ -10,6 +10,27 @@
 
 using namespace roma_tests;
 
+namespace {
+
+/* Both superblocks of a new store, and the one of them that counts. */
+struct super_pair {
+    alignas(8) char image[8192];
+    roma__super super;
+    roma__regions regions;
+    unsigned index = 9;
+
+    super_pair()
+    {
+        store_path path;
+        open_store store(path.c_str(), true);
+        std::memcpy(image, store.self->view.base, sizeof image);
+        REQUIRE(roma__super_choose(image, &super, &index, &regions) == 0);
+    }
+    int choose_again() { return roma__super_choose(image, &super, &index, &regions); }
+};
+
+} // namespace
+
 TEST_CASE("the geometry of slabs is the format's", "[store]")
 {
     /* bytes of a block, units of a slab, blocks */
@@ -64,45 +85,33 @@ TEST_CASE("regions hold what they are for, and do not overlap", "[store]")
 
 TEST_CASE("each byte of a superblock counts, and the better copy does", "[store]")
 {
-    store_path path;
-    open_store store(path.c_str(), true);
-    alignas(8) char image[8192];
-    std::memcpy(image, store.self->view.base, sizeof image);
-    roma__super super;
-    roma__regions regions;
-    unsigned index = 9;
-    REQUIRE(roma__super_choose(image, &super, &index, &regions) == 0);
-    const uint64_t generation = super.generation;
-    const size_t at = index == 0 ? 0 : 4096;
-    for (size_t i = 0; i < sizeof super; i++) {
-        image[at + i] ^= 0x40;
-        const int code = roma__super_choose(image, &super, &index, &regions);
+    super_pair both;
+    const uint64_t generation = both.super.generation;
+    const size_t at = both.index == 0 ? 0 : 4096;
+    for (size_t i = 0; i < sizeof both.super; i++) {
+        both.image[at + i] ^= 0x40;
+        const int code = both.choose_again();
         INFO(i);
-        CHECK((code < 0 || super.generation < generation));
-        image[at + i] ^= 0x40;
+        CHECK((code < 0 || both.super.generation < generation));
+        both.image[at + i] ^= 0x40;
     }
-    std::memset(image, 0, sizeof image);
-    CHECK(roma__super_choose(image, &super, &index, &regions) == -EMEDIUMTYPE);
+    std::memset(both.image, 0, sizeof both.image);
+    CHECK(both.choose_again() == -EMEDIUMTYPE);
 }
 
 TEST_CASE("the later copy of a superblock counts though a newer roma wrote it", "[store]")
 {
-    store_path path;
-    open_store store(path.c_str(), true);
-    alignas(8) char image[8192];
-    std::memcpy(image, store.self->view.base, sizeof image);
-    roma__super super;
-    roma__regions regions;
-    unsigned index = 9;
-    REQUIRE(roma__super_choose(image, &super, &index, &regions) == 0);
+    super_pair both;
+    roma__super super = both.super;
     super.version = 2;
     for (const int later : {1, 0}) {
         super.generation += later ? 1 : -uint64_t(2);
         super.checksum = roma__checksum(&super, offsetof(roma__super, checksum));
-        std::memcpy(image + (index == 0 ? 4096 : 0), &super, sizeof super);
+        std::memcpy(both.image + (both.index == 0 ? 4096 : 0), &super, sizeof super);
         roma__super chosen;
         unsigned at = 9;
-        CHECK(roma__super_choose(image, &chosen, &at, &regions) == (later ? -EPROTONOSUPPORT : 0));
+        CHECK(roma__super_choose(both.image, &chosen, &at, &both.regions) ==
+              (later ? -EPROTONOSUPPORT : 0));
     }
 }
 
@@ -125,15 +134,11 @@ TEST_CASE("features of a newer roma forbid to write, and not to read", "[store]"
 
 TEST_CASE("a newer format is refused as such", "[store]")
 {
-    store_path path;
-    open_store store(path.c_str(), true);
-    roma__super super;
-    roma__regions regions;
-    unsigned index;
-    REQUIRE(roma__super_choose(store.self->view.base, &super, &index, &regions) == 0);
+    super_pair both;
+    const roma__super super = both.super;
     const auto judge = [&](roma__super changed) {
         changed.checksum = roma__checksum(&changed, offsetof(roma__super, checksum));
-        return roma__super_judge(&changed, &regions);
+        return roma__super_judge(&changed, &both.regions);
     };
     CHECK(judge(super) == 0);
     roma__super changed = super;
