@@ -37,6 +37,10 @@ void roma__work_account_done(roma__job *job, uint64_t bytes, bool resident)
 void roma__work_account_failed(roma__job *job, uint32_t run, uint64_t offset, uint64_t bytes,
                                int code)
 {
+    if (code == -ECANCELED) { /* by a kernel that gives up, and nobody's failure */
+        roma__work_account_cancelled(job, run, offset, bytes);
+        return;
+    }
     job->failed_bytes += bytes;
     job->engine->figures.failed += bytes;
     roma__work_mark(job, &job->runs[run], offset, bytes, code);
@@ -49,6 +53,34 @@ void roma__work_account_cancelled(roma__job *job, uint32_t run, uint64_t offset,
     roma__work_mark(job, &job->runs[run], offset, bytes, -ECANCELED);
 }
 
+static void account_flushed(roma__job *job, roma__run *run, int code)
+{
+    uint64_t bytes = run->begun_bytes;
+    run->begun_bytes = 0;
+    if (code == 0) {
+        job->done_bytes += bytes;
+        return;
+    }
+    if (code == -ECANCELED) {
+        job->cancelled_bytes += bytes;
+        job->engine->figures.cancelled += bytes;
+    } else {
+        job->failed_bytes += bytes;
+        job->engine->figures.failed += bytes;
+    }
+    roma__work_mark(job, run, run->offset, run->bytes, code);
+}
+
+size_t roma__work_account_sync(roma__job *job, size_t first, int code)
+{
+    const roma__file *file = &job->files[job->runs[first].file];
+    size_t run = first;
+    for (; run < job->runs_count && roma__file_is_same(&job->files[job->runs[run].file], file);
+         run++)
+        account_flushed(job, &job->runs[run], code);
+    return run;
+}
+
 /* What nobody came to plan: lengths as asked, in whole pages. */
 static void give_up_unplanned(roma__job *job)
 {
@@ -56,13 +88,15 @@ static void give_up_unplanned(roma__job *job)
         uint64_t start, end;
         roma__asked *asked = &job->asked[i];
         job->failed_ranges += asked->code != 0;
-        if (asked->code != 0 || !roma__asked_pages(&job->files[asked->file], asked, &start, &end))
+        if (asked->code != 0 || asked->bytes == 0)
+            continue;
+        asked->code = -ECANCELED; /* also past the end: the file may have grown since */
+        job->failed_ranges++;
+        if (!roma__asked_pages(&job->files[asked->file], asked, &start, &end))
             continue;
         job->total_bytes += end - start;
         job->cancelled_bytes += end - start;
         job->engine->figures.cancelled += end - start;
-        asked->code = -ECANCELED;
-        job->failed_ranges++;
     }
     if (job->code == 0)
         job->code = -ECANCELED;
@@ -87,12 +121,8 @@ void roma__job_give_up(roma__job *job)
         job->at = 0;
     }
     /* What was begun of a flush is not synced: none of it is sure to be durable. */
-    if (job->is_flush && job->sync_run < job->runs_count) {
-        for (; job->sync_run < job->runs_count; job->sync_run++) {
-            const roma__run *run = &job->runs[job->sync_run];
-            roma__work_mark(job, run, run->offset, run->bytes, -ECANCELED);
-        }
-    }
+    while (job->is_flush && job->sync_run < job->runs_count)
+        job->sync_run = roma__work_account_sync(job, job->sync_run, -ECANCELED);
 }
 
 void roma__work_advance(roma__job *job, uint64_t bytes)
@@ -112,7 +142,12 @@ void roma__work_advance(roma__job *job, uint64_t bytes)
 void roma__work_cancel_op(roma_prefetch_engine *engine, roma__op *op)
 {
     roma__job *job = op->job;
-    roma__work_account_cancelled(job, op->run, op->offset, op->bytes);
+    if (op->task == ROMA__TASK_SYNC) {
+        job->syncing--;
+        (void)roma__work_account_sync(job, op->run, -ECANCELED);
+    } else {
+        roma__work_account_cancelled(job, op->run, op->offset, op->bytes);
+    }
     if (op->window != 0)
         job->windows[op->window - 1].users--;
     roma__work_free_op(engine, op);

@@ -72,30 +72,29 @@ static void finish_read(roma_prefetch_engine *engine, roma__op *op)
     roma__work_free_op(engine, op);
 }
 
-/* All that was begun of a file may be lost, whatever the range. */
-static void fail_sync(roma__job *job, uint32_t first, int code)
-{
-    const roma__file *file = &job->files[job->runs[first].file];
-    for (size_t i = first; i < job->runs_count; i++) {
-        const roma__run *run = &job->runs[i];
-        if (!roma__file_is_same(&job->files[run->file], file))
-            break;
-        job->done_bytes -= run->bytes;
-        roma__work_account_failed(job, (uint32_t)i, run->offset, run->bytes, code);
-    }
-}
-
+/* A beginning; whether it went well, and when it is done, the sync tells. */
 static void finish_write(roma_prefetch_engine *engine, roma__op *op)
 {
     roma__job *job = op->job;
     roma__work_remove_flying(engine, op);
-    if (op->task == ROMA__TASK_WRITE) /* a beginning; whether it went well the sync tells */
-        roma__work_account_done(job, op->bytes, false);
-    else {
-        job->syncing--;
-        if (op->code != 0)
-            fail_sync(job, op->run, op->code);
+    if (job->cancelled) /* there will be no sync */
+        roma__work_account_cancelled(job, op->run, op->offset, op->bytes);
+    else
+        job->runs[op->run].begun_bytes += op->bytes;
+    roma__work_free_op(engine, op);
+}
+
+/* Of a sync that failed all that was begun of its file may be lost, whatever the range. */
+static void finish_sync(roma_prefetch_engine *engine, roma__op *op)
+{
+    roma__work_remove_flying(engine, op);
+    if (op->come_again) {
+        op->tries++;
+        roma__work_push_again(engine, op);
+        return;
     }
+    op->job->syncing--;
+    (void)roma__work_account_sync(op->job, op->run, op->code);
     roma__work_free_op(engine, op);
 }
 
@@ -168,10 +167,10 @@ void roma__work_finish(roma_prefetch_engine *engine, roma__op *op)
     roma_check(op->state == ROMA__OP_RUNS);
     op->job->calls += op->calls_count;
     engine->figures.calls += op->calls_count;
-    if (op->task == ROMA__TASK_READ)
-        finish_read(engine, op);
-    else if (roma__work_is_piece(op))
-        finish_write(engine, op);
-    else
-        finish_step(engine, op);
+    switch (op->task) {
+    case ROMA__TASK_READ: finish_read(engine, op); break;
+    case ROMA__TASK_WRITE: finish_write(engine, op); break;
+    case ROMA__TASK_SYNC: finish_sync(engine, op); break;
+    default: finish_step(engine, op); break;
+    }
 }

@@ -49,21 +49,18 @@ static roma__op *take_sync(roma__job *job)
 {
     roma_prefetch_engine *engine = job->engine;
     while (job->active == job->syncing && job->sync_run < job->runs_count) {
-        uint32_t first = (uint32_t)job->sync_run;
-        const roma__run *run = &job->runs[first];
-        const roma__file *file = &job->files[run->file];
-        bool banned = roma__work_is_banned_file(job, file);
-        if (!banned && (engine->free_ops == NULL || !roma__work_may_fly(engine, false, 0)))
+        size_t first = job->sync_run;
+        const roma__file *file = &job->files[job->runs[first].file];
+        if (roma__work_is_banned_file(job, file)) {
+            job->sync_run = roma__work_account_sync(job, first, -ECANCELED);
+            continue;
+        }
+        if (engine->free_ops == NULL || !roma__work_may_fly(engine, false, 0))
             return NULL;
         while (job->sync_run < job->runs_count &&
-               roma__file_is_same(&job->files[job->runs[job->sync_run].file], file)) {
-            run = &job->runs[job->sync_run++];
-            if (banned)
-                roma__work_mark(job, run, run->offset, run->bytes, -ECANCELED);
-        }
-        if (banned)
-            continue;
-        roma__op *op = roma__work_new_op(job, ROMA__TASK_SYNC, first, 0, 0);
+               roma__file_is_same(&job->files[job->runs[job->sync_run].file], file))
+            job->sync_run++;
+        roma__op *op = roma__work_new_op(job, ROMA__TASK_SYNC, (uint32_t)first, 0, 0);
         roma__work_add_flying(engine, op);
         job->syncing++;
         return op;

@@ -33,6 +33,9 @@ void roma__work_account_done(roma__job *job, uint64_t bytes, bool resident);
 void roma__work_account_failed(roma__job *job, uint32_t run, uint64_t offset, uint64_t bytes,
                                int code);
 void roma__work_account_cancelled(roma__job *job, uint32_t run, uint64_t offset, uint64_t bytes);
+/* What was begun of a flush in the file of this run, its first, comes to its end: durable, failed
+ * or, with -ECANCELED, given up. Returns the run behind those of the file. */
+size_t roma__work_account_sync(roma__job *job, size_t first, int code);
 /* The cursor moves on. */
 void roma__work_advance(roma__job *job, uint64_t bytes);
 /* An op that is not in flight goes, cancelled. */

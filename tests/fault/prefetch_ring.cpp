@@ -11,12 +11,14 @@
 #include "base/error.h"
 #include "prefetch/ring.h"
 
+#include <atomic>
 #include <cerrno>
 #include <cstdlib>
 #include <deque>
 #include <functional>
 #include <map>
 #include <poll.h>
+#include <thread>
 
 using namespace roma_tests;
 
@@ -270,7 +272,9 @@ TEST_CASE("every result that a call may have is a named error or another try", "
         const outcome seen = read_with(file);
         CHECK(seen.code == row.code);
         CHECK(seen.error.why == row.why);
-        CHECK(seen.progress.failed_bytes == seen.progress.total_bytes);
+        CHECK(seen.progress.failed_bytes + seen.progress.cancelled_bytes ==
+              seen.progress.total_bytes);
+        CHECK((seen.progress.cancelled_bytes > 0) == (row.code == -ECANCELED));
         CHECK(seen.progress.failed_ranges == 3);
     }
 }
@@ -404,6 +408,21 @@ TEST_CASE("a flush tells what its sync met", "[prefetch]")
         CHECK(adds_up(progress));
         roma_prefetch_close(handle);
     }
+    /* One that is to come again does: an answer without a sync would be a lie. */
+    for (int code : {-EINTR, -EAGAIN}) {
+        for (bool for_ever : {false, true}) {
+            unsigned syncs = 0;
+            script.result = [&](const roma__call &call, unsigned) {
+                return call.kind == ROMA__CALL_SYNC && (syncs++ == 0 || for_ever) ? code : 0;
+            };
+            const roma_file_range range = file.range(0, file.bytes);
+            roma_prefetch_handle *handle = nullptr;
+            REQUIRE(roma_flush_submit(engine.self, &range, 1, &handle, nullptr) == 0);
+            CHECK(roma_prefetch_wait(handle, ROMA_FOREVER) == (for_ever ? code : 0));
+            CHECK((for_ever ? syncs > 2 : syncs == 2));
+            roma_prefetch_close(handle);
+        }
+    }
     /* That writing back could not be begun early is nobody's loss. */
     script.result = [](const roma__call &call, unsigned) {
         return call.kind == ROMA__CALL_WRITE_RANGE ? -ESPIPE : 0;
@@ -413,4 +432,44 @@ TEST_CASE("a flush tells what its sync met", "[prefetch]")
     REQUIRE(roma_flush_submit(engine.self, &range, 1, &handle, nullptr) == 0);
     CHECK(roma_prefetch_wait(handle, ROMA_FOREVER) == 0);
     roma_prefetch_close(handle);
+}
+
+TEST_CASE("a flush that is given up before its sync has done nothing", "[prefetch]")
+{
+    SKIP_WHERE_EMULATED();
+    disk_file file(40 * MiB);
+    with_soft_rings rings;
+    owned_engine engine(ROMA_PREFETCH_URING);
+    REQUIRE(engine.self != nullptr);
+    const roma_file_range range = file.range(0, file.bytes);
+    for (bool by_range : {false, true}) {
+        roma_prefetch_handle *handle = nullptr;
+        std::atomic<bool> has_begun{false}, goes_on{false};
+        script.result = [&](const roma__call &call, unsigned) {
+            has_begun = true;
+            while (!goes_on)
+                usleep(1000);
+            return call.kind == ROMA__CALL_SYNC ? -EIO : 0; /* there is to be none */
+        };
+        REQUIRE(roma_flush_submit(engine.self, &range, 1, &handle, nullptr) == 0);
+        while (!has_begun)
+            usleep(1000);
+        std::thread canceller([&] {
+            if (by_range)
+                (void)roma_prefetch_cancel_ranges(engine.self, &range, 1, nullptr);
+            else
+                (void)roma_prefetch_cancel(handle);
+        });
+        usleep(50000);
+        goes_on = true;
+        canceller.join();
+        CHECK(roma_prefetch_wait(handle, ROMA_FOREVER) == -ECANCELED);
+        roma_prefetch_progress progress = {};
+        progress.size = sizeof progress;
+        CHECK(roma_prefetch_progress_of(handle, &progress) == 0);
+        CHECK(progress.done_bytes == 0);
+        CHECK(progress.cancelled_bytes == file.bytes);
+        roma_prefetch_close(handle);
+    }
+    CHECK(engine.figure("read.bytes") == 0);
 }
