@@ -4,6 +4,8 @@
  * charges a ring's memory to a limit that is often 64 KiB), threads, plain calls. What each step
  * before the one taken failed with is kept for the report.
  *
+ * An engine is in the registry as long as it has anything in flight: who closes a map looks there.
+ *
  * Fork: the registry's lock and those of all engines are held over it, so a child finds their
  * records whole. It has none of the engine's threads, and its ring would be its parent's; so an
  * engine of another generation is refused everywhere, and only its memory is given back. */
@@ -97,17 +99,22 @@ void roma__engine_unlock(roma_prefetch_engine *engine)
         free_engine(engine);
 }
 
+static void unlist_job(roma__job *job)
+{
+    if (job->previous_all != NULL)
+        job->previous_all->next_all = job->next_all;
+    else
+        job->engine->all = job->next_all;
+    if (job->next_all != NULL)
+        job->next_all->previous_all = job->previous_all;
+}
+
 void roma__job_drop(roma__job *job)
 {
     roma_prefetch_engine *engine = job->engine;
     if (--job->references > 0)
         return;
-    if (job->previous_all != NULL)
-        job->previous_all->next_all = job->next_all;
-    else
-        engine->all = job->next_all;
-    if (job->next_all != NULL)
-        job->next_all->previous_all = job->previous_all;
+    unlist_job(job);
     job->next = engine->dead;
     engine->dead = job;
     engine->references--;
@@ -320,20 +327,50 @@ static void unregister(roma_prefetch_engine *engine)
     pthread_mutex_unlock(&registry_lock);
 }
 
-/* In a child: what it has is memory, and descriptors that its parent has, too. */
+/* In a child: what it has is memory, and descriptors that its parent has, too. Conditions are left
+ * as they are: threads of the parent may have waited for them. */
+static void forget_job(roma__job *job)
+{
+    unlist_job(job);
+    if (job->event_fd >= 0)
+        (void)roma__sys->close(job->event_fd);
+    roma__record_free(job, job->record_bytes);
+}
+
+/* Records of handles that the program has still stay, and with the last of them the engine's. */
 static void forget(roma_prefetch_engine *engine)
 {
-    while (engine->all != NULL) {
-        roma__job *job = engine->all;
-        engine->all = job->next_all;
-        if (job->event_fd >= 0)
-            (void)roma__sys->close(job->event_fd);
-        roma__record_free(job, job->record_bytes);
+    roma__engine_lock(engine);
+    engine->over = true;
+    for (roma__job *job = engine->all, *next; job != NULL; job = next) {
+        next = job->next_all;
+        if (!job->has_handle)
+            forget_job(job);
     }
+    if (engine->ring != NULL)
+        roma__rings->forget(engine->ring);
     if (engine->wake_fd >= 0)
         (void)roma__sys->close(engine->wake_fd);
     roma__record_free(engine->ops, engine->ops_count * sizeof *engine->ops);
-    roma__record_free(engine, sizeof *engine);
+    bool is_last = engine->all == NULL;
+    pthread_mutex_unlock(&engine->lock);
+    if (is_last)
+        roma__record_free(engine, sizeof *engine);
+}
+
+void roma__job_forget(roma__job *job)
+{
+    roma_prefetch_engine *engine = job->engine;
+    roma__engine_lock(engine);
+    job->has_handle = false;
+    bool is_last = false;
+    if (engine->over) {
+        forget_job(job);
+        is_last = engine->all == NULL;
+    }
+    pthread_mutex_unlock(&engine->lock);
+    if (is_last)
+        roma__record_free(engine, sizeof *engine);
 }
 
 int roma_prefetch_destroy(roma_prefetch_engine *engine)
@@ -346,14 +383,16 @@ int roma_prefetch_destroy(roma_prefetch_engine *engine)
     if (atomic_load_explicit(&engine->scans, memory_order_acquire) != 0 &&
         !roma__engine_is_gone(engine))
         return -EBUSY;
-    unregister(engine);
     if (roma__engine_is_gone(engine)) {
+        unregister(engine);
         forget(engine);
         return 0;
     }
-    (void)roma_prefetch_cancel_all(engine);
     roma__engine_lock(engine);
     engine->stopping = true; /* submissions, of callbacks, are refused from here on */
+    roma__engine_unlock(engine);
+    (void)roma_prefetch_cancel_all(engine);
+    roma__engine_lock(engine);
     while (engine->first != NULL || engine->settling != NULL || engine->calls_running > 0) {
         roma__engine_unlock(engine);
         engine->way->kick(engine);
@@ -363,6 +402,7 @@ int roma_prefetch_destroy(roma_prefetch_engine *engine)
     }
     roma__engine_unlock(engine);
     engine->way->stop(engine);
+    unregister(engine);
     roma__engine_lock(engine);
     engine->over = true;
     engine->references--;

@@ -114,6 +114,7 @@ struct roma_prefetch_handle {
     roma__job *next_settling;
     unsigned references;
     bool is_flush, planned, held, cancelled, settling, calling;
+    bool has_handle; /* the program has one, and will close it                                    */
     roma_prefetch_level level;
 
     size_t n;
@@ -230,6 +231,8 @@ void roma__engine_unlock(roma_prefetch_engine *engine);
 bool roma__engine_is_gone(const roma_prefetch_engine *engine);
 /* A reference of a job less. Lock held. */
 void roma__job_drop(roma__job *job);
+/* A handle is closed in a child of fork(). */
+void roma__job_forget(roma__job *job);
 /* Give up what all engines have to do in a range of a file, and wait until they have left it. */
 void roma__engines_leave(const roma__file *file, uint64_t offset, uint64_t bytes);
 /* A scan begins or ends to use an engine. */

@@ -117,6 +117,12 @@ int roma_prefetch_wait(roma_prefetch_handle *job, uint64_t timeout_ns)
     return code;
 }
 
+/* Callbacks are part of what it has to do: what they use may go afterwards. */
+static bool has_nothing_to_do(const roma_prefetch_engine *engine)
+{
+    return engine->first == NULL && engine->settling == NULL && engine->calls_running == 0;
+}
+
 int roma_prefetch_drain(roma_prefetch_engine *engine, uint64_t timeout_ns)
 {
     if (engine == NULL)
@@ -129,9 +135,9 @@ int roma_prefetch_drain(roma_prefetch_engine *engine, uint64_t timeout_ns)
     bool ends = deadline_of(timeout_ns, &deadline);
     roma__engine_lock(engine);
     int waited = timeout_ns == 0 ? ETIMEDOUT : 0;
-    while (engine->first != NULL && waited != ETIMEDOUT)
+    while (!has_nothing_to_do(engine) && waited != ETIMEDOUT)
         waited = wait_once(&engine->changed, engine, ends, &deadline);
-    int code = engine->first == NULL ? 0 : -ETIMEDOUT;
+    int code = has_nothing_to_do(engine) ? 0 : -ETIMEDOUT;
     roma__engine_unlock(engine);
     return code;
 }
@@ -272,11 +278,16 @@ int roma_prefetch_eventfd(roma_prefetch_handle *job)
 
 void roma_prefetch_close(roma_prefetch_handle *job)
 {
-    if (job == NULL || roma__engine_is_gone(job->engine))
-        return; /* a child's record goes with its engine */
+    if (job == NULL)
+        return;
     roma_prefetch_engine *engine = job->engine;
+    if (roma__engine_is_gone(engine)) {
+        roma__job_forget(job);
+        return;
+    }
     roma__engine_lock(engine);
     job->on_done = NULL;
+    job->has_handle = false;
     while (job->calling && roma__calling != engine)
         (void)pthread_cond_wait(&job->ended, &engine->lock);
     roma__job_drop(job);

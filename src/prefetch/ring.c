@@ -71,6 +71,7 @@ static bool never_unqueue(roma__ring *ring, uint64_t *tag)
 const struct roma__rings roma__rings_kernel = {
     .open = refuse,
     .close = never_close,
+    .forget = never_close,
     .room = never_room,
     .queue = never_queue,
     .queue_poll = never_queue_poll,

@@ -28,6 +28,8 @@ struct roma__rings {
     int (*open)(roma__ring **ring, unsigned entries, unsigned workers, roma_error *error);
     /* Nothing may be in flight but a poll. */
     void (*close)(roma__ring *ring);
+    /* In a child of fork(), which has the record and the descriptor, and none of what is mapped. */
+    void (*forget)(roma__ring *ring);
     /* How many more calls can be queued before the next enter. */
     unsigned (*room)(roma__ring *ring);
     /* Queue a call; with `linked` the next one begins when it is done, and is -ECANCELED when it

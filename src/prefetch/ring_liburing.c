@@ -107,6 +107,13 @@ static void close_ring(roma__ring *ring)
     roma__record_free(ring, sizeof *ring);
 }
 
+/* The kernel charges a ring's memory until its last descriptor is closed. */
+static void forget_ring(roma__ring *ring)
+{
+    (void)roma__sys->close(ring->uring.ring_fd);
+    roma__record_free(ring, sizeof *ring);
+}
+
 /* ---- queueing ------------------------------------------------------------------------------- */
 
 static unsigned room(roma__ring *ring)
@@ -186,6 +193,7 @@ static bool unqueue(roma__ring *ring, uint64_t *tag)
 const struct roma__rings roma__rings_kernel = {
     .open = open_ring,
     .close = close_ring,
+    .forget = forget_ring,
     .room = room,
     .queue = queue,
     .queue_poll = queue_poll,

@@ -147,6 +147,7 @@ static int submit(roma_prefetch_engine *engine, roma__job *job, const roma_file_
     }
     init_end(job);
     job->references = handle != NULL ? 2 : 1; /* the engine's, until it is settled */
+    job->has_handle = handle != NULL;
     roma__engine_lock(engine);
     if (engine->stopping) {
         roma__engine_unlock(engine);

@@ -208,6 +208,12 @@ static void *run(void *argument)
 
 /* ---- the way -------------------------------------------------------------------------------- */
 
+static void close_ring(roma_prefetch_engine *engine)
+{
+    roma__rings->close(engine->ring);
+    engine->ring = NULL;
+}
+
 static int start(roma_prefetch_engine *engine, roma_error *error)
 {
     const roma_prefetch_options *options = &engine->options;
@@ -217,14 +223,14 @@ static int start(roma_prefetch_engine *engine, roma_error *error)
     engine->wake_fd = roma__sys->eventfd(0, EFD_NONBLOCK);
     if (engine->wake_fd < 0) {
         code = roma__error_call(error, "eventfd", errno);
-        roma__rings->close(engine->ring);
+        close_ring(engine);
         return code;
     }
     if (roma__sys->thread_start(&engine->thread, run, engine) < 0) {
         code = roma__error_call(error, "pthread_create", errno);
         (void)roma__sys->close(engine->wake_fd);
         engine->wake_fd = -1;
-        roma__rings->close(engine->ring);
+        close_ring(engine);
     }
     return code;
 }
@@ -254,7 +260,7 @@ static void stop(roma_prefetch_engine *engine)
     roma__engine_unlock(engine);
     kick(engine);
     (void)roma__sys->thread_join(engine->thread);
-    roma__rings->close(engine->ring);
+    close_ring(engine);
     (void)roma__sys->close(engine->wake_fd);
     engine->wake_fd = -1;
 }

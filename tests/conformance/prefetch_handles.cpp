@@ -159,6 +159,31 @@ TEMPLATE_TEST_CASE("a descriptor becomes readable when a handle is done", "[pref
     CHECK(roma_prefetch_poll(handle.self) == 1);
 }
 
+TEMPLATE_TEST_CASE("an engine is drained when its last callback has returned", "[prefetch]",
+                   by_ring, by_threads)
+{
+    owned_engine engine(TestType::way);
+    SKIP_WITHOUT(engine);
+    disk_file file(24 * MiB);
+    for (int round = 0; round < 20; round++) {
+        std::atomic<int> state{0};
+        (void)file.chill();
+        owned_handle handle(engine, file.range(0, file.bytes));
+        const int code = roma_prefetch_on_done(
+            handle.self,
+            [](void *context, roma_prefetch_handle *, int) {
+                auto *told = static_cast<std::atomic<int> *>(context);
+                *told = 1;
+                usleep(20000);
+                *told = 2;
+            },
+            &state);
+        REQUIRE(code >= 0);
+        CHECK(roma_prefetch_drain(engine.self, ROMA_FOREVER) == 0);
+        CHECK(state == 2);
+    }
+}
+
 TEMPLATE_TEST_CASE("a handle that is let go of goes on", "[prefetch]", EVERY_WAY)
 {
     SKIP_WHERE_EMULATED();
@@ -309,6 +334,23 @@ TEMPLATE_TEST_CASE("what two handles want at once is read once", "[prefetch]", E
     CHECK(adds_up(second.progress()));
 }
 
+namespace {
+
+/* Descriptors of io_uring that this process has. */
+int rings_open()
+{
+    int count = 0;
+    for (int fd = 0; fd < 1024; fd++) {
+        char target[64] = "";
+        const std::string link = "/proc/self/fd/" + std::to_string(fd);
+        if (readlink(link.c_str(), target, sizeof target - 1) > 0)
+            count += std::strstr(target, "io_uring") != nullptr;
+    }
+    return count;
+}
+
+} // namespace
+
 TEMPLATE_TEST_CASE("a child of fork has no engine, and its parent goes on", "[prefetch]", EVERY_WAY)
 {
     owned_engine engine(TestType::way);
@@ -316,7 +358,7 @@ TEMPLATE_TEST_CASE("a child of fork has no engine, and its parent goes on", "[pr
     disk_file file(48 * MiB);
     owned_map map(file);
     (void)file.chill();
-    owned_handle handle(engine, map.all());
+    owned_handle handle(engine, map.all()), later(engine, map.all());
     const roma_file_range range = map.all();
     const pid_t child = fork();
     REQUIRE(child >= 0);
@@ -339,6 +381,10 @@ TEMPLATE_TEST_CASE("a child of fork has no engine, and its parent goes on", "[pr
         wrong += roma_prefetch_backend(engine.self, &report) != -ESTALE;
         roma_prefetch_close(handle.self);
         wrong += roma_prefetch_destroy(engine.self) != 0;
+        wrong += rings_open() != 0; /* their memory would count as its parent's */
+        wrong += roma_prefetch_poll(later.self) != -ESTALE; /* it outlives its engine here, too */
+        wrong += roma_prefetch_wait(later.self, 0) != -ESTALE;
+        roma_prefetch_close(later.self);
         wrong += !disk_file::holds(map.address(), 0, file.bytes); /* the map is there */
         wrong += roma_map_close(map.self) != 0;
 #ifndef ROMA_TESTS_UNDER_TSAN                    /* which has no threads after fork */

@@ -30,6 +30,7 @@ struct script {
     unsigned room = 64;
     std::function<int(const roma__call &, unsigned nth)> result; /* of the n-th call, from 1      */
     std::function<int(unsigned nth)> enter;                      /* of the n-th enter, from 1     */
+    std::function<bool(const roma__call &)> holds; /* this call stays in flight, until let_go()   */
     unsigned calls = 0, enters = 0, opened = 0;
 } script;
 
@@ -39,8 +40,12 @@ struct queued {
     bool linked;
 };
 
+/* Calls that are held come to their end at the next enter after this. */
+std::atomic<bool> let_go{false};
+std::atomic<unsigned> held_calls{0};
+
 struct soft_ring {
-    std::deque<queued> queue;
+    std::deque<queued> queue, held;
     std::deque<roma__answer> answers;
     int poll_fd = -1;
     uint64_t poll_tag = 0;
@@ -89,6 +94,12 @@ void carry_out(soft_ring *ring)
         const queued next = ring->queue.front();
         ring->queue.pop_front();
         int result = -ECANCELED;
+        if (!let_go && script.holds && script.holds(next.call)) {
+            ring->held.push_back(next);
+            held_calls++;
+            in_link = false;
+            continue;
+        }
         if (!(in_link && broken_link)) {
             const unsigned nth = ++script.calls;
             result = script.result ? script.result(next.call, nth) : 0;
@@ -109,11 +120,17 @@ int soft_enter(roma__ring *self, unsigned wait)
     if (code < 0)
         return code;
     carry_out(ring);
-    while (wait > 0 && ring->answers.empty()) {
+    for (int ms = 0; wait > 0 && ring->answers.empty(); ms++) {
+        if (let_go && !ring->held.empty()) {
+            ring->queue.swap(ring->held);
+            carry_out(ring);
+            continue;
+        }
         struct pollfd readable = {ring->poll_fd, POLLIN, 0};
-        if (poll(&readable, 1, 60000) != 1)
+        if (poll(&readable, 1, 1) == 1)
+            ring->answers.push_back({ring->poll_tag, POLLIN});
+        else if (ms == 60000)
             std::abort(); /* not the thread of the test */
-        ring->answers.push_back({ring->poll_tag, POLLIN});
     }
     return 0;
 }
@@ -137,14 +154,17 @@ bool soft_unqueue(roma__ring *ring, uint64_t *tag)
     return true;
 }
 
-const struct roma__rings soft_rings = {soft_open,       soft_close, soft_room, soft_queue,
-                                       soft_queue_poll, soft_enter, soft_reap, soft_unqueue};
+const struct roma__rings soft_rings = {soft_open,  soft_close, soft_close,
+                                       soft_room,  soft_queue, soft_queue_poll,
+                                       soft_enter, soft_reap,  soft_unqueue};
 
 /* Soft rings for the time of a test. */
 struct with_soft_rings {
     with_soft_rings()
     {
         script = {};
+        let_go = false;
+        held_calls = 0;
         before = roma__rings_replace(&soft_rings);
     }
     ~with_soft_rings() { roma__rings_replace(before); }
@@ -432,6 +452,78 @@ TEST_CASE("a flush tells what its sync met", "[prefetch]")
     REQUIRE(roma_flush_submit(engine.self, &range, 1, &handle, nullptr) == 0);
     CHECK(roma_prefetch_wait(handle, ROMA_FOREVER) == 0);
     roma_prefetch_close(handle);
+}
+
+TEST_CASE("a map that is closed while its engine is destroyed waits for what is in flight",
+          "[prefetch]")
+{
+    NEEDS_POPULATE();
+    with_soft_rings rings;
+    disk_file file(8 * MiB);
+    SKIP_WHERE_NOT_ON_DISK(file);
+    REQUIRE(file.chill());
+    script.holds = is_populate;
+    roma_prefetch_engine *engine = nullptr;
+    roma_prefetch_options options = owned_engine::with_way(ROMA_PREFETCH_URING);
+    REQUIRE(roma_prefetch_create(&engine, &options, nullptr) == 0);
+    roma_map *map = nullptr;
+    REQUIRE(roma_map_open(file.path.c_str(), nullptr, &map, nullptr) == 0);
+    const roma_file_range range = roma_file_range_of(map, 0, file.bytes);
+    REQUIRE(roma_prefetch_submit(engine, &range, 1, ROMA_PREFETCH_RESIDENT, nullptr, nullptr) == 0);
+    await_held();
+    std::atomic<int> destroyed{1}, closed{1};
+    std::thread destroyer([&] { destroyed = roma_prefetch_destroy(engine); });
+    usleep(50000);
+    std::thread closer([&] { closed = roma_map_close(map); });
+    usleep(50000);
+    const int closed_early = closed;
+    let_go = true;
+    destroyer.join();
+    closer.join();
+    CHECK(closed_early == 1);
+    CHECK(destroyed == 0);
+    CHECK(closed == 0);
+}
+
+TEST_CASE("an engine that is being destroyed takes nothing from its callbacks", "[prefetch]")
+{
+    NEEDS_POPULATE();
+    with_soft_rings rings;
+    disk_file file(64 * MiB);
+    SKIP_WHERE_NOT_ON_DISK(file);
+    REQUIRE(file.chill());
+    script.holds = is_populate;
+    roma_prefetch_options options = owned_engine::with_way(ROMA_PREFETCH_URING);
+    options.chunk_bytes = 2 * MiB;
+    options.dense_depth = 1;
+    static roma_prefetch_engine *engine;
+    static roma_file_range range;
+    static std::atomic<int> submitted;
+    submitted = 1;
+    REQUIRE(roma_prefetch_create(&engine, &options, nullptr) == 0);
+    range = file.range(0, file.bytes);
+    roma_prefetch_handle *first = nullptr, *second = nullptr;
+    REQUIRE(roma_prefetch_submit(engine, &range, 1, ROMA_PREFETCH_RESIDENT, &first, nullptr) == 0);
+    await_held(); /* keeps the engine's end waiting */
+    const roma_file_range other = file.range(32 * MiB, 8 * MiB); /* is not begun: depth 1 */
+    REQUIRE(roma_prefetch_submit(engine, &other, 1, ROMA_PREFETCH_RESIDENT, &second, nullptr) == 0);
+    REQUIRE(roma_prefetch_on_done(
+                second,
+                [](void *, roma_prefetch_handle *, int) {
+                    submitted = roma_prefetch_submit(engine, &range, 1, ROMA_PREFETCH_ISSUED,
+                                                     nullptr, nullptr);
+                },
+                nullptr) == 0);
+    std::atomic<int> destroyed{1};
+    std::thread destroyer([&] { destroyed = roma_prefetch_destroy(engine); });
+    for (int ms = 0; submitted == 1 && ms < 10000; ms++)
+        usleep(1000);
+    let_go = true;
+    destroyer.join();
+    CHECK(submitted == -ESHUTDOWN);
+    CHECK(destroyed == 0);
+    roma_prefetch_close(first);
+    roma_prefetch_close(second);
 }
 
 TEST_CASE("a flush that is given up before its sync has done nothing", "[prefetch]")
