@@ -6,7 +6,11 @@
  * A long run (dense) is read in whole huge pages. Where it begins or ends in the middle of one,
  * less than half of that page is an edge of its own, read like a short run, and more is read with
  * the run. So nothing more than half a huge page is read in vain at either side; what the kernel
- * reads ahead past the end comes on top. */
+ * reads ahead past the end comes on top.
+ *
+ * Ranges that touch or overlap are a cluster. It is one run, but where its descriptor changes: the
+ * next run begins then where the one before ends. All runs of a cluster name all of its ranges,
+ * since any of these may lie in several runs. */
 #include "prefetch/plan.h"
 
 #include "base/bits.h"
@@ -113,11 +117,13 @@ static uint64_t edge_behind(uint64_t end, uint64_t huge_bytes)
     return in_page < huge_bytes / 2 ? in_page : 0;
 }
 
-/* Put a run down, in up to three parts. Returns how many. */
+/* Put a run down, in up to three parts; none for one of no bytes. Returns how many. */
 static size_t put_run(const roma__file *file, const roma__run *run, const roma__rules *rules,
                       roma__run *out)
 {
-    bool is_long = run->bytes >= ROMA__DENSE_LEAST_BYTES;
+    if (run->bytes == 0)
+        return 0;
+    bool is_long = run->bytes >= roma__max(ROMA__DENSE_LEAST_BYTES, 2 * rules->huge_bytes);
     bool reads = file->kind == ROMA__FILE_DISK || file->kind == ROMA__FILE_DEVICE;
     out[0] = *run;
     out[0].dense = is_long && reads && !rules->no_dense;
@@ -146,6 +152,13 @@ static size_t put_run(const roma__file *file, const roma__run *run, const roma__
     return count;
 }
 
+/* How many ranges a cluster has is known when its last run is. */
+static void end_cluster(roma__run *runs, size_t first, size_t end, const roma__run *last)
+{
+    for (size_t i = first; i < end; i++)
+        runs[i].count = last->count;
+}
+
 size_t roma__plan(const roma__file *files, roma__asked *asked, uint32_t *order, uint32_t *spare,
                   size_t n, const roma__rules *rules, roma__run *runs)
 {
@@ -154,7 +167,7 @@ size_t roma__plan(const roma__file *files, roma__asked *asked, uint32_t *order, 
         order[i] = (uint32_t)i;
     sort(&sorting, order, spare, n);
 
-    size_t count = 0;
+    size_t count = 0, cluster = 0;
     roma__run run = {0};
     for (size_t i = 0; i < n; i++) {
         roma__asked *range = &asked[order[i]];
@@ -166,20 +179,28 @@ size_t roma__plan(const roma__file *files, roma__asked *asked, uint32_t *order, 
             run.count++; /* it may stand between two that are merged; none of its bytes count */
             continue;
         }
-        bool joins = run.bytes > 0 && start <= run.offset + run.bytes &&
+        uint64_t run_end = run.offset + run.bytes;
+        bool joins = run.bytes > 0 && start <= run_end &&
                      roma__file_is_same(file, &files[run.file]) &&
                      (!rules->by_address || range->base == run.base);
         if (!joins) {
-            if (run.bytes > 0)
-                count += put_run(&files[run.file], &run, rules, &runs[count]);
-            run = (roma__run){start, 0, range->base, range->file, (uint32_t)i, 0, false};
+            count += put_run(&files[run.file], &run, rules, &runs[count]);
+            end_cluster(runs, cluster, count, &run);
+            cluster = count;
+            run = (roma__run){.offset = start, .base = range->base, .file = range->file};
+            run.first = (uint32_t)i;
+        } else if (range->file != run.file && end > run_end) {
+            count += put_run(&files[run.file], &run, rules, &runs[count]);
+            run.offset = run_end;
+            run.bytes = 0;
+            run.file = range->file;
         }
         if (end > run.offset + run.bytes)
             run.bytes = end - run.offset;
         run.count++;
     }
-    if (run.bytes > 0)
-        count += put_run(&files[run.file], &run, rules, &runs[count]);
+    count += put_run(&files[run.file], &run, rules, &runs[count]);
+    end_cluster(runs, cluster, count, &run);
     return count;
 }
 

@@ -21,12 +21,13 @@ typedef struct roma__asked {
     int32_t code;           /* what became of it: 0, or its first error                          */
 } roma__asked;
 
-/* Whole pages of one file, one after the other. */
+/* Whole pages of one file, one after the other. Of several descriptors of it, one whose ranges have
+ * all of the run: a program that gives those up may close it. */
 typedef struct roma__run {
     uint64_t offset, bytes;
     uintptr_t base;
     uint32_t file;
-    uint32_t first, count; /* the ranges that it came from: their indices stand in order[first..) */
+    uint32_t first, count; /* the ranges that it may stand for: their indices are order[first..)  */
     bool dense;            /* long enough to be read in whole huge pages                          */
     uint64_t begun_bytes;  /* of a flush: being written; the engine's lock                        */
 } roma__run;
@@ -37,8 +38,8 @@ typedef struct roma__rules {
     bool no_dense;     /* all runs are short ones                                               */
 } roma__rules;
 
-/* Long runs begin here: a fault reads one huge page and the next, so that shorter ones would read
- * as much beside them as in them. */
+/* Long runs begin here, or at two huge pages: a fault reads one huge page and the next, so that
+ * shorter ones would read as much beside them as in them. */
 enum { ROMA__DENSE_LEAST_BYTES = 4 << 20, ROMA__CHUNK_FIRST_BYTES = 2 << 20 };
 
 /* The whole pages that a range touches, cut at the file's end; false when there are none. */
@@ -52,7 +53,8 @@ static inline size_t roma__runs_most(size_t n)
 }
 
 /* Clamp to the files' lengths, widen to pages, sort by file (and mapping, by_address) and offset,
- * merge what touches or overlaps, and cut the edges off long runs. A range that begins past its
+ * merge what touches or overlaps, but for parts of other descriptors, and cut the edges off long
+ * runs. A range that begins past its
  * file's end gets the code -EFAULT and is in no run; one of no bytes, or with a code already, is
  * in none either.
  *

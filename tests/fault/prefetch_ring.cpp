@@ -94,7 +94,7 @@ void carry_out(soft_ring *ring)
         const queued next = ring->queue.front();
         ring->queue.pop_front();
         int result = -ECANCELED;
-        if (!let_go && script.holds && script.holds(next.call)) {
+        if (script.holds && script.holds(next.call) && !let_go) {
             ring->held.push_back(next);
             held_calls++;
             in_link = false;
@@ -483,6 +483,39 @@ TEST_CASE("a map that is closed while its engine is destroyed waits for what is 
     CHECK(closed_early == 1);
     CHECK(destroyed == 0);
     CHECK(closed == 0);
+}
+
+TEST_CASE("a part of a file is read through a descriptor that was given for it", "[prefetch]")
+{
+    NEEDS_POPULATE();
+    disk_file file(32 * MiB);
+    SKIP_WHERE_NOT_ON_DISK(file);
+    REQUIRE(file.chill());
+    with_soft_rings rings;
+    owned_engine engine(ROMA_PREFETCH_URING);
+    REQUIRE(engine.lacks.empty());
+    owned_map second(file);
+    roma_map *first = nullptr;
+    REQUIRE(roma_map_open(file.path.c_str(), nullptr, &first, nullptr) == 0);
+    const int first_fd = roma_map_fd(first);
+    std::atomic<unsigned> wrong{0};
+    script.holds = [&](const roma__call &call) {
+        wrong += call.offset >= 16 * MiB && call.fd == first_fd;
+        return is_populate(call);
+    };
+    const roma_file_range ranges[] = {roma_file_range_of(first, 0, 16 * MiB),
+                                      second.range(16 * MiB, 16 * MiB)};
+    owned_handle handle(engine, ranges, 2);
+    await_held();
+    std::thread closer([&] { (void)roma_map_close(first); });
+    usleep(50000);
+    let_go = true;
+    closer.join();
+    CHECK(handle.wait() == -ECANCELED);
+    CHECK(roma_prefetch_range_error(handle.self, 0, nullptr) == -ECANCELED);
+    CHECK(roma_prefetch_range_error(handle.self, 1, nullptr) == 0);
+    CHECK(wrong == 0);
+    CHECK(file.resident(16 * MiB, 16 * MiB) == 16 * MiB);
 }
 
 TEST_CASE("an engine that is being destroyed takes nothing from its callbacks", "[prefetch]")

@@ -20,6 +20,7 @@ struct expected {
 struct planned {
     std::vector<roma__run> runs;
     std::vector<roma__asked> asked;
+    std::vector<uint32_t> order;
     bool valid;
 };
 
@@ -52,6 +53,7 @@ planned plan(const std::vector<roma__file> &files, std::vector<roma__asked> aske
     made.valid = roma__plan_is_valid(files.data(), asked.data(), order.data(), asked.size(),
                                      made.runs.data(), made.runs.size(), &rules);
     made.asked = asked;
+    made.order = order;
     return made;
 }
 
@@ -137,8 +139,64 @@ TEST_CASE("files in memory have short runs alone")
 TEST_CASE("files are told by what they are, not by their descriptors")
 {
     const std::vector<roma__file> files = {disk(MiB, 5), disk(MiB, 4), disk(MiB, 5)};
-    check(plan(files, {range(0, 4096, 0), range(4096, 4096, 2), range(0, 4096, 1)}),
+    check(plan(files, {range(0, 8192, 0), range(4096, 4096, 2), range(0, 4096, 1)}),
           {{0, 4096, false, 1}, {0, 8192, false, 0}});
+}
+
+TEST_CASE("a run goes on with no descriptor whose ranges end before it does")
+{
+    const std::vector<roma__file> files = {disk(64 * MiB), disk(64 * MiB)};
+    check(plan(files, {range(0, 8 * MiB, 0), range(8 * MiB, 8 * MiB, 1)}),
+          {{0, 8 * MiB, true, 0}, {8 * MiB, 8 * MiB, true, 1}});
+    const planned overlapping = plan(files, {range(0, 8 * MiB, 0), range(4 * MiB, 12 * MiB, 1),
+                                             range(6 * MiB, MiB, 0), range(6 * MiB, 14 * MiB, 0)});
+    check(overlapping,
+          {{0, 8 * MiB, true, 0}, {8 * MiB, 8 * MiB, true, 1}, {16 * MiB, 4 * MiB, true, 0}});
+    for (const roma__run &run : overlapping.runs) { /* any range may lie in any of them */
+        CHECK(run.first == 0);
+        CHECK(run.count == 4);
+    }
+}
+
+TEST_CASE("whatever the descriptors, a run is of one whose ranges have all of it")
+{
+    std::mt19937_64 random(12);
+    const uint64_t pages = 2048;
+    const std::vector<roma__file> files = {disk(pages * 4096), disk(pages * 4096),
+                                           disk(pages * 4096)};
+    for (int round = 0; round < 200; round++) {
+        std::vector<roma__asked> asked;
+        for (size_t i = 0; i < 1 + random() % 20; i++)
+            asked.push_back(range(random() % (pages * 4096), random() % (6 * MiB),
+                                  static_cast<uint32_t>(random() % files.size())));
+        const planned made = plan(files, asked);
+        REQUIRE(made.valid);
+        for (const roma__run &run : made.runs) {
+            std::vector<bool> has(pages + 1);
+            for (size_t i = 0; i < asked.size(); i++) {
+                const roma__asked &one = made.asked[made.order[i]];
+                const bool is_in = one.bytes > 0 && one.offset < run.offset + run.bytes &&
+                                   one.offset + one.bytes > run.offset;
+                REQUIRE((!is_in || (i >= run.first && i < run.first + run.count)));
+                for (uint64_t at = one.offset / 4096;
+                     one.file == run.file && one.bytes > 0 && at < pages &&
+                     at <= (one.offset + one.bytes - 1) / 4096;
+                     at++)
+                    has[at] = true;
+            }
+            for (uint64_t at = run.offset / 4096; at < (run.offset + run.bytes) / 4096; at++)
+                REQUIRE(has[at]);
+        }
+    }
+}
+
+TEST_CASE("where huge pages are long, so are long runs")
+{
+    const roma__rules rules = {32 * MiB, false, false};
+    check(plan({disk(256 * MiB)}, {range(0, 4 * MiB)}, rules), {{0, 4 * MiB, false}});
+    check(plan({disk(256 * MiB)}, {range(0, 63 * MiB)}, rules), {{0, 63 * MiB, false}});
+    check(plan({disk(256 * MiB)}, {range(64 * MiB, 64 * MiB)}, rules),
+          {{64 * MiB, 64 * MiB, true}});
 }
 
 TEST_CASE("runs by address do not go from one mapping into another")
