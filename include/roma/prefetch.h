@@ -182,8 +182,8 @@ typedef struct roma_prefetch_options {
                                    of the pool are started when there is something for them      */
     size_t chunk_bytes;       /**< largest chunk of a long run; 0: 32 MiB. Chunks begin at 2 MiB
                                    and grow fourfold, while the device reads one in 100 ms       */
-    size_t budget_bytes;      /**< most bytes being read at a time, over all handles; 0: what the
-                                   depths come to. A single chunk may be larger                  */
+    size_t budget_bytes;      /**< most bytes being read at a time, over all handles: chunks are
+                                   shortened to it; at least a page. 0: what the depths come to  */
 } roma_prefetch_options;
 
 static inline roma_prefetch_options roma_prefetch_options_default(void)

@@ -101,6 +101,7 @@ static void give_up_unplanned(roma__job *job)
     if (job->code == 0)
         job->code = -ECANCELED;
     job->planned = true;
+    job->engine->unplanned_count--;
 }
 
 void roma__job_give_up(roma__job *job)
@@ -108,6 +109,7 @@ void roma__job_give_up(roma__job *job)
     job->cancelled = true;
     if (job->held || atomic_load_explicit(&job->done, memory_order_relaxed))
         return; /* who has it will look */
+    roma__work_note_due(job);
     if (!job->planned) {
         give_up_unplanned(job);
         return;
@@ -135,7 +137,6 @@ void roma__work_advance(roma__job *job, uint64_t bytes)
     if (job->run < job->runs_count) {
         job->at = job->runs[job->run].offset;
         job->looked_to = 0;
-        job->chunk_bytes = ROMA__CHUNK_FIRST_BYTES;
     }
 }
 
@@ -155,8 +156,20 @@ void roma__work_cancel_op(roma_prefetch_engine *engine, roma__op *op)
 
 /* ---- the end of a job ----------------------------------------------------------------------- */
 
+static void unlink_due(roma_prefetch_engine *engine, const roma__job *job)
+{
+    roma__job **link = &engine->due;
+    while (*link != job)
+        link = &(*link)->next_due;
+    *link = job->next_due;
+}
+
 static void unlink_job(roma_prefetch_engine *engine, roma__job *job)
 {
+    if (job->is_due)
+        unlink_due(engine, job);
+    if (engine->refused == job)
+        engine->refused = NULL;
     if (job->previous != NULL)
         job->previous->next = job->next;
     else
@@ -202,21 +215,28 @@ static bool job_is_valid(const roma__job *job)
 
 bool roma__engine_is_valid(const roma_prefetch_engine *engine)
 {
-    unsigned dense = 0, sparse = 0;
+    unsigned dense = 0, sparse = 0, followers = 0;
     uint64_t bytes = 0;
     for (size_t i = 0; i < engine->ops_count; i++) {
         const roma__op *op = &engine->ops[i];
+        if (op->state != ROMA__OP_FREE && i >= engine->ops_high)
+            return false;
+        followers += op->state == ROMA__OP_FOLLOWS;
         if (op->state != ROMA__OP_RUNS || !roma__work_is_piece(op))
             continue;
         dense += op->dense;
         sparse += !op->dense;
         bytes += op->bytes;
     }
-    size_t live = 0;
-    for (const roma__job *job = engine->first; job != NULL; job = job->next, live++)
+    size_t live = 0, unplanned = 0;
+    for (const roma__job *job = engine->first; job != NULL; job = job->next, live++) {
+        unplanned += !job->planned;
         if (!job_is_valid(job))
             return false;
-    return dense == engine->dense_flying && sparse == engine->sparse_flying &&
-           bytes == engine->flying_bytes && live == engine->live_count &&
-           dense <= engine->options.dense_depth && sparse <= engine->options.sparse_depth;
+    }
+    return followers == engine->followers && followers <= ROMA__FOLLOWERS &&
+           unplanned == engine->unplanned_count && dense == engine->dense_flying &&
+           sparse == engine->sparse_flying && bytes == engine->flying_bytes &&
+           live == engine->live_count && dense <= engine->options.dense_depth &&
+           sparse <= engine->options.sparse_depth;
 }

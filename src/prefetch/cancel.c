@@ -2,11 +2,11 @@
  *
  * A handle is given up at its cursor: what lies behind it is cancelled at once, what is in flight
  * comes to its end. Ranges are given up by a note in each job that has their file (a ban): pieces
- * that lie in it are cancelled when the cursor comes to them. A job has room for a few; one more
- * gives up the whole job. Nothing is asked of the kernel: few calls are in flight at a time, and a
- * read that has begun cannot be taken back. */
-#include "prefetch/engine.h"
+ * that lie in it are cancelled when the cursor comes to them. A job has room for a few that do not
+ * touch; one more gives up the whole job. Nothing is asked of the kernel: few calls are in
+ * flight at a time, and a read that has begun cannot be taken back. */
 #include "prefetch/range.h"
+#include "prefetch/work.h"
 
 #include "base/bits.h"
 #include "base/error.h"
@@ -65,6 +65,29 @@ static void give_up_inside(roma__job *job, const roma__file *file, uint64_t offs
     }
 }
 
+static bool touches(const roma__ban *ban, const roma__file *file, uint64_t offset, uint64_t end)
+{
+    return ban->device == file->device && ban->inode == file->inode && offset <= ban->end &&
+           ban->offset <= end;
+}
+
+/* Note it, as a part of one that it touches where there is any. False: there is no room. */
+static bool note_ban(roma__job *job, const roma__file *file, uint64_t offset, uint64_t end)
+{
+    for (unsigned i = 0; i < job->bans_count; i++) {
+        roma__ban *ban = &job->bans[i];
+        if (!touches(ban, file, offset, end))
+            continue;
+        ban->offset = roma__min(ban->offset, offset);
+        ban->end = roma__max(ban->end, end);
+        return true;
+    }
+    if (job->bans_count == ROMA__BANS)
+        return false;
+    job->bans[job->bans_count++] = (roma__ban){file->device, file->inode, offset, end};
+    return true;
+}
+
 size_t roma__engine_ban(roma_prefetch_engine *engine, const roma__file *file, uint64_t offset,
                         uint64_t end)
 {
@@ -75,11 +98,10 @@ size_t roma__engine_ban(roma_prefetch_engine *engine, const roma__file *file, ui
         count++;
         if (!job->planned && !job->held)
             give_up_inside(job, file, offset, end);
-        if (job->bans_count == ROMA__BANS) {
+        if (!note_ban(job, file, offset, end))
             roma__job_give_up(job);
-            continue;
-        }
-        job->bans[job->bans_count++] = (roma__ban){file->device, file->inode, offset, end};
+        else if (!job->held)
+            roma__work_note_due(job);
     }
     return count;
 }
@@ -87,7 +109,7 @@ size_t roma__engine_ban(roma_prefetch_engine *engine, const roma__file *file, ui
 bool roma__engine_has_left(const roma_prefetch_engine *engine, const roma__file *file,
                            uint64_t offset, uint64_t end)
 {
-    for (size_t i = 0; i < engine->ops_count; i++)
+    for (size_t i = 0; i < engine->ops_high; i++)
         if (roma__op_is_in(&engine->ops[i], file, offset, end))
             return false;
     return true;
@@ -112,8 +134,9 @@ static int read_range(const roma_file_range *range, size_t index, roma__file *fi
     if (code < 0)
         return code;
     uint64_t mask = file->page_bytes - 1;
-    *offset = asked.offset & ~mask;
-    *end = (asked.offset + asked.bytes + mask) & ~mask;
+    *offset = *end = asked.offset & ~mask;
+    if (asked.bytes > 0)
+        *end = (asked.offset + asked.bytes + mask) & ~mask;
     return 0;
 }
 

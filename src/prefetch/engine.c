@@ -158,6 +158,12 @@ static int read_options(roma_prefetch_options *own, const roma_prefetch_options 
     own->sparse_depth = own->sparse_depth != 0 ? own->sparse_depth : ROMA__SPARSE_DEPTH;
     own->threads = own->threads != 0 ? own->threads : ROMA__WORKERS;
     own->chunk_bytes = own->chunk_bytes != 0 ? own->chunk_bytes : (size_t)32 << 20;
+    if (own->budget_bytes != 0) {
+        own->budget_bytes = roma__max(roma__align_down(own->budget_bytes, page_bytes), page_bytes);
+        /* As many as the depth says, but not less than is worth a call. */
+        size_t share = roma__max(own->budget_bytes / own->dense_depth, ROMA__CHUNK_FIRST_BYTES);
+        own->chunk_bytes = roma__min(own->chunk_bytes, roma__min(share, own->budget_bytes));
+    }
     own->chunk_bytes = roma__max(roma__align_down(own->chunk_bytes, page_bytes), page_bytes);
     return 0;
 }

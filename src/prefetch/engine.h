@@ -13,7 +13,7 @@
  *   engine.c   making and ending engines, the list of all, fork
  *
  * A job is one request; a handle is the program's view of it, and the same record. An op is one
- * piece of a job on its way: one to three calls of the kernel, made one after the other, or a step
+ * piece of a job on its way: one or two calls of the kernel, made one after the other, or a step
  * that the engine does itself (planning, looking, mapping).
  *
  * Locking: one mutex an engine guards all below but what is said to be else. It is held for
@@ -38,7 +38,7 @@
 #include <stdatomic.h>
 
 enum {
-    ROMA__OP_CALLS = 3,
+    ROMA__OP_CALLS = 2,
     ROMA__DENSE_DEPTH = 2,
     ROMA__SPARSE_DEPTH = 64,
     ROMA__FOLLOWERS = 64,       /* ops beyond the depths: those that wait for others' reads       */
@@ -112,9 +112,11 @@ struct roma_prefetch_handle {
     roma__job *next_all, *previous_all; /* every job of the engine                                */
     roma__job *next, *previous;         /* those that are not done                                */
     roma__job *next_settling;
+    roma__job *next_due;
     unsigned references;
     bool is_flush, planned, held, cancelled, settling, calling;
     bool has_handle; /* the program has one, and will close it                                    */
+    bool is_due;     /* in the engine's list of those                                             */
     roma_prefetch_level level;
 
     size_t n;
@@ -129,7 +131,8 @@ struct roma_prefetch_handle {
     uint64_t at;          /* from here in the file                                                */
     uint64_t looked_to;   /* up to here it is known not to be resident as a whole,                */
     bool looked_empty;    /* or not at all                                                        */
-    size_t chunk_bytes;   /* of the next chunk of a long run                                      */
+    size_t chunk_bytes;   /* of the next chunk of a long run,                                     */
+    size_t chunk_first;   /* and of the shortest one                                              */
     size_t reach_bytes;   /* of a short one                                                       */
     size_t sync_run;      /* the flush's second cursor                                            */
     unsigned syncing;     /* ops of that                                                          */
@@ -148,6 +151,7 @@ struct roma_prefetch_handle {
     uint64_t calls;
     size_t failed_ranges;
     int code;
+    int map_code;         /* with which mapping a shadow failed; 0: it did not                    */
     atomic_int done;      /* 0 or 1; released by who finishes it: code and progress are final     */
     pthread_cond_t ended;
     int event_fd;
@@ -189,15 +193,21 @@ struct roma_prefetch_engine {
     roma__job *turn;          /* who is next                                                      */
     roma__job *settling, *settling_last;
     roma__job *dead;          /* to be freed by who unlocks                                       */
+    roma__job *due;           /* to be looked at out of turn: at their end, or after a step       */
     size_t live_count;        /* not done                                                         */
+    size_t unplanned_count;   /* of those: nobody has planned them yet                            */
     unsigned calls_running;   /* callbacks                                                        */
 
     roma__op *ops;
     size_t ops_count;
+    size_t ops_high;          /* behind the last one that was ever used                           */
     roma__op *free_ops;
     roma__op *again, *again_last;
     unsigned dense_flying, sparse_flying;
+    unsigned followers;       /* ops                                                              */
     uint64_t flying_bytes;
+    const roma__job *refused; /* whose piece was too long for what the budget has left: others wait
+                                 until it flies                                                   */
 
     struct {
         uint64_t submits, requested, read, resident, joined, failed, cancelled, calls, peak;

@@ -5,6 +5,8 @@
 #include "base/bits.h"
 #include "base/check.h"
 
+#include <errno.h>
+
 static void release_window(roma__op *op)
 {
     if (op->window != 0)
@@ -37,9 +39,57 @@ static void settle_followers(roma_prefetch_engine *engine, roma__op *op)
     op->followers = NULL;
     while (follower != NULL) {
         roma__op *next = follower->next;
+        engine->followers--;
         settle_follower(engine, op, follower);
         follower = next;
     }
+}
+
+/* How fast a whole chunk came tells how long the next one is; of one that was cut short,
+ * nothing. */
+static void measure_chunk(const roma_prefetch_engine *engine, const roma__op *op)
+{
+    roma__job *job = op->job;
+    size_t most = engine->options.chunk_bytes;
+    if (op->was_resident)
+        job->chunk_bytes = most;
+    else if (op->bytes >= job->chunk_bytes)
+        job->chunk_bytes = roma__max(
+            job->chunk_first,
+            roma__chunk_next((size_t)op->bytes, roma__now_ns() - op->begun_ns, most));
+}
+
+/* A page could not be read or had: which one, nobody tells. */
+static bool is_of_a_page(const roma__op *op)
+{
+    bool is_known = op->code == -EIO || op->code == -ENOMEM || op->code == -ENOSPC ||
+                    op->code == -EHWPOISON;
+    return is_known && op->calls_count > 0 && op->bytes > op->file->page_bytes;
+}
+
+/* Whether more than one range has a part of it. */
+static bool is_of_several(const roma__op *op)
+{
+    const roma__job *job = op->job;
+    const roma__run *run = &job->runs[op->run];
+    unsigned count = 0;
+    for (uint32_t i = 0; i < run->count && count < 2; i++) {
+        const roma__asked *asked = &job->asked[job->order[run->first + i]];
+        count += asked->bytes > 0 && asked->offset < op->offset + op->bytes &&
+                 asked->offset + asked->bytes > op->offset;
+    }
+    return count == 2;
+}
+
+/* Read both halves by themselves, so that the error is told to whom it concerns. */
+static bool halve(roma_prefetch_engine *engine, roma__op *op)
+{
+    op->tries = ROMA__FAULT_TRIES;
+    uint64_t half = roma__align_up((size_t)op->bytes / 2, op->file->page_bytes);
+    if (!roma__work_split(engine, op, half))
+        return false;
+    roma__work_push_again(engine, op);
+    return true;
 }
 
 static void finish_read(roma_prefetch_engine *engine, roma__op *op)
@@ -50,14 +100,15 @@ static void finish_read(roma_prefetch_engine *engine, roma__op *op)
     if (op->code == 0 && !op->come_again) {
         roma__work_account_done(job, op->bytes, op->was_resident);
         if (op->dense)
-            job->chunk_bytes = op->was_resident ? engine->options.chunk_bytes
-                                                : roma__chunk_next((size_t)op->bytes,
-                                                                   roma__now_ns() - op->begun_ns,
-                                                                   engine->options.chunk_bytes);
+            measure_chunk(engine, op);
         release_window(op);
         roma__work_free_op(engine, op);
         return;
     }
+    if (op->code != 0 && op->calls_count == 0)
+        job->map_code = op->code;
+    if (is_of_a_page(op) && is_of_several(op) && halve(engine, op))
+        return;
     if (op->code != 0) {
         uint64_t bad_bytes = op->bytes - op->good_bytes;
         roma__work_account_failed(job, op->run, op->offset + op->good_bytes, bad_bytes, op->code);
@@ -118,6 +169,7 @@ static void finish_plan(roma__op *op)
 {
     roma__job *job = op->job;
     job->planned = true;
+    job->engine->unplanned_count--;
     for (size_t i = 0; i < job->runs_count; i++)
         job->total_bytes += job->runs[i].bytes;
     for (size_t i = 0; i < job->n; i++) {
@@ -129,7 +181,8 @@ static void finish_plan(roma__op *op)
     }
     job->run = 0;
     job->at = job->runs_count > 0 ? job->runs[0].offset : 0;
-    job->chunk_bytes = roma__min(ROMA__CHUNK_FIRST_BYTES, job->engine->options.chunk_bytes);
+    job->chunk_first = roma__min(job->chunk_first, job->engine->options.chunk_bytes);
+    job->chunk_bytes = job->chunk_first;
 }
 
 /* Without its window a short run cannot be proved to be resident: it failed. */
@@ -141,6 +194,7 @@ static void finish_window(roma__op *op)
         op->window = 0;
         return;
     }
+    job->map_code = op->code;
     const roma__run *run = &job->runs[job->run];
     uint64_t bytes = run->offset + run->bytes - job->at;
     roma__work_account_failed(job, (uint32_t)job->run, job->at, bytes, op->code);
@@ -158,6 +212,7 @@ static void finish_step(roma_prefetch_engine *engine, roma__op *op)
     default: break;
     }
     roma__work_free_op(engine, op);
+    roma__work_note_due(job);
     if (job->cancelled)
         roma__job_give_up(job);
 }

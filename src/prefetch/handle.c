@@ -176,8 +176,11 @@ int roma_prefetch_progress_of(roma_prefetch_handle *job, roma_prefetch_progress 
     return 0;
 }
 
-static const char *call_of(const roma__job *job)
+/* The call that met the error of a range, as far as it is kept. */
+static const char *call_of(const roma__job *job, int code)
 {
+    if (job->map_code != 0 && code == job->map_code)
+        return "mmap";
     return job->is_flush ? roma__call_name(ROMA__CALL_SYNC) : roma__call_name(ROMA__CALL_POPULATE);
 }
 
@@ -212,12 +215,12 @@ static void tell_error(const roma__job *job, const roma__asked *asked, roma_erro
                                             roma__log2_floor(file->page_bytes));
             break;
         }
-        (void)roma__error_call(error, call_of(job), ENOMEM);
+        (void)roma__error_call(error, call_of(job, code), ENOMEM);
         break;
-    default: (void)roma__error_call(error, call_of(job), -code); break;
+    default: (void)roma__error_call(error, call_of(job, code), -code); break;
     }
     error->code = code;
-    error->call = call_of(job);
+    error->call = call_of(job, code);
     error->cause = -code;
 }
 

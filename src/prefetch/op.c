@@ -4,6 +4,8 @@
  * long or short runs and against the byte budget. */
 #include "prefetch/work.h"
 
+#include "base/bits.h"
+
 void roma__work_add_flying(roma_prefetch_engine *engine, roma__op *op)
 {
     if (op->dense)
@@ -30,14 +32,29 @@ bool roma__work_is_piece(const roma__op *op)
            op->task == ROMA__TASK_SYNC;
 }
 
-bool roma__work_may_fly(const roma_prefetch_engine *engine, bool dense, uint64_t bytes)
+bool roma__work_has_depth(const roma_prefetch_engine *engine, bool dense)
 {
-    const roma_prefetch_options *options = &engine->options;
-    if (dense ? engine->dense_flying >= options->dense_depth
-              : engine->sparse_flying >= options->sparse_depth)
+    return dense ? engine->dense_flying < engine->options.dense_depth
+                 : engine->sparse_flying < engine->options.sparse_depth;
+}
+
+bool roma__work_may_fly(roma_prefetch_engine *engine, const roma__job *job, bool dense,
+                        uint64_t bytes)
+{
+    size_t budget = engine->options.budget_bytes;
+    if (!roma__work_has_depth(engine, dense))
         return false;
-    return options->budget_bytes == 0 || engine->flying_bytes == 0 ||
-           engine->flying_bytes + bytes <= options->budget_bytes;
+    if (budget == 0)
+        return true;
+    if (engine->flying_bytes == 0) /* whoever was refused may have no more to ask for */
+        engine->refused = NULL;
+    bool fits = engine->flying_bytes == 0 || engine->flying_bytes + bytes <= budget;
+    if (!fits && engine->refused == NULL)
+        engine->refused = job;
+    if (!fits || (engine->refused != NULL && engine->refused != job))
+        return false;
+    engine->refused = NULL;
+    return true;
 }
 
 roma__op *roma__work_new_op(roma__job *job, roma__task task, uint32_t run, uint64_t offset,
@@ -46,6 +63,7 @@ roma__op *roma__work_new_op(roma__job *job, roma__task task, uint32_t run, uint6
     roma_prefetch_engine *engine = job->engine;
     roma__op *op = engine->free_ops;
     engine->free_ops = op->next;
+    engine->ops_high = roma__max(engine->ops_high, (size_t)(op - engine->ops) + 1);
     *op = (roma__op){
         .state = ROMA__OP_RUNS,
         .task = task,
@@ -70,7 +88,10 @@ roma__op *roma__work_new_step(roma__job *job, roma__task task, uint64_t offset, 
 
 void roma__work_free_op(roma_prefetch_engine *engine, roma__op *op)
 {
-    op->job->active--;
+    roma__job *job = op->job;
+    job->active--;
+    if (job->planned && job->run == job->runs_count && job->active == job->syncing)
+        roma__work_note_due(job);
     op->state = ROMA__OP_FREE;
     op->next = engine->free_ops;
     engine->free_ops = op;
@@ -86,4 +107,28 @@ void roma__work_push_again(roma_prefetch_engine *engine, roma__op *op)
     else
         engine->again_last->next = op;
     engine->again_last = op;
+}
+
+bool roma__work_split(roma_prefetch_engine *engine, roma__op *op, uint64_t bytes)
+{
+    if (engine->free_ops == NULL)
+        return false;
+    roma__op *rest = roma__work_new_op(op->job, op->task, op->run, op->offset + bytes,
+                                       op->bytes - bytes);
+    rest->tries = op->tries;
+    rest->window = op->window;
+    if (rest->window != 0)
+        op->job->windows[rest->window - 1].users++;
+    op->bytes = bytes;
+    roma__work_push_again(engine, rest);
+    return true;
+}
+
+void roma__work_note_due(roma__job *job)
+{
+    if (job->is_due)
+        return;
+    job->is_due = true;
+    job->next_due = job->engine->due;
+    job->engine->due = job;
 }

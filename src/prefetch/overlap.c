@@ -3,8 +3,9 @@
  * A piece is cut where an op of another job that is in flight begins or ends. The part that both
  * want follows that op: when it comes back well the follower is done, too (joined); if not, or if
  * the follower wants more than the op did (to be mapped), it is read by itself. A follower takes no
- * depth, and waits for nothing but ops in flight, so that chains cannot form. A ban is a part of a
- * file that is to be left: whoever takes a piece in it cancels it. */
+ * depth, and waits for nothing but ops in flight, so that chains cannot form; there are only so
+ * many at a time, since a long chunk may have thousands of short ones in it. A ban is a part of
+ * a file that is to be left: whoever takes a piece in it cancels it. */
 #include "prefetch/work.h"
 
 bool roma__work_is_banned(const roma__job *job, const roma__file *file, uint64_t at,
@@ -58,7 +59,7 @@ roma__op *roma__work_find_leader(roma_prefetch_engine *engine, const roma__job *
                                  const roma__file *file, uint64_t at, uint64_t *bytes)
 {
     roma__op *leader = NULL;
-    for (size_t i = 0; i < engine->ops_count; i++) {
+    for (size_t i = 0; i < engine->ops_high; i++) {
         roma__op *op = &engine->ops[i];
         if (op->state != ROMA__OP_RUNS || op->task != ROMA__TASK_READ || op->job == job ||
             op->offset >= at + *bytes || op->offset + op->bytes <= at ||
@@ -78,6 +79,7 @@ roma__op *roma__work_find_leader(roma_prefetch_engine *engine, const roma__job *
 void roma__work_follow(roma__op *op, roma__op *leader)
 {
     op->state = ROMA__OP_FOLLOWS;
+    op->job->engine->followers++;
     op->next = leader->followers;
     leader->followers = op;
 }

@@ -82,6 +82,7 @@ static void plan(roma__op *op)
     look_at_lengths(job);
     job->runs_count = roma__plan(job->files, job->asked, job->order, job->spare, job->n, &rules,
                                  job->runs);
+    job->chunk_first = roma__max(ROMA__CHUNK_FIRST_BYTES, rules.huge_bytes);
     job->reach_bytes = job->is_flush ? REACH_MOST_BYTES : find_reach(job);
 }
 

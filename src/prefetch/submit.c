@@ -131,6 +131,7 @@ static void enlist(roma_prefetch_engine *engine, roma__job *job)
         engine->first = job;
     engine->last = job;
     engine->live_count++;
+    engine->unplanned_count++;
     engine->references++;
     engine->figures.submits++;
     for (size_t i = 0; i < job->n; i++)

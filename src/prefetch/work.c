@@ -2,8 +2,9 @@
  *
  * take() walks the jobs in turn, so that a small one is not kept behind a large one, and cuts the
  * next piece off the first that may go on: within the depth for long or short runs, and within the
- * byte budget (but one piece may always fly, however large). It is short, since the engine's lock
- * is held.
+ * byte budget. It is short, since the engine's lock is held: with both depths full only those are
+ * looked at that are due, which are at their end or have just made a step, and who is to be
+ * planned.
  *
  * The cursor: a job's runs are begun in the order of the file. Long runs that are resident already
  * are passed over in stretches of up to 256 MiB, which one look each tells; a stretch that is not
@@ -14,11 +15,20 @@
 
 enum {
     STRETCH_BYTES = 256 << 20,
-    WRITE_BYTES = 16 << 20,       /* of a flush at a time */
-    MEMORY_PIECE_BYTES = 32 << 20 /* of files in memory   */
+    WRITE_BYTES = 16 << 20,        /* of a flush at a time                          */
+    MEMORY_PIECE_BYTES = 32 << 20, /* of files in memory: so much, or a page,       */
+    MEMORY_MOST_BYTES = 1 << 30    /* but no more: the length of a call has 32 bits */
 };
 /* Of a shadow for short runs: 8 MiB of page tables. */
 static const uint64_t WINDOW_BYTES = UINT64_C(4) << 30;
+
+/* The length of a piece that may have `most` bytes, where the budget allows so much. */
+static uint64_t piece_within(const roma__job *job, const roma__run *run, size_t most)
+{
+    size_t budget = job->engine->options.budget_bytes;
+    most = budget != 0 ? roma__min(most, budget) : most;
+    return roma__piece_bytes(run, job->at, most, roma__is_power_of_two(most) ? most : 1);
+}
 
 /* ---- taking: flushes ------------------------------------------------------------------------ */
 
@@ -28,13 +38,13 @@ static roma__op *take_write(roma__job *job)
     while (job->run < job->runs_count) {
         const roma__run *run = &job->runs[job->run];
         const roma__file *file = &job->files[run->file];
-        uint64_t bytes = roma__piece_bytes(run, job->at, WRITE_BYTES, WRITE_BYTES);
+        uint64_t bytes = piece_within(job, run, WRITE_BYTES);
         if (roma__work_is_banned(job, file, job->at, &bytes)) {
             roma__work_account_cancelled(job, (uint32_t)job->run, job->at, bytes);
             roma__work_advance(job, bytes);
             continue;
         }
-        if (engine->free_ops == NULL || !roma__work_may_fly(engine, false, bytes))
+        if (engine->free_ops == NULL || !roma__work_may_fly(engine, job, false, bytes))
             return NULL;
         roma__op *op = roma__work_new_op(job, ROMA__TASK_WRITE, (uint32_t)job->run, job->at, bytes);
         roma__work_add_flying(engine, op);
@@ -55,7 +65,7 @@ static roma__op *take_sync(roma__job *job)
             job->sync_run = roma__work_account_sync(job, first, -ECANCELED);
             continue;
         }
-        if (engine->free_ops == NULL || !roma__work_may_fly(engine, false, 0))
+        if (engine->free_ops == NULL || !roma__work_may_fly(engine, job, false, 0))
             return NULL;
         while (job->sync_run < job->runs_count &&
                roma__file_is_same(&job->files[job->runs[job->sync_run].file], file))
@@ -77,10 +87,10 @@ static uint64_t next_bytes(const roma__job *job, const roma__run *run, const rom
     if (run->dense)
         return roma__piece_bytes(run, job->at, job->chunk_bytes,
                                  huge_bytes != 0 ? huge_bytes : ROMA__CHUNK_FIRST_BYTES);
-    size_t most = file->kind == ROMA__FILE_DISK || file->kind == ROMA__FILE_DEVICE
-                      ? job->reach_bytes
-                      : roma__max(MEMORY_PIECE_BYTES, file->page_bytes);
-    return roma__piece_bytes(run, job->at, most, most);
+    if (file->kind == ROMA__FILE_DISK || file->kind == ROMA__FILE_DEVICE)
+        return piece_within(job, run, job->reach_bytes);
+    return piece_within(
+        job, run, roma__min(roma__max(MEMORY_PIECE_BYTES, file->page_bytes), MEMORY_MOST_BYTES));
 }
 
 /* A look at a stretch of a long run, where nobody has looked yet; NULL: none is due. */
@@ -164,8 +174,12 @@ static roma__op *take_read(roma__job *job)
         bool windowed = needs_window(job, run, file);
         if (windowed && !window_has(job, run, job->at, bytes))
             return take_window(job, run);
+        /* A follower needs no depth; but there are thousands of short runs, and searching costs. */
+        if (!run->dense && !roma__work_has_depth(engine, false))
+            return NULL;
         roma__op *leader = roma__work_find_leader(engine, job, file, job->at, &bytes);
-        if (leader == NULL && !roma__work_may_fly(engine, run->dense, bytes))
+        if (leader != NULL ? engine->followers == ROMA__FOLLOWERS
+                           : !roma__work_may_fly(engine, job, run->dense, bytes))
             return NULL;
         op = roma__work_new_op(job, ROMA__TASK_READ, index, job->at, bytes);
         op->look = is_worth_a_look(job, op);
@@ -212,31 +226,58 @@ static roma__op *take_from(roma__job *job)
     return engine->free_ops != NULL ? roma__work_new_step(job, ROMA__TASK_CLEAN, 0, 0) : NULL;
 }
 
-/* The first op that is to be taken again and may fly. */
+/* Whether nothing of an op is to be done any more. A part that lies in a ban goes, cancelled; what
+ * is behind it goes on by itself, or goes with it where no op is free for that. */
+static bool is_given_up(roma_prefetch_engine *engine, roma__op *op)
+{
+    roma__job *job = op->job;
+    if (job->cancelled)
+        return true;
+    if (op->task == ROMA__TASK_SYNC)
+        return roma__work_is_banned_file(job, op->file);
+    uint64_t bytes = op->bytes;
+    bool is_banned = roma__work_is_banned(job, op->file, op->offset, &bytes);
+    if (bytes < op->bytes && !roma__work_split(engine, op, bytes) && !is_banned) {
+        roma__work_account_cancelled(job, op->run, op->offset + bytes, op->bytes - bytes);
+        op->bytes = bytes;
+    }
+    return is_banned;
+}
+
+/* The op in flight that reads all of this one; NULL: none, or it has enough that follow. */
+static roma__op *leader_of(roma_prefetch_engine *engine, const roma__op *op)
+{
+    uint64_t bytes = op->bytes;
+    if (op->task != ROMA__TASK_READ || engine->followers == ROMA__FOLLOWERS)
+        return NULL;
+    roma__op *leader = roma__work_find_leader(engine, op->job, op->file, op->offset, &bytes);
+    return bytes == op->bytes ? leader : NULL;
+}
+
+/* The first op that is to be taken again and may fly. Those that may not go to the end of the list:
+ * behind them there may be one that may, or is given up. They wait for nothing but ops in
+ * flight. */
 static roma__op *take_again(roma_prefetch_engine *engine)
 {
-    while (engine->again != NULL) {
-        roma__op *op = engine->again;
-        uint64_t bytes = op->bytes;
-        bool given_up = op->job->cancelled ||
-                        roma__work_is_banned(op->job, op->file, op->offset, &bytes);
-        roma__op *leader = given_up ? NULL
-                                    : roma__work_find_leader(engine, op->job, op->file, op->offset,
-                                                             &bytes);
-        if (leader != NULL && bytes < op->bytes)
-            leader = NULL; /* only a part of it: read it all */
-        if (!given_up && leader == NULL && !roma__work_may_fly(engine, op->dense, op->bytes))
-            return NULL;
+    const roma__op *stays = NULL;
+    for (roma__op *op = engine->again; op != NULL && op != stays; op = engine->again) {
         engine->again = op->next;
         op->next = NULL;
-        if (given_up) {
+        if (is_given_up(engine, op)) {
             roma__work_cancel_op(engine, op);
             continue;
         }
         /* A page whose read failed is in the page cache, too: only who was not read yet looks. */
-        op->look = op->tries == 0 && op->file->may_ask && (op->dense || engine->report.cachestat);
+        op->look = op->task == ROMA__TASK_READ && op->tries == 0 && op->file->may_ask &&
+                   (op->dense || engine->report.cachestat);
+        roma__op *leader = leader_of(engine, op);
         if (leader != NULL) {
             roma__work_follow(op, leader);
+            continue;
+        }
+        if (!roma__work_may_fly(engine, op->job, op->dense, op->bytes)) {
+            stays = stays != NULL ? stays : op;
+            roma__work_push_again(engine, op);
             continue;
         }
         op->state = ROMA__OP_RUNS;
@@ -246,11 +287,28 @@ static roma__op *take_again(roma_prefetch_engine *engine)
     return NULL;
 }
 
+static roma__op *take_due(roma_prefetch_engine *engine)
+{
+    roma__op *op = NULL;
+    while (op == NULL && engine->due != NULL) {
+        roma__job *job = engine->due;
+        engine->due = job->next_due;
+        job->is_due = false;
+        op = take_from(job);
+    }
+    return op;
+}
+
 roma__op *roma__work_take(roma_prefetch_engine *engine)
 {
     roma__op *op = take_again(engine);
+    if (op == NULL)
+        op = take_due(engine);
     if (op != NULL)
         return op;
+    if (engine->unplanned_count == 0 && !roma__work_has_depth(engine, true) &&
+        !roma__work_has_depth(engine, false))
+        return NULL;
     roma__job *job = engine->turn != NULL ? engine->turn : engine->first;
     for (size_t left = engine->live_count; left > 0 && job != NULL; left--) {
         roma__job *next = job->next;

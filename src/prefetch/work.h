@@ -14,8 +14,13 @@ void roma__work_add_flying(roma_prefetch_engine *engine, roma__op *op);
 void roma__work_remove_flying(roma_prefetch_engine *engine, const roma__op *op);
 /* Is it a part of a run, and no step that its job waits for? */
 bool roma__work_is_piece(const roma__op *op);
-/* Within the depth for long or short runs, and within the byte budget? One piece always may. */
-bool roma__work_may_fly(const roma_prefetch_engine *engine, bool dense, uint64_t bytes);
+/* Is there depth left for long or short runs? */
+bool roma__work_has_depth(const roma_prefetch_engine *engine, bool dense);
+/* May a piece of this job fly: is there depth for it, and is it within the byte budget? One piece
+ * always is. One that is refused for its length is the next of all: shorter ones would else keep it
+ * from ever flying. */
+bool roma__work_may_fly(roma_prefetch_engine *engine, const roma__job *job, bool dense,
+                        uint64_t bytes);
 /* There is a free op. */
 roma__op *roma__work_new_op(roma__job *job, roma__task task, uint32_t run, uint64_t offset,
                             uint64_t bytes);
@@ -23,6 +28,11 @@ roma__op *roma__work_new_op(roma__job *job, roma__task task, uint32_t run, uint6
 roma__op *roma__work_new_step(roma__job *job, roma__task task, uint64_t offset, uint64_t bytes);
 void roma__work_free_op(roma_prefetch_engine *engine, roma__op *op);
 void roma__work_push_again(roma_prefetch_engine *engine, roma__op *op);
+/* What an op that is not in flight has from `bytes` on becomes another, to be taken again. False:
+ * no op is free for it. */
+bool roma__work_split(roma_prefetch_engine *engine, roma__op *op, uint64_t bytes);
+/* This job is to be looked at out of turn. */
+void roma__work_note_due(roma__job *job);
 
 /* ---- account.c ------------------------------------------------------------------------------ */
 

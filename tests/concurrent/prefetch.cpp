@@ -86,6 +86,11 @@ TEMPLATE_TEST_CASE("submissions of many threads that overlap all end well", "[pr
     CHECK(engine.figure("flying.bytes") == 0);
 }
 
+TEST_CASE("a piece that the budget refused flies before shorter ones that came later", "[prefetch]")
+{
+    CHECK(prefetch_pieces_before_a_long_one(1000) == 0);
+}
+
 TEMPLATE_TEST_CASE("a storm of cancels leaves nothing in flight", "[prefetch]", EVERY_WAY)
 {
     owned_engine engine(TestType::way);

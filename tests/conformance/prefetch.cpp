@@ -348,6 +348,22 @@ TEMPLATE_TEST_CASE("the byte budget bounds what is being read", "[prefetch]", EV
     CHECK(file.resident(0, file.bytes) == file.bytes);
 }
 
+TEMPLATE_TEST_CASE("no chunk is longer than the budget", "[prefetch]", EVERY_WAY)
+{
+    SKIP_WHERE_EMULATED();
+    roma_prefetch_options options = owned_engine::with_way(TestType::way);
+    options.budget_bytes = 5 * MiB;
+    owned_engine engine(options);
+    SKIP_WITHOUT(engine);
+    disk_file file(64 * MiB);
+    SKIP_WHERE_NOT_ON_DISK(file);
+    REQUIRE(file.chill());
+    owned_handle handle(engine, file.range(0, file.bytes));
+    CHECK(handle.wait() == 0);
+    CHECK(engine.figure("flying.peak_bytes") <= 5 * MiB);
+    CHECK(file.resident(0, file.bytes) == file.bytes);
+}
+
 TEMPLATE_TEST_CASE("an engine tells which way it goes", "[prefetch]", EVERY_WAY)
 {
     owned_engine engine(TestType::way);

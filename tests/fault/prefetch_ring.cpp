@@ -518,6 +518,149 @@ TEST_CASE("a part of a file is read through a descriptor that was given for it",
     CHECK(file.resident(16 * MiB, 16 * MiB) == 16 * MiB);
 }
 
+TEST_CASE("thousands who want what is in flight keep nobody else waiting", "[prefetch]")
+{
+    NEEDS_POPULATE();
+    disk_file file(64 * MiB);
+    SKIP_WHERE_NOT_ON_DISK(file);
+    REQUIRE(file.chill());
+    with_soft_rings rings;
+    owned_engine engine(ROMA_PREFETCH_URING);
+    REQUIRE(engine.lacks.empty());
+    script.holds = [](const roma__call &call) {
+        return is_populate(call) && call.bytes >= MiB; /* of long runs */
+    };
+    owned_handle first(engine, file.range(0, 32 * MiB));
+    await_held();
+    std::vector<roma_file_range> many;
+    for (size_t at = 0; at < 2 * MiB; at += 2 * page_bytes())
+        many.push_back(file.range(at, page_bytes()));
+    owned_handle second(engine, many.data(), many.size());
+    owned_handle third(engine, file.range(40 * MiB, page_bytes()));
+    CHECK(roma_prefetch_wait(third.self, uint64_t(10) * 1000000000) == 0);
+    CHECK(roma_prefetch_poll(first.self) == 0);
+    let_go = true;
+    CHECK(first.wait() == 0);
+    CHECK(second.wait() == 0);
+}
+
+TEST_CASE("a page that cannot be read is the error of the ranges that have it", "[prefetch]")
+{
+    NEEDS_POPULATE();
+    disk_file file(32 * MiB);
+    SKIP_WHERE_NOT_ON_DISK(file);
+    with_soft_rings rings;
+    owned_engine engine(ROMA_PREFETCH_URING);
+    REQUIRE(engine.lacks.empty());
+    const size_t bad = 9 * MiB + 5 * page_bytes();
+    for (size_t step : {page_bytes(), 2 * MiB}) {
+        REQUIRE(file.chill());
+        std::vector<roma_file_range> ranges; /* which touch: one run, short or long */
+        const size_t start = step == page_bytes() ? 9 * MiB : 0,
+                     end = start + (start ? MiB : 32 * MiB);
+        for (size_t at = start; at < end; at += step)
+            ranges.push_back(file.range(at, step));
+        script.result = [&](const roma__call &call, unsigned) {
+            const bool has_it = call.offset <= bad && bad < call.offset + call.bytes;
+            return is_populate(call) && has_it ? -EFAULT : 0;
+        };
+        owned_handle handle(engine, ranges.data(), ranges.size());
+        CHECK(handle.wait() == -EIO);
+        CHECK(handle.progress().failed_ranges == 1);
+        CHECK(adds_up(handle.progress()));
+        CHECK(roma_prefetch_range_error(handle.self, (bad - start) / step, nullptr) == -EIO);
+    }
+}
+
+TEST_CASE("what waits to be read again is not read in what was given up", "[prefetch]")
+{
+    NEEDS_POPULATE();
+    disk_file file(32 * MiB);
+    SKIP_WHERE_NOT_ON_DISK(file);
+    REQUIRE(file.chill());
+    with_soft_rings rings;
+    owned_engine engine(ROMA_PREFETCH_URING);
+    REQUIRE(engine.lacks.empty());
+    std::atomic<bool> has_left{false};
+    std::atomic<unsigned> wrong{0};
+    script.holds = is_populate;
+    script.result = [&](const roma__call &call, unsigned) {
+        wrong += has_left && call.offset < 1 * MiB + page_bytes() && call.offset + call.bytes > MiB;
+        return !has_left && is_populate(call) ? -EAGAIN : 0;
+    };
+    const roma_file_range ranges[] = {file.range(0, MiB), file.range(MiB, page_bytes()),
+                                      file.range(MiB + page_bytes(), 31 * MiB - page_bytes())};
+    owned_handle handle(engine, ranges, 3);
+    await_held();
+    std::thread canceller([&] {
+        (void)roma_prefetch_cancel_ranges(engine.self, &ranges[1], 1, nullptr);
+        has_left = true;
+    });
+    usleep(50000);
+    let_go = true;
+    canceller.join();
+    CHECK(handle.wait() == -ECANCELED);
+    CHECK(roma_prefetch_range_error(handle.self, 0, nullptr) == 0);
+    CHECK(roma_prefetch_range_error(handle.self, 1, nullptr) == -ECANCELED);
+    CHECK(roma_prefetch_range_error(handle.self, 2, nullptr) == 0);
+    CHECK(wrong == 0);
+}
+
+TEST_CASE("many cancels of parts that touch leave the rest alone", "[prefetch]")
+{
+    NEEDS_POPULATE();
+    disk_file file(64 * MiB);
+    SKIP_WHERE_NOT_ON_DISK(file);
+    REQUIRE(file.chill());
+    with_soft_rings rings;
+    owned_engine engine(ROMA_PREFETCH_URING);
+    REQUIRE(engine.lacks.empty());
+    script.holds = is_populate;
+    const roma_file_range ranges[] = {file.range(0, 32 * MiB), file.range(32 * MiB, 16 * MiB),
+                                      file.range(48 * MiB, 16 * MiB)};
+    owned_handle handle(engine, ranges, 3);
+    await_held(); /* in the first range */
+    for (size_t at = 32 * MiB; at < 48 * MiB; at += MiB) {
+        const roma_file_range part = file.range(at, MiB);
+        CHECK(roma_prefetch_cancel_ranges(engine.self, &part, 1, nullptr) == 1);
+    }
+    const roma_file_range nothing = file.range(5, 0); /* not even its page */
+    CHECK(roma_prefetch_cancel_ranges(engine.self, &nothing, 1, nullptr) == 0);
+    let_go = true;
+    CHECK(handle.wait() == -ECANCELED);
+    CHECK(roma_prefetch_range_error(handle.self, 0, nullptr) == 0);
+    CHECK(roma_prefetch_range_error(handle.self, 1, nullptr) == -ECANCELED);
+    CHECK(roma_prefetch_range_error(handle.self, 2, nullptr) == 0);
+    CHECK(handle.progress().cancelled_bytes == 16 * MiB);
+}
+
+TEST_CASE("cancelling ranges returns when what is in flight there has come back", "[prefetch]")
+{
+    NEEDS_POPULATE();
+    disk_file file(64 * MiB);
+    SKIP_WHERE_NOT_ON_DISK(file);
+    REQUIRE(file.chill());
+    with_soft_rings rings;
+    owned_engine engine(ROMA_PREFETCH_URING);
+    REQUIRE(engine.lacks.empty());
+    script.holds = is_populate;
+    const roma_file_range range = file.range(0, file.bytes);
+    owned_handle handle(engine, range);
+    await_held();
+    std::atomic<bool> returned{false};
+    std::thread canceller([&] {
+        (void)roma_prefetch_cancel_ranges(engine.self, &range, 1, nullptr);
+        returned = true;
+    });
+    usleep(50000);
+    const bool early = returned;
+    let_go = true;
+    canceller.join();
+    CHECK_FALSE(early);
+    CHECK(handle.wait() == -ECANCELED);
+    CHECK(handle.progress().cancelled_bytes >= 32 * MiB);
+}
+
 TEST_CASE("an engine that is being destroyed takes nothing from its callbacks", "[prefetch]")
 {
     NEEDS_POPULATE();
