@@ -219,8 +219,10 @@ struct roma_prefetch_engine {
     int wake_fd;
     bool asleep, kicked;      /* the thread sleeps, or is about to; and was woken for it          */
     bool broken;              /* the ring refuses to go on: its thread makes plain calls          */
-    bool polls;               /* a poll of wake_fd is in the ring; the thread's own               */
-    unsigned refusals;        /* of enter, one after the other; the thread's own                  */
+    /* The thread's own: a poll of wake_fd is in the ring; calls are queued and not handed over;
+     * there was no room for more; and since when enter has said nothing but that it is busy. */
+    bool polls, queued, is_full;
+    uint64_t busy_since_ns;
 
     /* Of the pool's. */
     pthread_cond_t work;
@@ -275,6 +277,8 @@ void roma__op_prepare(roma__op *op);
 void roma__op_judge(roma__op *op);
 /* Make its calls here, one after the other. */
 void roma__op_make_calls(roma__op *op);
+/* Is it a part of a run, and no step that its job waits for? */
+bool roma__work_is_piece(const roma__op *op);
 
 /* ---- cancel.c ------------------------------------------------------------------------------- */
 

@@ -26,6 +26,7 @@
 #include <time.h>
 
 enum { REACH_KNOWN_BYTES = 128 << 10, REACH_MOST_BYTES = 2 << 20 };
+enum { TRIES_AT_ONCE = 8, PAUSE_NS = 1000000 };
 
 uint64_t roma__now_ns(void)
 {
@@ -171,8 +172,17 @@ static void prepare_read(roma__op *op)
     }
 }
 
+/* What the kernel could not do at once a few times it may be able to do a little later. */
+static void pause_between(const roma__op *op)
+{
+    const struct timespec pause = {0, PAUSE_NS};
+    if (op->tries > TRIES_AT_ONCE)
+        (void)nanosleep(&pause, NULL);
+}
+
 void roma__op_prepare(roma__op *op)
 {
+    pause_between(op);
     op->calls_count = 0;
     op->code = 0;
     op->good_bytes = 0;

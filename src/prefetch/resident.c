@@ -16,7 +16,7 @@
 #include <errno.h>
 #include <string.h>
 
-enum { SLICE_PAGES = 4096 };
+enum { SLICE_PAGES = 4096, TRIES = 1000 };
 
 /* ---- asking --------------------------------------------------------------------------------- */
 
@@ -36,8 +36,8 @@ static int ask_cachestat(const roma__file *file, uint64_t offset, uint64_t bytes
 static int count_slice(char *address, size_t bytes, size_t page_bytes, uint64_t *resident_bytes)
 {
     unsigned char present[SLICE_PAGES];
-    while (roma__sys->mincore(address, bytes, present) < 0)
-        if (errno != EAGAIN)
+    for (int tries = 0; roma__sys->mincore(address, bytes, present) < 0; tries++)
+        if (errno != EAGAIN || tries == TRIES)
             return -errno;
     for (size_t i = 0; i < bytes / page_bytes; i++)
         *resident_bytes += (present[i] & 1) != 0 ? page_bytes : 0;

@@ -6,8 +6,10 @@
  * through a descriptor that a poll in the ring waits on, when it is asleep.
  *
  * The loop: take ops and queue their calls as long as there are both ops and room; hand them over
- * and sleep until something comes back; account for it. An op whose calls are linked is done when
- * all have answered. Tags are the op's index and the call's.
+ * and sleep until something comes back, but for when there was no more room; account for it. Before
+ * a step that the engine does itself, what is queued is handed over, so that the device works
+ * meanwhile. An op whose calls are linked is done when all have answered. Tags are the op's index
+ * and the call's.
  *
  * A ring may break: a filter that comes later can forbid io_uring_enter. Then what was not handed
  * over is called here, plainly, one after the other, as all that follows is; answers to what was
@@ -26,6 +28,9 @@
 #define WAKE_TAG (UINT64_MAX - 1) /* liburing keeps the last one for itself */
 
 enum { ANSWERS = 64, PAUSE_NS = 1000000 };
+/* So long the kernel may say that it is busy, or short of memory, before the ring counts as
+ * broken. */
+static const uint64_t BUSY_MOST_NS = UINT64_C(5) * 1000000000;
 
 /* ---- one op --------------------------------------------------------------------------------- */
 
@@ -44,6 +49,8 @@ static void finish(roma_prefetch_engine *engine, roma__op *op)
 
 static void begin(roma_prefetch_engine *engine, roma__op *op)
 {
+    if (!roma__work_is_piece(op) && engine->queued && !engine->broken)
+        engine->queued = roma__rings->enter(engine->ring, 0) < 0; /* else it is tried again */
     roma__op_prepare(op);
     if (op->calls_count == 0 || engine->broken) {
         roma__op_make_calls(op);
@@ -51,6 +58,7 @@ static void begin(roma_prefetch_engine *engine, roma__op *op)
         return;
     }
     op->calls_left = op->calls_count;
+    engine->queued = true;
     for (unsigned i = 0; i < op->calls_count; i++)
         roma__rings->queue(engine->ring, &op->calls[i], tag_of(engine, op, i),
                            i + 1 < op->calls_count);
@@ -79,7 +87,8 @@ static bool begin_all(roma_prefetch_engine *engine)
             continue; /* meanwhile there may be more to do */
         if (op == NULL) {
             bool goes_on = !engine->threads_stop;
-            /* With the queue full there is more to be taken after the next enter. */
+            /* With the queue full there may be more to be taken after the next enter. */
+            engine->is_full = !has_room;
             engine->asleep = goes_on && has_room && !engine->kicked;
             roma__engine_unlock(engine);
             return goes_on;
@@ -171,12 +180,21 @@ static void pause_briefly(void)
     (void)nanosleep(&pause, NULL);
 }
 
-static bool is_passing(int code)
+/* Whether a refusal is one that ends by itself. That it was interrupted (a debugger, a freezer)
+ * says nothing of the ring, however often. */
+static bool is_passing(roma_prefetch_engine *engine, int code)
 {
-    return code == -EINTR || code == -EAGAIN || code == -EBUSY;
+    if (code == -EINTR)
+        return true;
+    if (code != -EAGAIN && code != -EBUSY)
+        return false;
+    uint64_t now_ns = roma__now_ns();
+    if (engine->busy_since_ns == 0)
+        engine->busy_since_ns = now_ns;
+    return now_ns - engine->busy_since_ns < BUSY_MOST_NS;
 }
 
-/* Hand over what is queued, and sleep until an answer comes. */
+/* Hand over what is queued, and sleep until an answer comes where nothing more can be begun. */
 static void go(roma_prefetch_engine *engine)
 {
     if (engine->broken) {
@@ -188,13 +206,14 @@ static void go(roma_prefetch_engine *engine)
         roma__rings->queue_poll(engine->ring, engine->wake_fd, WAKE_TAG);
         engine->polls = true;
     }
-    int code = roma__rings->enter(engine->ring, 1);
+    int code = roma__rings->enter(engine->ring, engine->is_full ? 0 : 1);
     unsigned count = reap_all(engine);
-    if (code == 0)
-        engine->refusals = 0;
-    else if (!is_passing(code) || ++engine->refusals == ROMA__TRIES)
+    engine->queued = code < 0;
+    if (code == 0 || count > 0)
+        engine->busy_since_ns = 0;
+    if (code < 0 && !is_passing(engine, code))
         break_ring(engine, code);
-    else if (code != -EINTR && count == 0)
+    else if (code < 0 && code != -EINTR && count == 0)
         pause_briefly(); /* the kernel has no memory for it now */
 }
 
@@ -243,8 +262,14 @@ static void kick(roma_prefetch_engine *engine)
     engine->kicked = engine->kicked || is_due;
     (void)pthread_cond_signal(&engine->work); /* for a broken ring */
     roma__engine_unlock(engine);
-    if (is_due)
-        (void)roma__sys->write(engine->wake_fd, &one, sizeof one);
+    for (int tries = 0; is_due && tries < ROMA__TRIES; tries++)
+        if (roma__sys->write(engine->wake_fd, &one, sizeof one) >= 0)
+            return;
+    if (is_due) { /* the next one tries again */
+        roma__engine_lock(engine);
+        engine->kicked = false;
+        roma__engine_unlock(engine);
+    }
 }
 
 static void submitted(roma_prefetch_engine *engine, roma__job *job)

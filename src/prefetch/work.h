@@ -12,8 +12,6 @@
 
 void roma__work_add_flying(roma_prefetch_engine *engine, roma__op *op);
 void roma__work_remove_flying(roma_prefetch_engine *engine, const roma__op *op);
-/* Is it a part of a run, and no step that its job waits for? */
-bool roma__work_is_piece(const roma__op *op);
 /* Is there depth left for long or short runs? */
 bool roma__work_has_depth(const roma_prefetch_engine *engine, bool dense);
 /* May a piece of this job fly: is there depth for it, and is it within the byte budget? One piece

@@ -378,6 +378,61 @@ TEST_CASE("a ring that is busy for a while is entered again", "[prefetch]")
     }
 }
 
+TEST_CASE("a ring that is interrupted or busy, however often, is a ring", "[prefetch]")
+{
+    NEEDS_POPULATE();
+    disk_file file(16 * MiB);
+    SKIP_WHERE_NOT_ON_DISK(file);
+    with_soft_rings rings;
+    for (int code : {-EINTR, -EAGAIN}) {
+        script.enters = 0;
+        (void)file.chill();
+        script.enter = [&](unsigned nth) { return nth < 300 ? code : 0; };
+        owned_engine engine(ROMA_PREFETCH_URING);
+        REQUIRE(engine.lacks.empty());
+        owned_handle handle(engine, file.range(0, file.bytes));
+        CHECK(handle.wait() == 0);
+        CHECK(engine.report().way == ROMA_PREFETCH_URING);
+    }
+}
+
+TEST_CASE("a full ring is handed over, and goes on without an answer", "[prefetch]")
+{
+    NEEDS_POPULATE();
+    disk_file file(64 * MiB);
+    SKIP_WHERE_NOT_ON_DISK(file);
+    REQUIRE(file.chill());
+    with_soft_rings rings;
+    script.room = 4; /* one op at a time */
+    script.holds = [](const roma__call &call) { return is_populate(call) && call.bytes >= MiB; };
+    owned_engine engine(ROMA_PREFETCH_URING);
+    REQUIRE(engine.lacks.empty());
+    owned_handle first(engine, file.range(0, 32 * MiB));
+    await_held();
+    owned_handle second(engine, file.range(40 * MiB, page_bytes()));
+    CHECK(roma_prefetch_wait(second.self, uint64_t(10) * 1000000000) == 0);
+    let_go = true;
+    CHECK(first.wait() == 0);
+}
+
+TEST_CASE("what the kernel has no memory for is asked for again a little later", "[prefetch]")
+{
+    NEEDS_POPULATE();
+    disk_file file(16 * MiB);
+    SKIP_WHERE_NOT_ON_DISK(file);
+    with_soft_rings rings;
+    struct timespec start = {};
+    clock_gettime(CLOCK_MONOTONIC, &start);
+    script.result = [&](const roma__call &call, unsigned) {
+        struct timespec now = {};
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        const long ms = (now.tv_sec - start.tv_sec) * 1000 +
+                        (now.tv_nsec - start.tv_nsec) / 1000000;
+        return is_populate(call) && ms < 40 ? -EAGAIN : 0;
+    };
+    CHECK(read_with(file).code == 0);
+}
+
 TEST_CASE("a ring that breaks is left, and all that was asked for is done", "[prefetch]")
 {
     NEEDS_POPULATE();

@@ -159,6 +159,24 @@ TEST_CASE("a kernel without cachestat tells by mincore, and not to strangers")
     CHECK(handle.wait() == 0);
 }
 
+TEST_CASE("a kernel that never tells what is resident is an error, not a wait for ever")
+{
+    disk_file file(MiB);
+    faulty table;
+    table.calls.cachestat = [](int, const void *, void *, unsigned) {
+        errno = ENOSYS;
+        return -1;
+    };
+    table.calls.mincore = [](void *, size_t, unsigned char *) {
+        errno = EAGAIN;
+        return -1;
+    };
+    const roma_file_range range = file.range(0, file.bytes);
+    roma_residency found = {};
+    found.size = sizeof found;
+    CHECK(roma_residency_of(&range, 1, &found, nullptr) == -EAGAIN);
+}
+
 TEST_CASE("a kernel without MADV_POPULATE_READ can only be asked to begin")
 {
     disk_file file(8 * MiB);
