@@ -97,8 +97,12 @@ size_t roma__file_huge_bytes(void)
 size_t roma__file_reach(const roma__file *file)
 {
     uint64_t ahead_kib = 0;
-    int code = roma__read_number("", &ahead_kib, "/sys/class/bdi/%u:%u/read_ahead_kb",
-                                 major((dev_t)file->device), minor((dev_t)file->device));
+    unsigned major = major((dev_t)file->device), minor = minor((dev_t)file->device);
+    int code = roma__read_number("", &ahead_kib, "/sys/class/bdi/%u:%u/read_ahead_kb", major,
+                                 minor);
+    if (code < 0) /* a partition: its disk's */
+        code = roma__read_number("", &ahead_kib, "/sys/dev/block/%u:%u/../queue/read_ahead_kb",
+                                 major, minor);
     if (code < 0 || ahead_kib > REACH_MOST_BYTES >> 10)
         return code < 0 ? REACH_LEAST_BYTES : REACH_MOST_BYTES;
     return roma__max((size_t)ahead_kib << 10, REACH_LEAST_BYTES);

@@ -25,7 +25,8 @@ typedef struct roma__file {
     size_t page_bytes;      /* of the page cache: base pages, or those of its hugetlbfs          */
     roma__file_kind kind;
     int fd;
-    bool may_ask;           /* the kernel tells this process what is resident                    */
+    bool may_ask;           /* the kernel tells this process what is resident; constant          */
+    bool is_silent;         /* it was asked, and did not; the engine's lock                      */
     bool wanted;            /* the planner's: a range that is not given up is in it              */
 } roma__file;
 

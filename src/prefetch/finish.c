@@ -153,7 +153,7 @@ static void finish_look(roma__op *op)
 {
     roma__job *job = op->job;
     if (op->code != 0) { /* nobody tells: read it */
-        job->files[job->runs[op->run].file].may_ask = false;
+        job->files[job->runs[op->run].file].is_silent = true;
         return;
     }
     if (op->was_resident && job->level != ROMA_PREFETCH_MAPPED) {

@@ -142,7 +142,8 @@ int roma_map_open(const char *path, const roma_map_options *options, roma_map **
     int code = read_options(&own, options, error);
     if (code < 0)
         return code;
-    int fd = roma__sys->open(path, own.writable ? O_RDWR : O_RDONLY);
+    /* A pipe is refused, not waited for. */
+    int fd = roma__sys->open(path, (own.writable ? O_RDWR : O_RDONLY) | O_NONBLOCK | O_NOCTTY);
     if (fd < 0) {
         code = roma__error_call(error, "open", errno);
         size_t length = strlen(path);

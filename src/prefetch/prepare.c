@@ -9,7 +9,8 @@
  *   tmpfs        madvise(WILLNEED)    madvise(WILLNEED)            the program's mapping
  *   hugetlbfs    nothing              nothing                      the program's mapping
  *
- * What is resident gets the last column's last call alone, or none. A shadow of a long run has huge
+ * What is resident gets the last column's last call alone, or none; what a short run finds there
+ * while it is still being read is waited for, as if it were not. A shadow of a long run has huge
  * faults, a window of short ones has none: there fadvise has read what is wanted, and populating
  * only waits for it.
  *
@@ -158,10 +159,19 @@ static void add_reading_calls(roma__op *op)
     }
 }
 
+/* Of a short run that is to be resident: a page that somebody has begun to read is not. */
+static bool is_on_its_way(const roma__op *op)
+{
+    return op->window != 0 &&
+           !roma__resident_is_read(window_address(op), (size_t)op->bytes, op->file->page_bytes);
+}
+
 static void prepare_read(roma__op *op)
 {
     if (op->look)
         look(op);
+    if (op->was_resident && is_on_its_way(op))
+        op->was_resident = false;
     op->code = 0;
     op->good_bytes = 0;
     if (!op->was_resident)

@@ -9,7 +9,7 @@
 
 int roma__range_error(roma_error *error, size_t index, int code)
 {
-    if (error != NULL && error->need == 0)
+    if (code < 0 && error != NULL && error->need == 0)
         error->need = index;
     return code;
 }

@@ -1,6 +1,9 @@
 /* resident.c - what of a file is in the page cache: cachestat() (Linux 6.5), which counts in
  * folios, or mincore() on a mapping that nobody touches, a byte a page.
  *
+ * They do not count the same: to cachestat() a page is cached from when its read begins, to
+ * mincore() when it has ended.
+ *
  * Neither reads a page, and neither is told to everybody: only who owns a file or may write it
  * learns what is cached of it. mincore() answers "all of it" to others, so it is not asked for
  * them. Which of the two there is, is tried at each question: a filter may come at any time, and a
@@ -74,6 +77,16 @@ int roma__resident_ask(const roma__file *file, uint64_t offset, uint64_t bytes,
     if (code == 0 || !file->may_ask)
         return code == 0 ? 0 : -EPERM;
     return ask_mincore(file, offset, bytes, resident);
+}
+
+bool roma__resident_is_read(char *address, size_t bytes, size_t page_bytes)
+{
+    const size_t slice = SLICE_PAGES * page_bytes;
+    uint64_t there = 0;
+    for (size_t at = 0; at < bytes; at += slice)
+        if (count_slice(address + at, roma__min(slice, bytes - at), page_bytes, &there) < 0)
+            return false;
+    return there >= bytes;
 }
 
 bool roma__resident_is_quick(void)

@@ -19,6 +19,9 @@ typedef struct roma__resident {
 int roma__resident_ask(const roma__file *file, uint64_t offset, uint64_t bytes,
                        roma__resident *resident);
 
+/* Whether pages of a shadow are in the page cache and read: one whose read has begun is not. */
+bool roma__resident_is_read(char *address, size_t bytes, size_t page_bytes);
+
 /* Whether the kernel has cachestat(), and lets this process call it. */
 bool roma__resident_is_quick(void);
 

@@ -46,9 +46,11 @@ int roma__shadow_map(roma__shadow *shadow, int fd, uint64_t offset, size_t bytes
         return -cause;
     }
     (void)roma__sys->madvise(mapped, bytes, MADV_DONTFORK);
-    if (kind != ROMA__SHADOW_PLAIN)
-        (void)roma__sys->madvise(mapped, bytes,
-                                 kind == ROMA__SHADOW_HUGE ? MADV_HUGEPAGE : MADV_RANDOM);
+    /* Huge pages that are too long for us would be read as a whole for each chunk. */
+    if (kind == ROMA__SHADOW_HUGE && roma__file_huge_bytes() != 0)
+        (void)roma__sys->madvise(mapped, bytes, MADV_HUGEPAGE);
+    else if (kind == ROMA__SHADOW_RANDOM)
+        (void)roma__sys->madvise(mapped, bytes, MADV_RANDOM);
     *shadow = (roma__shadow){mapped, bytes};
     return 0;
 }

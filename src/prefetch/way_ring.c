@@ -245,6 +245,7 @@ static int start(roma_prefetch_engine *engine, roma_error *error)
         close_ring(engine);
         return code;
     }
+    engine->report.entries = roma__rings->room(engine->ring); /* which the kernel may round */
     if (roma__sys->thread_start(&engine->thread, run, engine) < 0) {
         code = roma__error_call(error, "pthread_create", errno);
         (void)roma__sys->close(engine->wake_fd);

@@ -93,10 +93,15 @@ static uint64_t next_bytes(const roma__job *job, const roma__run *run, const rom
         job, run, roma__min(roma__max(MEMORY_PIECE_BYTES, file->page_bytes), MEMORY_MOST_BYTES));
 }
 
+static bool may_look(const roma__file *file)
+{
+    return file->may_ask && !file->is_silent;
+}
+
 /* A look at a stretch of a long run, where nobody has looked yet; NULL: none is due. */
 static roma__op *take_look(roma__job *job, const roma__run *run, const roma__file *file)
 {
-    if (!run->dense || !file->may_ask || job->at < job->looked_to)
+    if (!run->dense || !may_look(file) || job->at < job->looked_to)
         return NULL;
     return roma__work_new_step(job, ROMA__TASK_LOOK, job->at,
                                roma__piece_bytes(run, job->at, STRETCH_BYTES, STRETCH_BYTES));
@@ -105,7 +110,7 @@ static roma__op *take_look(roma__job *job, const roma__run *run, const roma__fil
 /* Before each piece only what costs less than the call that it may save. */
 static bool is_worth_a_look(const roma__job *job, const roma__op *op)
 {
-    if (!op->file->may_ask)
+    if (!may_look(op->file))
         return false;
     return op->dense ? !job->looked_empty : job->engine->report.cachestat;
 }
@@ -268,7 +273,7 @@ static roma__op *take_again(roma_prefetch_engine *engine)
             continue;
         }
         /* A page whose read failed is in the page cache, too: only who was not read yet looks. */
-        op->look = op->task == ROMA__TASK_READ && op->tries == 0 && op->file->may_ask &&
+        op->look = op->task == ROMA__TASK_READ && op->tries == 0 && may_look(op->file) &&
                    (op->dense || engine->report.cachestat);
         roma__op *leader = leader_of(engine, op);
         if (leader != NULL) {

@@ -1,13 +1,17 @@
 /* prefetch_map.cpp - files mapped through roma, and engines that refuse their options. */
 #include "disk_file.hpp"
+#include "emulated.hpp"
 #include "engine.hpp"
 #include "faulty.hpp"
 #include "skip.hpp"
 
 #include <roma/prefetch.h>
 
+#include "prefetch/file.h"
+
 #include <cerrno>
 #include <cstring>
+#include <sys/sysmacros.h>
 
 using namespace roma_tests;
 
@@ -157,6 +161,86 @@ TEST_CASE("a kernel without cachestat tells by mincore, and not to strangers")
     CHECK_FALSE(engine.report().cachestat);
     owned_handle handle(engine, file.range(0, file.bytes));
     CHECK(handle.wait() == 0);
+}
+
+TEST_CASE("a pipe is refused, though nobody writes to it")
+{
+    const std::string path = "/tmp/roma-test-pipe-" + std::to_string(getpid());
+    REQUIRE(mkfifo(path.c_str(), 0600) == 0);
+    roma_map *map = nullptr;
+    CHECK(roma_map_open(path.c_str(), nullptr, &map, nullptr) == -EOPNOTSUPP);
+    unlink(path.c_str());
+}
+
+TEST_CASE("an error record is left alone where there is no error")
+{
+    disk_file file(MiB);
+    owned_engine engine(ROMA_PREFETCH_PLAIN);
+    SKIP_WITHOUT(engine);
+    const roma_file_range ranges[] = {file.range(0, 4096), file.range(0, 4096)};
+    const int second = dup(file.fd); /* a file of its own to look at */
+    roma_file_range both[] = {ranges[0], roma_file_range_own(second, 0, nullptr, 4096)};
+    roma_error error = {};
+    CHECK(roma_prefetch_submit(engine.self, both, 2, ROMA_PREFETCH_RESIDENT, nullptr, &error) == 0);
+    CHECK(error.need == 0);
+    CHECK(roma_evict(both, 2, ROMA_EVICT_DROP, &error) == 0);
+    CHECK(error.need == 0);
+    close(second);
+}
+
+TEST_CASE("how far a device reads ahead is known of a partition, too")
+{
+    static const std::string given = "/tmp/roma-test-ahead-" + std::to_string(getpid());
+    const int fd = open(given.c_str(), O_CREAT | O_EXCL | O_WRONLY, 0600);
+    REQUIRE(write(fd, "512\n", 4) == 4);
+    close(fd);
+    {
+        faulty table;
+        table.calls.open = [](const char *path, int flags) {
+            if (std::strstr(path, "/sys/class/bdi/") != nullptr) {
+                errno = ENOENT;
+                return -1;
+            }
+            const bool is_asked = std::strcmp(path, "/sys/dev/block/8:3/../queue/read_ahead_kb") ==
+                                  0;
+            return roma__sys_kernel.open(is_asked ? given.c_str() : path, flags);
+        };
+        roma__file file = {};
+        file.device = makedev(8, 3);
+        CHECK(roma__file_reach(&file) == 512 * 1024);
+        file.device = makedev(8, 200); /* of no disk */
+        CHECK(roma__file_reach(&file) == 128 * 1024);
+    }
+    unlink(given.c_str());
+}
+
+TEST_CASE("a page that is being read is not resident yet", "[prefetch]")
+{
+    SKIP_WHERE_EMULATED();
+    disk_file file(16 * MiB);
+    SKIP_WHERE_NOT_ON_DISK(file);
+    REQUIRE(file.chill());
+    faulty table; /* to cachestat it is in the page cache from when its read begins */
+    table.calls.cachestat = [](int fd, const void *range, void *found, unsigned flags) {
+        const int code = roma__sys_kernel.cachestat(fd, range, found, flags);
+        if (code == 0)
+            *static_cast<uint64_t *>(found) = static_cast<const uint64_t *>(range)[1] /
+                                              page_bytes();
+        return code;
+    };
+    {
+        owned_engine engine(ROMA_PREFETCH_POOL);
+        SKIP_WITHOUT(engine);
+        if (!engine.report().cachestat)
+            SKIP_TEST("this kernel has no cachestat");
+        const roma_file_range ranges[] = {file.range(0, page_bytes()),
+                                          file.range(MiB, page_bytes())};
+        owned_handle handle(engine, ranges, 2);
+        CHECK(handle.wait() == 0);
+        CHECK(handle.progress().resident_bytes == 0);
+    }
+    table.calls.cachestat = roma__sys_kernel.cachestat;
+    CHECK(file.resident(MiB, page_bytes()) == page_bytes());
 }
 
 TEST_CASE("a kernel that never tells what is resident is an error, not a wait for ever")
