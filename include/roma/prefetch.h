@@ -30,7 +30,9 @@
  * pages never leave. ROMA_PREFETCH_MAPPED does on both what a read of each page would do: it
  * allocates the holes, and a page pool that is empty is -ENOMEM.
  *
- * Resident means: in the page cache. A page that somebody else has begun to read counts already.
+ * Resident means: read, and in the page cache. Of a long run (4 MiB and more) that is there as a
+ * whole already, a page counts from when somebody has begun to read it; so does every page for
+ * roma_residency_of().
  *
  * Threads: every function may be called by any thread, also at once on one engine or handle, but
  * for those that end a thing: no other call on it may run then.
@@ -71,7 +73,7 @@ typedef struct roma_map_options {
     roma_map_access access;
     uint64_t offset;        /**< where in the file the map begins: whole pages (on hugetlbfs its
                                  own)                                                            */
-    size_t bytes;           /**< how much of it; 0: to the file's end                            */
+    size_t bytes;           /**< how much of it; 0: to the file's end (not of a block device)    */
     size_t reserve_bytes;   /**< addresses to keep, so that the map can follow a file that grows
                                  (roma_map_refresh()); 0: none beyond what is mapped. Not on
                                  hugetlbfs, whose files grow by being mapped                     */
@@ -174,14 +176,16 @@ typedef enum roma_prefetch_way {
 typedef struct roma_prefetch_options {
     size_t size;              /**< of this struct                                                */
     roma_prefetch_way way;    /**< anything but AUTO: this one, or an error                      */
-    unsigned dense_depth;     /**< long runs: how many chunks are read at once; 0: 2             */
-    unsigned sparse_depth;    /**< short runs: how many at once; 0: 64. With io_uring at most what
-                                   half of `entries` holds                                       */
-    unsigned entries;         /**< of the ring; 0: 256, or 64 where that is refused              */
+    unsigned dense_depth;     /**< long runs: how many chunks are read at once, at most 1024; 0:
+                                   2                                                             */
+    unsigned sparse_depth;    /**< short runs: how many at once; 0: 64; at most 2048. With io_uring
+                                   at most what half of `entries` holds                          */
+    unsigned entries;         /**< of the ring, 8 to 16384; 0: 256, or 64 where that is refused  */
     unsigned threads;         /**< of the pool, and workers of the ring; 0: 32, at most 256. Those
                                    of the pool are started when there is something for them      */
-    size_t chunk_bytes;       /**< largest chunk of a long run; 0: 32 MiB. Chunks begin at 2 MiB
-                                   and grow fourfold, while the device reads one in 100 ms       */
+    size_t chunk_bytes;       /**< largest chunk of a long run, at most 1 GiB; 0: 32 MiB. Chunks
+                                   begin at 2 MiB, or a huge page, and grow fourfold, while the
+                                   device reads one in 100 ms                                    */
     size_t budget_bytes;      /**< most bytes being read at a time, over all handles: chunks are
                                    shortened to it; at least a page. 0: what the depths come to  */
 } roma_prefetch_options;
@@ -211,7 +215,7 @@ ROMA_API int roma_prefetch_create(roma_prefetch_engine **engine,
  *
  *  engine  NULL is fine
  *  Returns 0, -EBUSY while a scan is open (nothing is changed), -EDEADLK in one of its callbacks.
- *  In a child of fork() it frees what the child has of it, handles included.
+ *  In a child of fork() it frees what the child has of it.
  *  Threads: no other call on this engine may run at the same time, and none of its callbacks may
  *  call this.  Signals: no.  Since: 0.1 */
 ROMA_API int roma_prefetch_destroy(roma_prefetch_engine *engine);
@@ -223,7 +227,8 @@ typedef struct roma_prefetch_report {
     size_t size;                  /**< of this struct; set by the caller                         */
     roma_prefetch_way way;        /**< never AUTO                                                */
     unsigned entries;             /**< of the ring; 0: no ring                                   */
-    unsigned threads;             /**< most threads of the pool, or workers of the ring          */
+    unsigned threads;             /**< most threads of the pool, or workers of the ring, as asked
+                                       of the kernel                                             */
     bool forced;                  /**< by the options                                            */
     bool cachestat;               /**< resident ranges are found by cachestat() (Linux 6.5); else
                                        by mincore(), slower                                      */
@@ -276,7 +281,9 @@ typedef enum roma_prefetch_level {
  *  Order does not matter; overlaps are read once. What is in the page cache already is skipped in
  *  pieces of 2 MiB and more. What another handle is reading at the moment is waited for, not read
  *  again. Long runs are read in whole huge pages where the file system has them, so that up to
- *  4 MiB past a run's end may be read too.
+ *  4 MiB (or two huge pages) past a run's end may be read too, and what the device's read-ahead
+ *  adds. Where a page cannot be read, a piece is halved until the error is that of ranges with that
+ *  page.
  *
  *  ranges  n of them, copied
  *  level   when a range is done
@@ -285,10 +292,11 @@ typedef enum roma_prefetch_level {
  *  Returns 0; -EINVAL (a range outside its map; an address that does not fit its offset; MAPPED
  *  without an address; a level that is none), -EBADF, -EOPNOTSUPP (a pipe or the like; a level that
  *  the kernel cannot do), -ENOMEM, -EOVERFLOW, -ESTALE (a child of fork()), -ESHUTDOWN (from a
- *  callback while the engine is destroyed). Nothing has begun then. What goes wrong later is told
- *  by the handle.
- *  Threads: any.  Signals: no.  Cost: a few system calls to look at the files and to wake the
- *  engine, and 20 to 30 ns a range.  Since: 0.1 */
+ *  callback while the engine is destroyed), -errno of fstat and fstatfs. Nothing has begun then.
+ *  What goes wrong later is told by the handle.
+ *  Threads: any.  Signals: no.  Cost: two system calls for each descriptor that is named, one to
+ *  wake the engine, and 20 to 30 ns a range; for each its descriptor is looked for among those
+ *  named before, so that thousands of descriptors in one request cost more.  Since: 0.1 */
 ROMA_API int roma_prefetch_submit(roma_prefetch_engine *engine, const roma_file_range *ranges,
                                   size_t n, roma_prefetch_level level,
                                   roma_prefetch_handle **handle, roma_error *error);
@@ -301,12 +309,13 @@ ROMA_API int roma_prefetch_submit(roma_prefetch_engine *engine, const roma_file_
 ROMA_API int roma_flush_submit(roma_prefetch_engine *engine, const roma_file_range *ranges,
                                size_t n, roma_prefetch_handle **handle, roma_error *error);
 
-/** Wait until a handle is done: nothing of it is in flight any more.
+/** Wait until a handle is done: nothing of it is in flight any more. Its descriptor may become
+ *  readable, and its callback run, a moment later: roma_prefetch_drain() waits for that, too.
  *
  *  timeout_ns  at most so long; 0: do not wait; ROMA_FOREVER
  *  Returns 0 when all ranges are done; -ETIMEDOUT; else the first of its errors: -ECANCELED,
- *  -EFAULT (a range, or a part of one, is past the file's end), -EIO (the device), -ENOMEM, ...,
- *  -EINVAL, -ESTALE.
+ *  -EFAULT (a range, or a part of one, is past the file's end), -EIO (the device), -ENOMEM, -ENOSPC
+ *  (a tmpfs that is full), -EACCES (a descriptor that may not be mapped), ..., -EINVAL, -ESTALE.
  *  Threads: any number may wait; not in a callback of the engine (-EDEADLK).  Signals: no; they do
  *  not end it.  Since: 0.1 */
 ROMA_API int roma_prefetch_wait(roma_prefetch_handle *handle, uint64_t timeout_ns);
@@ -319,8 +328,10 @@ ROMA_API int roma_prefetch_poll(roma_prefetch_handle *handle);
  *  done, done + failed + cancelled = total. */
 typedef struct roma_prefetch_progress {
     size_t size;              /**< of this struct; set by the caller                             */
-    uint64_t total_bytes;     /**< asked for; 0 until `planned`, then it stays                   */
-    uint64_t done_bytes;      /**< at the level wanted, the following two included               */
+    uint64_t total_bytes;     /**< asked for; 0 until `planned`, then it stays. Of a handle that was
+                                   given up before: overlaps counted twice                       */
+    uint64_t done_bytes;      /**< at the level wanted, the following two included; of a flush:
+                                   durable                                                       */
     uint64_t resident_bytes;  /**< of these: were in the page cache already                      */
     uint64_t joined_bytes;    /**< of these: were being read for another handle                  */
     uint64_t failed_bytes;
@@ -345,9 +356,9 @@ ROMA_API int roma_prefetch_progress_of(roma_prefetch_handle *handle,
 ROMA_API int roma_prefetch_range_error(roma_prefetch_handle *handle, size_t index,
                                        roma_error *error);
 
-/** Called once when a handle is done, on a thread of the engine with its signals blocked. It may
- *  submit, cancel and close handles (its own too), not wait, end the engine nor close a map: that
- *  is -EDEADLK.
+/** Called once when a handle is done, on a thread of the engine with its signals blocked; with
+ *  ROMA_PREFETCH_PLAIN on one that submits. It may submit, cancel and close handles (its own too),
+ *  not wait, end the engine nor close a map: that is -EDEADLK. (A call that comes late, by roma_prefetch_on_done() itself, may.)
  *  While it runs, the engine may be at a stand. */
 typedef void (*roma_on_done)(void *context, roma_prefetch_handle *handle, int code);
 
@@ -375,8 +386,10 @@ ROMA_API int roma_prefetch_eventfd(roma_prefetch_handle *handle);
 ROMA_API int roma_prefetch_cancel(roma_prefetch_handle *handle);
 
 /** Give up whatever any handle of this engine still has to do in these ranges of their files, and
- *  wait until none of it is in flight: afterwards descriptors may be closed and addresses unmapped.
- *  The ranges of the handles that it concerns end with -ECANCELED.
+ *  wait until none of it is in flight: afterwards addresses may be unmapped, and a descriptor whose
+ *  ranges are all among them may be closed. The ranges of the handles that it concerns end with
+ *  -ECANCELED; a flush of such a file is not synced, and ends so as a whole. A handle keeps note of
+ *  eight parts that do not touch: with one more all of it is given up.
  *
  *  ranges  with their descriptors still open
  *  error   may be NULL
@@ -390,7 +403,8 @@ ROMA_API int64_t roma_prefetch_cancel_ranges(roma_prefetch_engine *engine,
  *  -ESTALE.  Since: 0.1 */
 ROMA_API int64_t roma_prefetch_cancel_all(roma_prefetch_engine *engine);
 
-/** Wait until the engine has nothing to do. Handles submitted meanwhile are waited for, too.
+/** Wait until the engine has nothing to do, and the last callback has returned. Handles submitted
+ *  meanwhile are waited for, too.
  *
  *  Returns 0, -ETIMEDOUT, -EINVAL, -EDEADLK (in a callback), -ESTALE.  Threads: any.  Signals: no.
  *  Since: 0.1 */
@@ -480,7 +494,8 @@ typedef enum roma_evict_how {
     ROMA_EVICT_COLD = 0, /**< reclaim these pages first when memory gets scarce; they stay until
                               then. Needs a mapping                                              */
     ROMA_EVICT_PAGEOUT,  /**< reclaim them now, dirty ones are written first. Needs a mapping; other
-                              processes' mappings of a page keep it                              */
+                              processes' mappings of a page keep it. For a process that neither owns
+                              the file nor may write it the kernel does nothing, and says 0      */
     ROMA_EVICT_DROP      /**< out of this mapping and out of the page cache: what is clean, and
                               mapped by nobody else. Dirty pages stay: flush first. A mapping of
                               the program's own must be MAP_SHARED: a private one would lose what
