@@ -139,6 +139,34 @@ ROMA_API const char *roma_label_of(const void *block);
  *  Cost: system calls in proportion to its pages.  Since: 0.1 */
 ROMA_API int roma_where(const void *block, roma_report *report);
 
+/** Make the pages of a part of a block present, so that touching them is no fault. Contents stay,
+ *  also those that others write meanwhile.
+ *
+ *  offset   of the part in the block; the part is widened to whole pages
+ *  threads  on how many at once; 0: 1
+ *  error    may be NULL
+ *  Returns 0, -EINVAL (no block's start; a part that is not inside it), -ESTALE, -ENOMEM, -EFAULT
+ *  (no page was to be had), -EOPNOTSUPP (before Linux 5.14, or a store opened read-only), and what
+ *  the engine of its manager met (roma_manager_engine()), for parts of 4 MiB and more of files:
+ *  -EIO, -ECANCELED (the engine's work was cancelled), -EDEADLK (in a callback of an engine), ...
+ *  Threads: any, who hold a reference; nobody may resize the block meanwhile.  Signals: no.
+ *  Cost: that of the pages; -EIO and the like may come after some of them.  Since: 0.1 */
+ROMA_API int roma_populate(void *block, size_t offset, size_t bytes, unsigned threads,
+                           roma_error *error);
+
+/** Tell the kernel what becomes of a part of a block: ROMA_ADVICE_NEED (soon used; widened to whole
+ *  pages), _COLD or _PAGEOUT (narrowed to whole pages). Contents stay. Where a file stands behind
+ *  the block and its manager has an engine, that reads what is needed, behind the caller's back.
+ *
+ *  error  may be NULL
+ *  Returns 0, -EINVAL (no block's start; a part that is not inside it; no advice), -ESTALE, -EBUSY
+ *  (COLD and PAGEOUT of a registered block), -EOPNOTSUPP (the other advice, which would outlive the
+ *  block; hugetlb pages), -errno of the call.
+ *  Threads: any, who hold a reference; nobody may resize the block meanwhile.  Signals: no.
+ *  Cost: a system call or a few; PAGEOUT that of writing dirty pages.  Since: 0.1 */
+ROMA_API int roma_advise(void *block, size_t offset, size_t bytes, roma_advice advice,
+                         roma_error *error);
+
 /** Move the block's pages to other nodes: to several of them in contiguous shares of nearly the
  *  same length, the lowest node first. Address, contents, references and handles stay. Pages that
  *  are not present come to the new nodes when they are touched, and so does what a resize adds; but

@@ -40,7 +40,8 @@ extern "C" {
 #endif
 
 typedef struct roma_manager roma_manager;
-struct roma_store; /* roma/store.h */
+struct roma_store;           /* roma/store.h */
+struct roma_prefetch_engine; /* roma/prefetch.h */
 
 /** What kind of misuse was found. */
 typedef enum roma_misuse_kind {
@@ -198,6 +199,19 @@ ROMA_API roma_manager *roma_store_manager(struct roma_store *store);
  *  Threads: no other call on this manager may run at the same time.  Signals: no.  Since: 0.1 */
 ROMA_API void roma_manager_on_misuse(roma_manager *manager, roma_on_misuse on_misuse,
                                      void *context);
+
+/** Have an engine read what a file stands behind, for roma_populate(), roma_advise() and requests
+ *  that populate: blocks of a store, by the manager over it; blocks on a file provider (but for
+ *  requests). Without one, the calls populate and advise by themselves.
+ *
+ *  engine  held: roma_prefetch_destroy() is -EBUSY until the manager ends, its store is closed, or
+ *          another engine, or NULL, is set
+ *  error   may be NULL
+ *  Returns 0, -EINVAL, -ESTALE (an engine of the parent, in a child of fork(); there a manager has
+ *  none that was set before).
+ *  Threads: no other call on this manager may run at the same time.  Signals: no.  Since: 0.1 */
+ROMA_API int roma_manager_engine(roma_manager *manager, struct roma_prefetch_engine *engine,
+                                 roma_error *error);
 
 /** Give back all memory and the manager itself.
  *

@@ -42,6 +42,7 @@
 #define ROMA_PREFETCH_H
 
 #include <roma/error.h>
+#include <roma/provider.h>
 #include <roma/segment.h>
 #include <roma/visitor.h>
 
@@ -214,7 +215,8 @@ ROMA_API int roma_prefetch_create(roma_prefetch_engine **engine,
  *  valid, done, until they are closed.
  *
  *  engine  NULL is fine
- *  Returns 0, -EBUSY while a scan is open (nothing is changed), -EDEADLK in one of its callbacks.
+ *  Returns 0, -EBUSY while a scan is open, a manager has it (roma_manager_engine()) or a provider
+ *  waits for it (nothing is changed), -EDEADLK in one of its callbacks.
  *  In a child of fork() it frees what the child has of it.
  *  Threads: no other call on this engine may run at the same time, and none of its callbacks may
  *  call this.  Signals: no.  Since: 0.1 */
@@ -358,7 +360,8 @@ ROMA_API int roma_prefetch_range_error(roma_prefetch_handle *handle, size_t inde
 
 /** Called once when a handle is done, on a thread of the engine with its signals blocked; with
  *  ROMA_PREFETCH_PLAIN on one that submits. It may submit, cancel and close handles (its own too),
- *  not wait, end the engine nor close a map: that is -EDEADLK. (A call that comes late, by roma_prefetch_on_done() itself, may.)
+ *  not wait, end the engine, close a map nor have a manager or provider populate through an engine:
+ *  that is -EDEADLK. (A call that comes late, by roma_prefetch_on_done() itself, may.)
  *  While it runs, the engine may be at a stand. */
 typedef void (*roma_on_done)(void *context, roma_prefetch_handle *handle, int code);
 
@@ -487,6 +490,23 @@ ROMA_API int roma_scan_progress_of(const roma_scan *scan, roma_scan_progress *pr
 /** End a scan; what it still has in flight is cancelled and waited for.  NULL is fine.
  *  Since: 0.1 */
 ROMA_API void roma_scan_close(roma_scan *scan);
+
+/* ---- for providers and managers ------------------------------------------------------------- */
+
+/** Make an engine known to providers of file-backed memory: what is handed to
+ *  roma_provider_populate() and roma_provider_advise(), or named in roma_file_options. A manager
+ *  takes the engine itself: roma_manager_engine().
+ *
+ *  With it a file provider populates ranges of 4 MiB and more by having the engine read them first
+ *  (ROMA_PREFETCH_RESIDENT), and waits: who cancels there, cancels that (-ECANCELED). Shorter ones
+ *  are read by the populating itself. ROMA_ADVICE_NEED is a submission that nobody waits for (but
+ *  with ROMA_PREFETCH_PLAIN); COLD and PAGEOUT are roma_evict(). Errors are theirs: -EIO, -EFAULT,
+ *  -EMFILE, ...; -EDEADLK for populating in a callback of an engine, -ESTALE in a child of fork().
+ *  It runs no other work: the rest is done by the call, and threads that it starts.
+ *
+ *  executor  filled, to be copied and used as long as the engine is there
+ *  Returns 0, -EINVAL, -ESTALE.  Threads: any.  Signals: no.  Cost: none.  Since: 0.1 */
+ROMA_API int roma_prefetch_executor(roma_prefetch_engine *engine, roma_executor *executor);
 
 /* ---- eviction and residency ----------------------------------------------------------------- */
 

@@ -68,24 +68,6 @@ typedef struct roma_range {
     size_t offset, bytes;
 } roma_range;
 
-/** Runs work elsewhere: a worker pool, or an io_uring engine. NULL in its place means: the call
- *  does the work itself, on threads that it starts. A call given one takes part in the work and
- *  waits for what has begun; work that the executor starts later finds nothing to do. So an
- *  executor may be slow, refuse, or have only the thread that is calling; what it accepted it must
- *  run once, in the end. */
-typedef struct roma_executor {
-    size_t size; /**< of this struct */
-    void *self;
-    /** Run `work(argument)` soon on some thread. Returns 0, or -errno: then it will not run. */
-    int (*submit)(void *self, void (*work)(void *argument), void *argument);
-} roma_executor;
-
-typedef struct roma_populate_options {
-    size_t size;                   /**< of this struct                                            */
-    unsigned threads;              /**< in how many parts the range is populated at once; 0: 1    */
-    const roma_executor *executor; /**< who runs the parts; NULL: threads of the call             */
-} roma_populate_options;
-
 typedef enum roma_advice {
     ROMA_ADVICE_NEED = 1, /**< soon used                                                         */
     ROMA_ADVICE_COLD,     /**< not soon used; reclaim it first                                   */
@@ -95,6 +77,42 @@ typedef enum roma_advice {
     ROMA_ADVICE_NOFORK,   /**< not inherited over fork()                                         */
     ROMA_ADVICE_COUNT
 } roma_advice;
+
+/** A part of a file that is mapped: whole pages. */
+typedef struct roma_file_part {
+    int fd;
+    uint64_t offset; /**< in the file         */
+    void *address;   /**< where it is mapped  */
+    size_t bytes;
+} roma_file_part;
+
+/** Runs work elsewhere: a worker pool; or reads files: an engine (roma_prefetch_executor()).
+ *  NULL in its place means: the call
+ *  does the work itself, on threads that it starts. A call given one takes part in the work and
+ *  waits for what has begun; work that the executor starts later finds nothing to do. So an
+ *  executor may be slow, refuse, or have only the thread that is calling; what it accepted it must
+ *  run once, in the end. */
+typedef struct roma_executor {
+    size_t size; /**< of this struct */
+    void *self;
+    /** Run `work(argument)` soon on some thread. Returns 0, or -errno: then it will not run.
+     *  -EOPNOTSUPP: nor will any other; the call starts threads, as without an executor. */
+    int (*submit)(void *self, void (*work)(void *argument), void *argument);
+    /* Both or none (NULL): for parts of files, by providers that have one. Return 0, or -errno with
+     * *error filled (never NULL), with which the call fails. */
+    /** Have what the file has there in memory; the provider makes the pages present afterwards. */
+    int (*file_populate)(void *self, const roma_file_part *part, roma_error *error);
+    /** In place of advice to the kernel: NEED, COLD or PAGEOUT. The provider may close the
+     *  descriptor when the call has returned. */
+    int (*file_advise)(void *self, const roma_file_part *part, roma_advice advice,
+                       roma_error *error);
+} roma_executor;
+
+typedef struct roma_populate_options {
+    size_t size;                   /**< of this struct                                            */
+    unsigned threads;              /**< in how many parts the range is populated at once; 0: 1    */
+    const roma_executor *executor; /**< who runs the parts; NULL: threads of the call             */
+} roma_populate_options;
 
 enum { ROMA_REPORT_NODES = 64, ROMA_REPORT_KINDS = 8 };
 
@@ -279,6 +297,9 @@ typedef struct roma_file_options {
     bool keeps_name;    /**< the file stays where it is, also afterwards; else its name goes at
                              once, and the file with the provider, or the process                */
     bool reserved[3];   /**< 0                                                                   */
+    const roma_executor *executor; /**< copied: who reads and advises where a call names none, as
+                             roma_prefetch_executor() fills it; it must be there as long as the
+                             provider. NULL: the call itself. Not in a child of fork()           */
 } roma_file_options;
 
 static inline roma_file_options roma_file_options_default(void)

@@ -277,6 +277,14 @@ int roma__cell_where(const roma__cell *cell, roma_report *report, roma_error *er
 int roma__cell_migrate(const roma__cell *cell, const roma_nodes *nodes, roma_migration *migration,
                        roma_error *error);
 
+/* Make a part of its pages present, widened to whole ones; advise them, narrowed but for NEED. The
+ * executor may be NULL. Return as roma_provider_populate() and _advise(). For a holder of a
+ * reference. */
+int roma__cell_populate(const roma__cell *cell, size_t offset, size_t bytes, unsigned threads,
+                        const roma_executor *executor, roma_error *error);
+int roma__cell_advise(const roma__cell *cell, size_t offset, size_t bytes, roma_advice advice,
+                      const roma_executor *executor, roma_error *error);
+
 /* The step that obtained the extent under a cell, and the extent's properties, as a grant. */
 void roma__cell_grant(const roma__cell *cell, roma_grant *grant);
 

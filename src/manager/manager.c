@@ -33,6 +33,7 @@ static void close_in(roma_manager *manager)
 {
     for (size_t i = 0; i < manager->providers_known; i++)
         roma__provider_drop(manager->providers[i]);
+    roma__manager_let_engine(manager);
     roma__notes_close(&manager->notes);
     roma__policy_close(manager);
     pthread_mutex_destroy(&manager->routes_lock);

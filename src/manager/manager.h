@@ -11,6 +11,7 @@
  *   fork.c     all managers over fork()              resize.c  another length
  *   background.c  the thread that gives memory back
  *   migrate.c  other nodes for a block
+ *   advise.c   a block's pages present, needed, cold; the engine for those of files
  *   sites.c notes.c tools.c debug.c  what debug options need
  *   ranges.c store.c stored.c  which stores are open, managers over them, their blocks
  *
@@ -97,6 +98,8 @@ struct roma_manager {
     _Atomic(size_t) limit_bytes, threshold_bytes;
 
     roma__notes notes;
+
+    struct roma_prefetch_engine *engine; /* advise.c: that reads files for it, held; NULL: none */
 
     /* Figures: relaxed, each right in itself, not at one instant. Those of blocks are kept by the
      * heaps, in the caches of threads. */
@@ -297,6 +300,29 @@ bool roma__stored_end_sized(void *block, size_t bytes, const roma__site *site);
 /* The same for blocks from the start of a list (the first one is no NULL) for as long as they are
  * of one store. Returns how many. */
 size_t roma__stored_end_many(void *const *blocks, size_t count, const roma__site *site);
+
+/* A block of a store, of which a part is to be worked on. */
+typedef struct roma__stored_part {
+    roma__stored stored;
+    const void *block;
+    size_t usable_bytes;
+    int code; /* 0: it lives; -EINVAL, -ESTALE */
+} roma__stored_part;
+
+/* False: in no store. */
+bool roma__stored_part_of(const void *block, roma__stored_part *part);
+/* As roma_populate() and roma_advise(), of a part that lives and is as long. */
+int roma__stored_populate(const roma__stored_part *part, size_t offset, size_t bytes,
+                          unsigned threads, roma_error *error);
+int roma__stored_advise(const roma__stored_part *part, size_t offset, size_t bytes,
+                        roma_advice advice, roma_error *error);
+
+/* ---- advise.c -------------------------------------------------------------------------------- */
+
+/* The engine of a manager, as far as it is one of this process; NULL: none. */
+struct roma_prefetch_engine *roma__manager_engine(const roma_manager *manager);
+/* At its end. */
+void roma__manager_let_engine(roma_manager *manager);
 
 /* ---- store.c: managers over stores ----------------------------------------------------------- */
 

@@ -40,6 +40,8 @@ roma_manager *roma__store_manager_make(roma_store *store)
 
 void roma__store_manager_end(roma_manager *manager)
 {
+    if (manager != NULL)
+        roma__manager_let_engine(manager);
     roma__record_free(manager, sizeof *manager);
 }
 

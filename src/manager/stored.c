@@ -17,6 +17,7 @@
 #include "base/grant.h"
 #include "base/text.h"
 #include "numa/machine.h"
+#include "prefetch/executor.h"
 #include "provider/populate.h"
 #include "store/internal.h"
 
@@ -155,14 +156,30 @@ static roma_segment pages_of(const roma_store *store, const void *block, uint64_
     return (roma_segment){(char *)(uintptr_t)block - before, end - (start - before)};
 }
 
-static int populate(const roma_store *store, const void *block, const roma_request *request,
-                    roma_error *error)
+/* Where pages of a store stand in its file. Returns 0 or -errno. */
+static int part_of(const roma_store *store, roma_segment pages, roma_file_part *part,
+                   roma_error *error)
 {
-    roma_segment pages = pages_of(store, block, request->bytes);
+    uint64_t offset = (uint64_t)((char *)pages.address - store->view.base);
+    *part = (roma_file_part){roma_store_fd(store), offset, pages.address, pages.bytes};
+    return part->fd < 0 ? roma__error_call(error, "open", -part->fd) : 0;
+}
+
+/* What the file has there is read first, where the manager has an engine that reads. */
+static int populate(const roma_manager *manager, const roma_store *store, roma_segment pages,
+                    unsigned threads, roma_error *error)
+{
+    roma_prefetch_engine *engine = manager != NULL ? roma__manager_engine(manager) : NULL;
+    roma_file_part part;
+    int code = engine != NULL ? part_of(store, pages, &part, error) : 0;
+    if (engine != NULL && code == 0)
+        code = roma__part_read(engine, &part, error);
+    if (code < 0)
+        return code;
     roma__populate wish = {.address = pages.address,
                            .bytes = pages.bytes,
                            .page_bytes = page_bytes_of(store),
-                           .threads = request->populate_threads};
+                           .threads = threads};
     return roma__populate_now(&wish, error);
 }
 
@@ -180,7 +197,8 @@ static int begin_with(roma_manager *manager, const roma_request *request, void *
     if (*block == NULL)
         return explain(store, -errno, error);
     if (request->populate_threads > 0)
-        code = populate(store, *block, request, error);
+        code = populate(manager, store, pages_of(store, *block, request->bytes),
+                        request->populate_threads, error);
     if (code < 0)
         (void)roma_store_release(store, *block);
     return code;
@@ -401,6 +419,56 @@ int roma__stored_where(const void *block, roma_report *report, int code)
     roma_segment pages = pages_of(stored.store, block, known.bytes);
     memset(report, 0, sizeof *report);
     return roma__machine_where(pages.address, pages.bytes, kind_of(stored.store), report, &ignored);
+}
+
+/* ---- parts of blocks ------------------------------------------------------------------------- */
+
+bool roma__stored_part_of(const void *block, roma__stored_part *part)
+{
+    roma_store_block known = {0};
+    part->block = block;
+    if (!roma__stored_at(block, &part->stored))
+        return false;
+    part->code = roma_store_look(part->stored.store, block, &known);
+    part->usable_bytes = (size_t)known.usable_bytes;
+    return true;
+}
+
+int roma__stored_populate(const roma__stored_part *part, size_t offset, size_t bytes,
+                          unsigned threads, roma_error *error)
+{
+    const roma_store *store = part->stored.store;
+    if (bytes == 0)
+        return 0;
+    return populate(roma__stored_manager(&part->stored), store,
+                    pages_of(store, (const char *)part->block + offset, bytes), threads, error);
+}
+
+/* The whole pages that the part has for itself. */
+static roma_segment pages_inside(const roma_store *store, const char *start, size_t bytes)
+{
+    size_t page_bytes = page_bytes_of(store);
+    uintptr_t first = roma__align_up((uintptr_t)start, page_bytes);
+    uintptr_t end = roma__align_down((uintptr_t)start + bytes, page_bytes);
+    return (roma_segment){(char *)(uintptr_t)start + (first - (uintptr_t)start),
+                          end > first ? end - first : 0};
+}
+
+int roma__stored_advise(const roma__stored_part *part, size_t offset, size_t bytes,
+                        roma_advice advice, roma_error *error)
+{
+    const roma_store *store = part->stored.store;
+    const char *start = (const char *)part->block + offset;
+    const roma_manager *manager = roma__stored_manager(&part->stored);
+    roma_prefetch_engine *engine = manager != NULL ? roma__manager_engine(manager) : NULL;
+    roma_file_part pages;
+    if (bytes == 0)
+        return 0;
+    int code = part_of(store,
+                       advice == ROMA_ADVICE_NEED ? pages_of(store, start, bytes)
+                                                  : pages_inside(store, start, bytes),
+                       &pages, error);
+    return code < 0 || pages.bytes == 0 ? code : roma__part_advise(engine, &pages, advice, error);
 }
 
 /* ---- handles --------------------------------------------------------------------------------- */

@@ -71,10 +71,17 @@ static void free_engine(roma_prefetch_engine *engine)
     roma__record_free(engine, sizeof *engine);
 }
 
-static void free_job(roma__job *job)
+static void close_descriptors(const roma__job *job)
 {
     if (job->event_fd >= 0)
         (void)roma__sys->close(job->event_fd);
+    if (job->own_fd >= 0)
+        (void)roma__sys->close(job->own_fd);
+}
+
+static void free_job(roma__job *job)
+{
+    close_descriptors(job);
     (void)pthread_cond_destroy(&job->ended);
     roma__record_free(job, job->record_bytes);
 }
@@ -120,14 +127,32 @@ void roma__job_drop(roma__job *job)
     engine->references--;
 }
 
-void roma__engine_hold(roma_prefetch_engine *engine)
+/* In a child: unlock, and free the record when the engine was destroyed and nobody asks for it any
+ * more. */
+static void unlock_forgotten(roma_prefetch_engine *engine)
 {
-    atomic_fetch_add_explicit(&engine->scans, 1, memory_order_relaxed);
+    bool is_last = engine->over && engine->all == NULL &&
+                   atomic_load_explicit(&engine->users, memory_order_relaxed) == 0;
+    pthread_mutex_unlock(&engine->lock);
+    if (is_last)
+        roma__record_free(engine, sizeof *engine);
 }
 
+void roma__engine_hold(roma_prefetch_engine *engine)
+{
+    atomic_fetch_add_explicit(&engine->users, 1, memory_order_relaxed);
+}
+
+/* In a child the record may have waited for this. */
 void roma__engine_let(roma_prefetch_engine *engine)
 {
-    atomic_fetch_sub_explicit(&engine->scans, 1, memory_order_release);
+    if (!roma__engine_is_gone(engine)) {
+        atomic_fetch_sub_explicit(&engine->users, 1, memory_order_release);
+        return;
+    }
+    roma__engine_lock(engine);
+    atomic_fetch_sub_explicit(&engine->users, 1, memory_order_relaxed);
+    unlock_forgotten(engine);
 }
 
 /* ---- options -------------------------------------------------------------------------------- */
@@ -338,12 +363,12 @@ static void unregister(roma_prefetch_engine *engine)
 static void forget_job(roma__job *job)
 {
     unlist_job(job);
-    if (job->event_fd >= 0)
-        (void)roma__sys->close(job->event_fd);
+    close_descriptors(job);
     roma__record_free(job, job->record_bytes);
 }
 
-/* Records of handles that the program has still stay, and with the last of them the engine's. */
+/* Records of handles that the program has still stay, and the engine's with the last of them and of
+ * its users. */
 static void forget(roma_prefetch_engine *engine)
 {
     roma__engine_lock(engine);
@@ -358,10 +383,7 @@ static void forget(roma_prefetch_engine *engine)
     if (engine->wake_fd >= 0)
         (void)roma__sys->close(engine->wake_fd);
     roma__record_free(engine->ops, engine->ops_count * sizeof *engine->ops);
-    bool is_last = engine->all == NULL;
-    pthread_mutex_unlock(&engine->lock);
-    if (is_last)
-        roma__record_free(engine, sizeof *engine);
+    unlock_forgotten(engine);
 }
 
 void roma__job_forget(roma__job *job)
@@ -369,14 +391,9 @@ void roma__job_forget(roma__job *job)
     roma_prefetch_engine *engine = job->engine;
     roma__engine_lock(engine);
     job->has_handle = false;
-    bool is_last = false;
-    if (engine->over) {
+    if (engine->over)
         forget_job(job);
-        is_last = engine->all == NULL;
-    }
-    pthread_mutex_unlock(&engine->lock);
-    if (is_last)
-        roma__record_free(engine, sizeof *engine);
+    unlock_forgotten(engine);
 }
 
 int roma_prefetch_destroy(roma_prefetch_engine *engine)
@@ -385,8 +402,8 @@ int roma_prefetch_destroy(roma_prefetch_engine *engine)
         return 0;
     if (roma__calling == engine)
         return -EDEADLK;
-    /* Acquire: what a scan did before it let go comes before the end. */
-    if (atomic_load_explicit(&engine->scans, memory_order_acquire) != 0 &&
+    /* Acquire: what a user did before it let go comes before the end. */
+    if (atomic_load_explicit(&engine->users, memory_order_acquire) != 0 &&
         !roma__engine_is_gone(engine))
         return -EBUSY;
     if (roma__engine_is_gone(engine)) {

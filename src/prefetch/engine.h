@@ -11,6 +11,7 @@
  *   handle.c   what a program asks a handle: wait, progress, errors, descriptors, callbacks
  *   cancel.c   giving up handles, ranges, all; draining; leaving a file
  *   engine.c   making and ending engines, the list of all, fork
+ *   executor.h an engine as what providers hand their ranges to
  *
  * A job is one request; a handle is the program's view of it, and the same record. An op is one
  * piece of a job on its way: one or two calls of the kernel, made one after the other, or a step
@@ -157,6 +158,7 @@ struct roma_prefetch_handle {
     int event_fd;
     roma_on_done on_done;
     void *context;
+    int own_fd;           /* to be closed with the record; -1: none                               */
 };
 
 /* ---- engines -------------------------------------------------------------------------------- */
@@ -182,7 +184,7 @@ struct roma_prefetch_engine {
     unsigned generation;      /* of the process that made it                                      */
     unsigned references;
     bool stopping, over;
-    atomic_uint scans;
+    atomic_uint users;        /* scans and managers: it cannot be destroyed meanwhile             */
 
     roma_prefetch_options options; /* with all defaults filled in; constant                       */
     roma_prefetch_report report;   /* constant after making, but for a ring that broke            */
@@ -247,10 +249,17 @@ void roma__job_drop(roma__job *job);
 void roma__job_forget(roma__job *job);
 /* Give up what all engines have to do in a range of a file, and wait until they have left it. */
 void roma__engines_leave(const roma__file *file, uint64_t offset, uint64_t bytes);
-/* A scan begins or ends to use an engine. */
+/* A scan or a manager begins or ends to use an engine. */
 void roma__engine_hold(roma_prefetch_engine *engine);
 void roma__engine_let(roma_prefetch_engine *engine);
 uint64_t roma__now_ns(void);
+
+/* ---- submit.c ------------------------------------------------------------------------------- */
+
+/* Submit one range without a handle, read through a duplicate of its descriptor: it may be closed
+ * at once. Returns as roma_prefetch_submit(), and -errno of duplicating. */
+int roma__submit_by_itself(roma_prefetch_engine *engine, const roma_file_range *range,
+                           roma_prefetch_level level, roma_error *error);
 
 /* ---- work.h: the lock is held --------------------------------------------------------------- */
 

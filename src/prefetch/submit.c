@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "prefetch/range.h"
 #include "sys/records.h"
+#include "sys/sys.h"
 
 #include <errno.h>
 #include <time.h>
@@ -61,12 +62,14 @@ static roma__job *new_job(size_t n, roma_error *error)
     job->spare = (uint32_t *)(void *)(record + layout.spare);
     job->files = (roma__file *)(void *)(record + layout.files);
     job->runs = (roma__run *)(void *)(record + layout.runs);
-    job->event_fd = -1;
+    job->event_fd = job->own_fd = -1;
     return job;
 }
 
 static void free_new_job(roma__job *job)
 {
+    if (job->own_fd >= 0)
+        (void)roma__sys->close(job->own_fd);
     roma__record_free(job, job->record_bytes);
 }
 
@@ -207,6 +210,24 @@ int roma_prefetch_submit(roma_prefetch_engine *engine, const roma_file_range *ra
     }
     job->level = level;
     return submit(engine, job, ranges, handle, error);
+}
+
+int roma__submit_by_itself(roma_prefetch_engine *engine, const roma_file_range *range,
+                           roma_prefetch_level level, roma_error *error)
+{
+    roma__job *job = NULL;
+    roma_file_range own = *range;
+    int code = begin(engine, range, 1, &job, error);
+    if (code < 0)
+        return code;
+    own.fd = job->own_fd = roma__sys->dup(range->fd);
+    if (own.fd < 0) {
+        code = roma__error_call(error, "dup", errno);
+        free_new_job(job);
+        return code;
+    }
+    job->level = level;
+    return submit(engine, job, &own, NULL, error);
 }
 
 int roma_flush_submit(roma_prefetch_engine *engine, const roma_file_range *ranges, size_t n,

@@ -91,8 +91,10 @@ static int read_executor(const roma_executor *executor, roma_executor *own, roma
 {
     int code = roma__struct_read(own, sizeof *own, executor, FIRST_EXECUTOR_BYTES, "executor",
                                  error);
-    if (code == 0 && own->submit == NULL)
+    if (code == 0 &&
+        (own->submit == NULL || (own->file_populate == NULL) != (own->file_advise == NULL)))
         code = roma__error_invalid(error, "executor");
+    own->size = sizeof *own;
     return code;
 }
 

@@ -372,6 +372,9 @@ static int open_file(const void *argument, void **self, roma_error *error)
     file->page_bytes = page_bytes;
     file->bytes = bytes;
     file->mode = config->options.mode == 0 ? 0600 : config->options.mode;
+    if (config->options.executor != NULL)
+        file->executor = *config->options.executor;
+    file->maker = roma__fork_generation();
     int code = roma__file_make(file, config->path, config->options.keeps_name, error);
     if (code < 0) {
         roma__record_free(file, record_bytes);
@@ -413,6 +416,10 @@ static const roma_provider_ops ops = {
 
 static int check_options(const roma_file_options *options, roma_error *error)
 {
+    if (options->executor != NULL &&
+        (options->executor->size < sizeof *options->executor ||
+         options->executor->file_populate == NULL || options->executor->file_advise == NULL))
+        return roma__error_invalid(error, "executor");
     if (options->name != NULL && !roma__provider_name_is_valid(options->name))
         return roma__error_invalid(error, "name");
     if ((options->mode & ~0777u) != 0)
@@ -426,7 +433,7 @@ static int check_options(const roma_file_options *options, roma_error *error)
 int roma_provider_file(const char *path, const roma_file_options *options, roma_provider **provider,
                        roma_error *error)
 {
-    enum { FIRST_BYTES = sizeof(roma_file_options) };
+    enum { FIRST_BYTES = offsetof(roma_file_options, executor) };
     struct config config = {path, roma_file_options_default()};
     if (path == NULL || provider == NULL)
         return roma__error_invalid(error, path == NULL ? "path" : "provider");

@@ -26,6 +26,9 @@ typedef struct roma__file {
     size_t fresh;   /* pages from here on were never handed out         */
     bool keeps_old; /* a hole could not be punched: old bytes stand     */
     bool advised;   /* some extent has had advice that must end with it */
+
+    roma_executor executor; /* for calls that name none; constant; without functions: none */
+    unsigned maker;         /* the generation of the process that it is of                  */
     uint64_t live, live_bytes, failures;
     struct roma__runs runs;
 } roma__file;

@@ -1,4 +1,8 @@
-/* file_ranges.c - ranges of a file provider's extents: populated, advised, asked about, synced. */
+/* file_ranges.c - ranges of a file provider's extents: populated, advised, asked about, synced.
+ *
+ * An executor that knows files (an engine's, roma/prefetch.h) gets them as parts of the file,
+ * before they are populated, and in place of advice to the kernel. An imported extent is of
+ * another file, whose descriptor is not kept: there all is as without. */
 #include "provider/file.h"
 
 #include "base/error.h"
@@ -26,15 +30,40 @@ static char *address_of(const roma_range *range)
     return (char *)range->extent->address + range->offset;
 }
 
+/* Who is handed a range as a part of the file; NULL: nobody. */
+static const roma_executor *reader_for(const roma__file *file, const roma_range *range,
+                                       const roma_executor *named)
+{
+    const roma_executor *executor = named;
+    if (executor == NULL && file->maker == roma__fork_generation())
+        executor = &file->executor;
+    if (executor == NULL || executor->file_populate == NULL || roma__file_is_import(range->extent))
+        return NULL;
+    return executor;
+}
+
+static roma_file_part part_of(const roma__file *file, const roma_range *range)
+{
+    char *address = address_of(range);
+    return (roma_file_part){file->fd, (uint64_t)(address - file->base), address, range->bytes};
+}
+
 int roma__file_populate(void *self, const roma_range *range, const roma_populate_options *options,
                         roma_error *error)
 {
     roma__file *file = self;
     if (roma__file_is_gone(range->extent))
         return roma__file_gone(error);
-    return roma__file_failed(file,
-                             roma__file_populate_pages(file, address_of(range), range->bytes,
-                                                       options->threads, options->executor, error));
+    const roma_executor *reader = reader_for(file, range, options->executor);
+    int code = 0;
+    if (reader != NULL) {
+        const roma_file_part part = part_of(file, range);
+        code = reader->file_populate(reader->self, &part, error);
+    }
+    if (code == 0)
+        code = roma__file_populate_pages(file, address_of(range), range->bytes, options->threads,
+                                         options->executor, error);
+    return roma__file_failed(file, code);
 }
 
 /* Contents go, the space stays taken. */
@@ -54,7 +83,6 @@ static int discard(roma__file *file, const roma_range *range, roma_error *error)
 int roma__file_advise(void *self, const roma_range *range, roma_advice advice,
                       const roma_executor *executor, roma_error *error)
 {
-    (void)executor;
     static const struct {
         int advice;
         const char *name;
@@ -75,6 +103,11 @@ int roma__file_advise(void *self, const roma_range *range, roma_advice advice,
         roma__regions_lock();
         file->advised = true;
         roma__regions_unlock();
+    }
+    const roma_executor *reader = reader_for(file, range, executor);
+    if (reader != NULL && advice != ROMA_ADVICE_NODUMP) {
+        const roma_file_part part = part_of(file, range);
+        return reader->file_advise(reader->self, &part, advice, error);
     }
     if (roma__sys->madvise(address_of(range), range->bytes, words[advice].advice) == 0)
         return 0;

@@ -191,13 +191,18 @@ static void run_submitted(void *argument)
     drop(job);
 }
 
-static void submit_parts(struct job *job, const roma_executor *executor, unsigned count)
+/* False: the executor runs no work of anybody's. */
+static bool submit_parts(struct job *job, const roma_executor *executor, unsigned count)
 {
     for (unsigned i = 0; i < count; i++) {
         atomic_fetch_add_explicit(&job->seen, 1, memory_order_relaxed);
-        if (executor->submit(executor->self, run_submitted, job) != 0)
+        int code = executor->submit(executor->self, run_submitted, job);
+        if (code != 0)
             atomic_fetch_sub_explicit(&job->seen, 1, memory_order_relaxed);
+        if (code == -EOPNOTSUPP && i == 0)
+            return false;
     }
+    return true;
 }
 
 static void wait_for_parts(struct job *job)
@@ -209,11 +214,13 @@ static void wait_for_parts(struct job *job)
     pthread_mutex_unlock(&job->lock);
 }
 
-static void run_on_executor(struct job *job, unsigned others)
+static bool run_on_executor(struct job *job, unsigned others)
 {
-    submit_parts(job, job->wish.executor, others);
+    if (!submit_parts(job, job->wish.executor, others))
+        return false;
     work(job);
     wait_for_parts(job);
+    return true;
 }
 
 /* Does the caller run where the pages are to lie, as far as it can be told? */
@@ -266,9 +273,7 @@ static int populate_together(const roma__populate *wish, unsigned threads)
     atomic_init(&job->seen, 1);
     (void)pthread_mutex_init(&job->lock, NULL);
     (void)pthread_cond_init(&job->idle, NULL);
-    if (wish->executor != NULL)
-        run_on_executor(job, threads - 1);
-    else
+    if (wish->executor == NULL || !run_on_executor(job, threads - 1))
         run_on_threads(job, threads);
     int cause = atomic_load_explicit(&job->cause, memory_order_relaxed);
     drop(job);

@@ -6,7 +6,7 @@
 #include "prefetch_shim.h"
 #include "skip.hpp"
 
-#include <roma/prefetch.h>
+#include <roma.h>
 
 #include <atomic>
 #include <cerrno>
@@ -170,6 +170,60 @@ TEMPLATE_TEST_CASE("files that are cut and grow while they are read are no signa
     cutter.join();
     CHECK(wrong == 0);
     CHECK(engine.figure("flying.bytes") == 0);
+}
+
+TEMPLATE_TEST_CASE("populating through an engine while others cancel, need and would end it",
+                   "[prefetch]", EVERY_WAY)
+{
+    owned_engine engine(TestType::way);
+    SKIP_WITHOUT(engine);
+    disk_file file(MiB);
+    roma_provider *provider = nullptr;
+    REQUIRE(roma_provider_file((file.path + "-pages").c_str(), nullptr, &provider, nullptr) == 0);
+    roma_options options = roma_options_default();
+    options.providers = &provider;
+    options.providers_count = 1;
+    roma_manager *manager = nullptr;
+    REQUIRE(roma_manager_create(&manager, &options, nullptr) == 0);
+    REQUIRE(roma_manager_engine(manager, engine.self, nullptr) == 0);
+    wrong = 0;
+    std::atomic<unsigned> without{0};
+    std::atomic<bool> over{false};
+    std::thread canceller([&] {
+        while (!over) {
+            expect(roma_prefetch_cancel_all(engine.self) >= 0);
+            usleep(500);
+        }
+    });
+    in_threads(4, [&](unsigned index) {
+        std::mt19937 random(index);
+        for (int i = 0; i < 20; i++) {
+            const size_t bytes = 4 * MiB + random() % (8 * MiB);
+            auto *block = static_cast<unsigned char *>(roma_alloc(manager, bytes));
+            if (block == nullptr) {
+                without++;
+                continue;
+            }
+            block[bytes - 1] = static_cast<unsigned char>(i);
+            expect(roma_advise(block, 0, bytes, ROMA_ADVICE_PAGEOUT, nullptr) == 0);
+            if (random() % 2 == 0)
+                expect(roma_advise(block, 0, bytes, ROMA_ADVICE_NEED, nullptr) == 0);
+            const int code = roma_populate(block, 0, bytes, 1 + random() % 2, nullptr);
+            expect(code == 0 || code == -ECANCELED);
+            expect(block[bytes - 1] == static_cast<unsigned char>(i));
+            roma_free(block);
+        }
+    });
+    over = true;
+    canceller.join();
+    CHECK(wrong == 0);
+    CHECK(roma_prefetch_destroy(engine.self) == -EBUSY);
+    CHECK(roma_prefetch_drain(engine.self, ROMA_FOREVER) == 0);
+    CHECK(engine.figure("flying.bytes") == 0);
+    CHECK(roma_manager_destroy(manager) == 0);
+    CHECK(roma_provider_unregister(provider) == 0);
+    if (without > 0)
+        SKIP_TEST("this file system cannot reserve space");
 }
 
 TEMPLATE_TEST_CASE("callbacks, closes and new handles at once", "[prefetch]", EVERY_WAY)

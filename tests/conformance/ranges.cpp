@@ -259,7 +259,8 @@ PROVIDERS_CONFORM("bad ranges and extents are refused, and change nothing")
           -EINVAL);
     CHECK(roma_provider_advise(subject.provider, &all, ROMA_ADVICE_COUNT, nullptr, nullptr) ==
           -EINVAL);
-    roma_executor executor = {sizeof executor, nullptr, nullptr};
+    roma_executor executor = {};
+    executor.size = sizeof executor;
     roma_populate_options options = {sizeof options, 1, &executor};
     CHECK(roma_provider_populate(subject.provider, &all, &options, nullptr) == -EINVAL);
     options = {1, 1, nullptr};

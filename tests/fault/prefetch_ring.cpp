@@ -11,6 +11,8 @@
 #include "base/error.h"
 #include "prefetch/ring.h"
 
+#include <roma/provider.h>
+
 #include <atomic>
 #include <cerrno>
 #include <cstdlib>
@@ -250,6 +252,17 @@ outcome read_with(const disk_file &file, unsigned room = 64,
     return seen;
 }
 
+void await_held()
+{
+    while (held_calls == 0)
+        usleep(1000);
+}
+
+bool is_populate(const roma__call &call)
+{
+    return call.kind == ROMA__CALL_POPULATE;
+}
+
 bool lacks_populate()
 {
     return !owned_engine(ROMA_PREFETCH_PLAIN).lacks.empty();
@@ -322,12 +335,18 @@ TEST_CASE("an error of one range is not one of others", "[prefetch]")
     SKIP_WHERE_NOT_ON_DISK(file);
     with_soft_rings rings;
     script.result = [](const roma__call &call, unsigned) {
-        return call.kind == ROMA__CALL_FADVISE && call.offset == 10 * MiB ? -EIO : 0;
+        return call.kind == ROMA__CALL_FADVISE && call.offset == 4 * MiB ? -EIO : 0;
     };
-    const outcome seen = read_with(file);
-    CHECK(seen.code == -EIO);
-    CHECK(seen.progress.failed_bytes == 4096);
-    CHECK(seen.progress.failed_ranges == 1);
+    owned_engine engine(ROMA_PREFETCH_URING);
+    REQUIRE(engine.lacks.empty());
+    (void)file.chill();
+    const roma_file_range ranges[] = {file.range(0, 4096), file.range(4 * MiB, 4096),
+                                      file.range(12 * MiB, 4096)};
+    owned_handle handle(engine, ranges, 3);
+    CHECK(handle.wait() == -EIO);
+    CHECK(handle.progress().failed_bytes == 4096);
+    CHECK(handle.progress().failed_ranges == 1);
+    CHECK(roma_prefetch_range_error(handle.self, 1, nullptr) == -EIO);
     CHECK(file.resident(12 * MiB, 4096) == 4096);
 }
 
@@ -551,7 +570,9 @@ TEST_CASE("a part of a file is read through a descriptor that was given for it",
     REQUIRE(engine.lacks.empty());
     owned_map second(file);
     roma_map *first = nullptr;
-    REQUIRE(roma_map_open(file.path.c_str(), nullptr, &first, nullptr) == 0);
+    roma_map_options half = roma_map_options_default();
+    half.bytes = 16 * MiB;
+    REQUIRE(roma_map_open(file.path.c_str(), &half, &first, nullptr) == 0);
     const int first_fd = roma_map_fd(first);
     std::atomic<unsigned> wrong{0};
     script.holds = [&](const roma__call &call) {
@@ -714,6 +735,41 @@ TEST_CASE("cancelling ranges returns when what is in flight there has come back"
     CHECK_FALSE(early);
     CHECK(handle.wait() == -ECANCELED);
     CHECK(handle.progress().cancelled_bytes >= 32 * MiB);
+}
+
+TEST_CASE("what nobody waits for is read though its provider has ended", "[prefetch]")
+{
+    NEEDS_POPULATE();
+    disk_file beside(MiB);
+    SKIP_WHERE_NOT_ON_DISK(beside);
+    with_soft_rings rings;
+    owned_engine engine(ROMA_PREFETCH_URING);
+    REQUIRE(engine.lacks.empty());
+    roma_executor executor = {};
+    REQUIRE(roma_prefetch_executor(engine.self, &executor) == 0);
+    roma_file_options options = roma_file_options_default();
+    options.executor = &executor;
+    roma_provider *provider = nullptr;
+    REQUIRE(roma_provider_file((beside.path + "-pages").c_str(), &options, &provider, nullptr) ==
+            0);
+    roma_extent_request wish = roma_extent_request_default();
+    wish.bytes = 32 * MiB;
+    wish.pages = static_cast<roma_page_kind>(ROMA_PAGES_BASE);
+    roma_extent extent;
+    if (roma_provider_acquire(provider, &wish, &extent, nullptr) != 0) {
+        REQUIRE(roma_provider_unregister(provider) == 0);
+        SKIP_TEST("this file system cannot reserve space");
+    }
+    script.holds = is_populate;
+    const roma_range all = {&extent, 0, extent.bytes};
+    REQUIRE(roma_provider_advise(provider, &all, ROMA_ADVICE_NEED, nullptr, nullptr) == 0);
+    await_held();
+    REQUIRE(roma_provider_release(provider, &extent, nullptr) == 0);
+    REQUIRE(roma_provider_unregister(provider) == 0);
+    let_go = true;
+    CHECK(roma_prefetch_drain(engine.self, ROMA_FOREVER) == 0);
+    CHECK(engine.figure("failed.bytes") == 0);
+    CHECK(engine.figure("read.bytes") == 32 * MiB);
 }
 
 TEST_CASE("an engine that is being destroyed takes nothing from its callbacks", "[prefetch]")

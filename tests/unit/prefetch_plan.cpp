@@ -238,7 +238,7 @@ TEST_CASE("whatever the ranges, runs cover their pages and nothing else")
 
 TEST_CASE("pieces end on the grid, and cover their run")
 {
-    const roma__run run = {1 * MiB, 40 * MiB, ROMA__UNMAPPED, 0, 0, 1, true};
+    const roma__run run = {1 * MiB, 40 * MiB, ROMA__UNMAPPED, 0, 0, 1, true, 0};
     const struct {
         uint64_t at;
         size_t most, unit, bytes;

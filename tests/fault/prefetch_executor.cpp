@@ -1,0 +1,93 @@
+/* prefetch_executor.cpp - each system call failed at its N-th use while a file provider populates
+ * and advises through an engine: the calls return, with an error that has a name, and nothing is
+ * left behind. */
+#include "disk_file.hpp"
+#include "emulated.hpp"
+#include "engine.hpp"
+#include "faulty.hpp"
+#include "skip.hpp"
+
+#include <roma.h>
+
+#include <cerrno>
+#include <dirent.h>
+
+using namespace roma_tests;
+
+namespace {
+
+long descriptors()
+{
+    long count = 0;
+    if (DIR *folder = opendir("/proc/self/fd")) {
+        while (readdir(folder) != nullptr)
+            count++;
+        closedir(folder);
+    }
+    return count;
+}
+
+void check(int code, const roma_error &error)
+{
+    REQUIRE(code <= 0);
+    if (code < 0) {
+        REQUIRE(error.code == code);
+        REQUIRE(error.why != ROMA_WHY_NONE);
+    }
+}
+
+} // namespace
+
+TEMPLATE_TEST_CASE("each call failed while files go through an engine is told, and leaks nothing",
+                   "[prefetch]", by_ring, by_threads, by_plain_calls)
+{
+    SKIP_WHERE_EMULATED();
+    disk_file beside(MiB);
+    SKIP_WHERE_NOT_ON_DISK(beside);
+    roma_provider *provider = nullptr;
+    REQUIRE(roma_provider_file((beside.path + "-pages").c_str(), nullptr, &provider, nullptr) == 0);
+    roma_extent_request wish = roma_extent_request_default();
+    wish.bytes = 8 * MiB;
+    wish.pages = (roma_page_kind)ROMA_PAGES_BASE;
+    roma_extent extent;
+    if (roma_provider_acquire(provider, &wish, &extent, nullptr) != 0) {
+        REQUIRE(roma_provider_unregister(provider) == 0);
+        SKIP_TEST("this file system cannot reserve space");
+    }
+    memset(extent.address, 1, extent.bytes);
+    const roma_range all = {&extent, 0, extent.bytes};
+    const long before = descriptors();
+    for (int number : {ENOMEM, EIO, EMFILE}) {
+        for (bool for_good : {false, true}) {
+            for (long n = 1;; n++) {
+                INFO("call " << n << (for_good ? " and on" : "") << ", errno " << number);
+                owned_engine engine(TestType::way);
+                SKIP_WITHOUT(engine);
+                roma_executor executor = {};
+                REQUIRE(roma_prefetch_executor(engine.self, &executor) == 0);
+                (void)roma_provider_sync(provider, &all, nullptr);
+                (void)roma_provider_advise(provider, &all, ROMA_ADVICE_PAGEOUT, nullptr, nullptr);
+                {
+                    fail_nth faults(n, number, for_good);
+                    faults.table.calls.thread_join = roma__sys_kernel.thread_join;
+                    faults.table.calls.write = roma__sys_kernel.write;
+                    const roma_populate_options options = {sizeof options, 2, &executor};
+                    roma_error error;
+                    int code = roma_provider_populate(provider, &all, &options, &error);
+                    check(code, error);
+                    for (roma_advice advice :
+                         {ROMA_ADVICE_NEED, ROMA_ADVICE_COLD, ROMA_ADVICE_PAGEOUT}) {
+                        code = roma_provider_advise(provider, &all, advice, &executor, &error);
+                        check(code, error);
+                    }
+                    REQUIRE(roma_prefetch_drain(engine.self, ROMA_FOREVER) == 0);
+                }
+                if (!fail_nth::reached)
+                    break;
+            }
+        }
+    }
+    CHECK(descriptors() == before);
+    REQUIRE(roma_provider_release(provider, &extent, nullptr) == 0);
+    REQUIRE(roma_provider_unregister(provider) == 0);
+}
