@@ -41,7 +41,7 @@
 enum {
     ROMA__OP_CALLS = 2,
     ROMA__DENSE_DEPTH = 2,
-    ROMA__SPARSE_DEPTH = 64,
+    ROMA__SPARSE_DEPTH = 128,
     ROMA__FOLLOWERS = 64,       /* ops beyond the depths: those that wait for others' reads       */
     ROMA__OPS_MOST = 4096,
     ROMA__WORKERS = 32,
@@ -78,12 +78,13 @@ struct roma__op {
     roma__op_state state;
     roma__task task;
     roma__job *job;
-    roma__op *next;           /* of the free ones, of those to be taken again, of followers       */
+    roma__op *next;           /* of the free, of those to be taken again, issued, or followers    */
     roma__op *followers;
     const roma__file *file;   /* of the job's                                                     */
     uint32_t run;
     bool dense;
-    bool look;                /* ask whether it is resident before reading                        */
+    bool look;                /* ask whether it is resident, before reading it or waiting for it  */
+    bool issued;              /* its fadvise was made: next it is seen whether it came            */
     unsigned tries;
     uint64_t offset;
     uint64_t bytes;
@@ -205,6 +206,9 @@ struct roma_prefetch_engine {
     size_t ops_high;          /* behind the last one that was ever used                           */
     roma__op *free_ops;
     roma__op *again, *again_last;
+    roma__op *issued, *issued_last; /* in flight, oldest first                                    */
+    unsigned issued_count;
+    unsigned advising;              /* in flight, to be issued                                    */
     unsigned dense_flying, sparse_flying;
     unsigned followers;       /* ops                                                              */
     uint64_t flying_bytes;

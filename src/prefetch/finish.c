@@ -95,9 +95,14 @@ static bool halve(roma_prefetch_engine *engine, roma__op *op)
 static void finish_read(roma_prefetch_engine *engine, roma__op *op)
 {
     roma__job *job = op->job;
+    bool is_good = op->code == 0 && !op->come_again;
+    if (is_good && op->window != 0 && !op->issued && !op->was_resident) {
+        roma__work_push_issued(engine, op);
+        return;
+    }
     roma__work_remove_flying(engine, op);
     settle_followers(engine, op);
-    if (op->code == 0 && !op->come_again) {
+    if (is_good) {
         roma__work_account_done(job, op->bytes, op->was_resident);
         if (op->dense)
             measure_chunk(engine, op);
@@ -116,6 +121,7 @@ static void finish_read(roma_prefetch_engine *engine, roma__op *op)
     }
     if (op->bytes > 0) {
         op->tries++;
+        op->issued = false;
         roma__work_push_again(engine, op);
         return;
     }

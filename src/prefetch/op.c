@@ -1,7 +1,11 @@
 /* op.c - ops of the engine: made for a job, in flight, waiting to be taken again, free.
  *
  * They stand in one array and go from list to list; a piece in flight counts against the depth for
- * long or short runs and against the byte budget. */
+ * long or short runs and against the byte budget.
+ *
+ * A short run that has to be resident comes twice: once its read is issued, and again, when others
+ * have been issued behind it, to see whether it has come. Most have by then, and no worker had to
+ * sleep for them. */
 #include "prefetch/work.h"
 
 #include "base/bits.h"
@@ -15,6 +19,7 @@ void roma__work_add_flying(roma_prefetch_engine *engine, roma__op *op)
     engine->flying_bytes += op->bytes;
     if (engine->flying_bytes > engine->figures.peak)
         engine->figures.peak = engine->flying_bytes;
+    engine->advising += op->window != 0;
 }
 
 void roma__work_remove_flying(roma_prefetch_engine *engine, const roma__op *op)
@@ -24,6 +29,7 @@ void roma__work_remove_flying(roma_prefetch_engine *engine, const roma__op *op)
     else
         engine->sparse_flying--;
     engine->flying_bytes -= op->bytes;
+    engine->advising -= op->window != 0 && !op->issued;
 }
 
 bool roma__work_is_piece(const roma__op *op)
@@ -131,4 +137,26 @@ void roma__work_note_due(roma__job *job)
     job->is_due = true;
     job->next_due = job->engine->due;
     job->engine->due = job;
+}
+
+void roma__work_push_issued(roma_prefetch_engine *engine, roma__op *op)
+{
+    engine->advising--;
+    op->issued = true;
+    op->next = NULL;
+    if (engine->issued == NULL)
+        engine->issued = op;
+    else
+        engine->issued_last->next = op;
+    engine->issued_last = op;
+    engine->issued_count++;
+}
+
+roma__op *roma__work_pop_issued(roma_prefetch_engine *engine)
+{
+    roma__op *op = engine->issued;
+    engine->issued = op->next;
+    engine->issued_count--;
+    op->next = NULL;
+    return op;
 }

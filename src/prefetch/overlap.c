@@ -59,6 +59,8 @@ roma__op *roma__work_find_leader(roma_prefetch_engine *engine, const roma__job *
                                  const roma__file *file, uint64_t at, uint64_t *bytes)
 {
     roma__op *leader = NULL;
+    if (engine->live_count == 1)
+        return NULL;
     for (size_t i = 0; i < engine->ops_high; i++) {
         roma__op *op = &engine->ops[i];
         if (op->state != ROMA__OP_RUNS || op->task != ROMA__TASK_READ || op->job == job ||

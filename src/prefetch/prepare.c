@@ -5,14 +5,15 @@
  *
  *                ISSUED               RESIDENT                     MAPPED
  *   long run     populate a shadow    populate a shadow            and then the program's mapping
- *   short run    fadvise              fadvise, populate a window   fadvise, the program's mapping
+ *   short run    fadvise              fadvise; populate a window   fadvise, the program's mapping
  *   tmpfs        madvise(WILLNEED)    madvise(WILLNEED)            the program's mapping
  *   hugetlbfs    nothing              nothing                      the program's mapping
  *
  * What is resident gets the last column's last call alone, or none; what a short run finds there
  * while it is still being read is waited for, as if it were not. A shadow of a long run has huge
  * faults, a window of short ones has none: there fadvise has read what is wanted, and populating
- * only waits for it.
+ * only waits for it. It is called when others have been issued behind it, and not at all where
+ * mincore() says of the window that the pages have been read.
  *
  * The judge: the kernel says -EFAULT whatever made a page unreadable. The file's length tells
  * whether it was cut; if not, the device failed, or memory did where the pages are the file. What
@@ -154,8 +155,6 @@ static void add_reading_calls(roma__op *op)
             add_shadow_call(op, ROMA__CALL_POPULATE, ROMA__SHADOW_HUGE);
         else
             add_call(op, ROMA__CALL_FADVISE, NULL);
-        if (op->window != 0)
-            add_call(op, ROMA__CALL_POPULATE, window_address(op));
     }
 }
 
@@ -166,8 +165,20 @@ static bool is_on_its_way(const roma__op *op)
            !roma__resident_is_read(window_address(op), (size_t)op->bytes, op->file->page_bytes);
 }
 
+/* Its read was issued a while ago. Who may not ask waits at once. */
+static void prepare_wait(roma__op *op)
+{
+    char *address = window_address(op);
+    if (!op->look || !roma__resident_is_read(address, (size_t)op->bytes, op->file->page_bytes))
+        add_call(op, ROMA__CALL_POPULATE, address);
+}
+
 static void prepare_read(roma__op *op)
 {
+    if (op->issued) {
+        prepare_wait(op);
+        return;
+    }
     if (op->look)
         look(op);
     if (op->was_resident && is_on_its_way(op))

@@ -6,6 +6,9 @@
  * looked at that are due, which are at their end or have just made a step, and who is to be
  * planned.
  *
+ * Short runs that have to be resident: their reads are issued first. Three quarters of the depth
+ * later each is looked at, and waited for if it has not come: most have.
+ *
  * The cursor: a job's runs are begun in the order of the file. Long runs that are resident already
  * are passed over in stretches of up to 256 MiB, which one look each tells; a stretch that is not
  * is read chunk by chunk, with a look before each only where the stretch had some pages. */
@@ -304,20 +307,20 @@ static roma__op *take_due(roma_prefetch_engine *engine)
     return op;
 }
 
-roma__op *roma__work_take(roma_prefetch_engine *engine)
+/* The short run that was issued first, to be seen whether it has come. */
+static roma__op *take_issued(roma_prefetch_engine *engine)
 {
-    roma__op *op = take_again(engine);
-    if (op == NULL)
-        op = take_due(engine);
-    if (op != NULL)
-        return op;
-    if (engine->unplanned_count == 0 && !roma__work_has_depth(engine, true) &&
-        !roma__work_has_depth(engine, false))
-        return NULL;
+    roma__op *op = roma__work_pop_issued(engine);
+    op->look = may_look(op->file);
+    return op;
+}
+
+static roma__op *take_in_turn(roma_prefetch_engine *engine)
+{
     roma__job *job = engine->turn != NULL ? engine->turn : engine->first;
     for (size_t left = engine->live_count; left > 0 && job != NULL; left--) {
         roma__job *next = job->next;
-        op = take_from(job);
+        roma__op *op = take_from(job);
         if (op != NULL) {
             engine->turn = op->job->next;
             return op;
@@ -325,4 +328,20 @@ roma__op *roma__work_take(roma_prefetch_engine *engine)
         job = next != NULL ? next : engine->first;
     }
     return NULL;
+}
+
+roma__op *roma__work_take(roma_prefetch_engine *engine)
+{
+    roma__op *op = take_again(engine);
+    if (op == NULL)
+        op = take_due(engine);
+    if (op == NULL && engine->issued_count > engine->options.sparse_depth / 4 * 3)
+        op = take_issued(engine);
+    if (op == NULL && (engine->unplanned_count > 0 || roma__work_has_depth(engine, true) ||
+                       roma__work_has_depth(engine, false)))
+        op = take_in_turn(engine);
+    /* Nothing more will be issued for a while: none of these gets younger. */
+    if (op == NULL && engine->issued_count > 0 && engine->advising == 0)
+        op = take_issued(engine);
+    return op;
 }

@@ -31,6 +31,10 @@ void roma__work_push_again(roma_prefetch_engine *engine, roma__op *op);
 bool roma__work_split(roma_prefetch_engine *engine, roma__op *op, uint64_t bytes);
 /* This job is to be looked at out of turn. */
 void roma__work_note_due(roma__job *job);
+/* It stays in flight: its read has been issued, and nobody has seen yet that it came. */
+void roma__work_push_issued(roma_prefetch_engine *engine, roma__op *op);
+/* The one that was issued first. */
+roma__op *roma__work_pop_issued(roma_prefetch_engine *engine);
 
 /* ---- account.c ------------------------------------------------------------------------------ */
 

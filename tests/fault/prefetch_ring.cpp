@@ -6,6 +6,7 @@
 #include "disk_file.hpp"
 #include "emulated.hpp"
 #include "engine.hpp"
+#include "faulty.hpp"
 #include "skip.hpp"
 
 #include "base/error.h"
@@ -21,16 +22,21 @@
 #include <map>
 #include <poll.h>
 #include <thread>
+#include <vector>
 
 using namespace roma_tests;
 
 namespace {
 
+/* A result that says done of a call that is not made. */
+constexpr int NOT_MADE = 1;
+
 /* What the rings of a test do; one engine at a time. */
 struct script {
     std::map<unsigned, int> open_codes; /* entries -> what opening such a ring returns           */
     unsigned room = 64;
-    std::function<int(const roma__call &, unsigned nth)> result; /* of the n-th call, from 1      */
+    std::function<int(const roma__call &, unsigned nth)> result; /* of the n-th call, from 1; 0:
+                                                                    made, and its own result      */
     std::function<int(unsigned nth)> enter;                      /* of the n-th enter, from 1     */
     std::function<bool(const roma__call &)> holds; /* this call stays in flight, until let_go()   */
     unsigned calls = 0, enters = 0, opened = 0;
@@ -228,20 +234,18 @@ struct outcome {
     roma_prefetch_progress progress;
 };
 
-/* Read a cold file through a soft ring. */
-outcome read_with(const disk_file &file, unsigned room = 64,
-                  roma_prefetch_level level = ROMA_PREFETCH_RESIDENT)
+/* Read ranges of a cold file through a soft ring. */
+outcome read_ranges(const disk_file &file, const std::vector<roma_file_range> &ranges,
+                    unsigned room, roma_prefetch_level level)
 {
     script.room = room;
     owned_engine engine(ROMA_PREFETCH_URING);
     REQUIRE(engine.lacks.empty());
     (void)file.chill();
-    const roma_file_range ranges[] = {file.range(0, 8 * MiB), file.range(10 * MiB, 4096),
-                                      file.range(12 * MiB, 4096)};
-    owned_handle handle(engine, ranges, 3, level);
+    owned_handle handle(engine, ranges.data(), ranges.size(), level);
     outcome seen = {};
     seen.code = handle.wait();
-    for (size_t i = 0; i < 3; i++) {
+    for (size_t i = 0; i < ranges.size(); i++) {
         roma_error error = {};
         if (roma_prefetch_range_error(handle.self, i, &error) != 0 && seen.error.code == 0)
             seen.error = error;
@@ -261,6 +265,15 @@ void await_held()
 bool is_populate(const roma__call &call)
 {
     return call.kind == ROMA__CALL_POPULATE;
+}
+
+/* A long one and two short ones. */
+outcome read_with(const disk_file &file, unsigned room = 64,
+                  roma_prefetch_level level = ROMA_PREFETCH_RESIDENT)
+{
+    return read_ranges(
+        file, {file.range(0, 8 * MiB), file.range(10 * MiB, 4096), file.range(12 * MiB, 4096)},
+        room, level);
 }
 
 bool lacks_populate()
@@ -300,7 +313,7 @@ TEST_CASE("every result that a call may have is a named error or another try", "
         INFO("result " << row.result);
         script.calls = 0;
         script.result = [&](const roma__call &call, unsigned) {
-            return call.kind == ROMA__CALL_POPULATE ? row.result : 0;
+            return call.kind == ROMA__CALL_POPULATE ? row.result : NOT_MADE;
         };
         const outcome seen = read_with(file);
         CHECK(seen.code == row.code);
@@ -310,6 +323,61 @@ TEST_CASE("every result that a call may have is a named error or another try", "
         CHECK((seen.progress.cancelled_bytes > 0) == (row.code == -ECANCELED));
         CHECK(seen.progress.failed_ranges == 3);
     }
+}
+
+TEST_CASE("a short run is waited for where it has not come, and only there", "[prefetch]")
+{
+    NEEDS_POPULATE();
+    disk_file file(16 * MiB);
+    SKIP_WHERE_NOT_ON_DISK(file);
+    with_soft_rings rings;
+    unsigned waits = 0;
+    const auto count_waits = [&](const roma__call &call) {
+        waits += call.kind == ROMA__CALL_POPULATE;
+        return 0;
+    };
+    const auto read_both = [&] {
+        return read_ranges(file, {file.range(0, 4096), file.range(12 * MiB, 4096)}, 64,
+                           ROMA_PREFETCH_RESIDENT)
+            .code;
+    };
+    SECTION("what was advised has not come")
+    {
+        script.result = [&](const roma__call &call, unsigned) {
+            return call.kind == ROMA__CALL_FADVISE ? NOT_MADE : count_waits(call);
+        };
+        CHECK(read_both() == 0);
+        CHECK(waits == 2);
+    }
+    SECTION("it has come")
+    {
+        script.result = [&](const roma__call &call, unsigned) {
+            char byte;
+            if (call.kind == ROMA__CALL_FADVISE)
+                return pread(file.fd, &byte, 1, off_t(call.offset)) == 1 ? NOT_MADE : -EIO;
+            return count_waits(call);
+        };
+        CHECK(read_both() == 0);
+        CHECK(waits == 0);
+    }
+    SECTION("it has come, and nobody tells")
+    {
+        faulty refusing;
+        refusing.calls.mincore = [](void *, size_t, unsigned char *) {
+            errno = EPERM;
+            return -1;
+        };
+        script.result = [&](const roma__call &call, unsigned) {
+            char byte;
+            if (call.kind == ROMA__CALL_FADVISE)
+                return pread(file.fd, &byte, 1, off_t(call.offset)) == 1 ? NOT_MADE : -EIO;
+            return count_waits(call);
+        };
+        CHECK(read_both() == 0);
+        CHECK(waits == 2);
+    }
+    CHECK(file.resident(0, 4096) == 4096);
+    CHECK(file.resident(12 * MiB, 4096) == 4096);
 }
 
 TEST_CASE("calls that are told to come again come again", "[prefetch]")
@@ -638,7 +706,9 @@ TEST_CASE("a page that cannot be read is the error of the ranges that have it", 
             ranges.push_back(file.range(at, step));
         script.result = [&](const roma__call &call, unsigned) {
             const bool has_it = call.offset <= bad && bad < call.offset + call.bytes;
-            return is_populate(call) && has_it ? -EFAULT : 0;
+            if (!is_populate(call))
+                return NOT_MADE;
+            return has_it ? -EFAULT : 0;
         };
         owned_handle handle(engine, ranges.data(), ranges.size());
         CHECK(handle.wait() == -EIO);
