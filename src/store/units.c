@@ -12,7 +12,7 @@
  * size published. Killed in between, the next growth does the same again.
  *
  * A unit that was punched out of the file has its punched bit set before, and is backed again
- * before the head is claimed. */
+ * before the head is claimed. Where that fails, a run that was not punched is looked for. */
 #include "store/open.h"
 
 #include "base/bits.h"
@@ -185,6 +185,21 @@ static uint64_t search(const roma__view *view, uint64_t length, uint64_t align)
     return unit;
 }
 
+/* The same among those that have space; nothing is remembered. */
+static uint64_t search_backed(const roma__view *view, uint64_t length, uint64_t align)
+{
+    uint64_t at = view->regions.first_unit, end = roma__view_units(view);
+    for (;;) {
+        at = find_run(view->free_bits, at, end, length, align);
+        if (at == end)
+            return NOT_FOUND;
+        uint64_t hole = next_bit(view->punched_bits, at, at + length, true);
+        if (hole == at + length)
+            return at;
+        at = next_bit(view->punched_bits, hole, end, false);
+    }
+}
+
 /* Back what was punched out of [unit, unit + length). */
 static int unpunch(roma_store *store, uint64_t unit, uint64_t length)
 {
@@ -221,32 +236,40 @@ static void claim(roma__worker *worker, uint64_t unit, uint64_t length, uint32_t
     roma__store_release(&view->live->intent, 0);
 }
 
-/* -ENOSPC without growth; else as roma__units_take(). */
-static int try_take(roma__worker *worker, uint64_t length, uint64_t align, bool may_grow,
-                    uint32_t *entry, uint64_t *unit)
+/* A run of free units that all have space. Returns 0, -ENOSPC, or why what was punched cannot be
+ * backed. Under the stripe. */
+static int find_free(roma_store *store, uint64_t length, uint64_t align, uint64_t *unit)
 {
-    roma_store *store = worker->store;
     const roma__view *view = &store->view;
-    int code = 0;
-    roma__stripe_lock(worker, ROMA__STRIPE_UNITS);
+    int failure = 0;
     for (;;) {
-        *unit = search(view, length, align);
-        if (*unit == NOT_FOUND) {
-            code = may_grow ? grow(worker, length, align) : -ENOSPC;
-            may_grow = false; /* once is enough */
-            if (code < 0)
-                break;
-            continue;
-        }
+        *unit = failure == 0 ? search(view, length, align) : search_backed(view, length, align);
+        if (*unit == NOT_FOUND)
+            return failure == 0 ? -ENOSPC : failure;
         if (roma__unit_kind(roma__load(&view->units[*unit].word)) != ROMA__UNIT_FREE) {
             change_bits(view->free_bits, *unit, *unit + 1, false); /* damage: the word counts */
             continue;
         }
-        code = unpunch(store, *unit, length);
+        int code = unpunch(store, *unit, length);
         if (code == 0)
-            claim(worker, *unit, length, entry);
-        break;
+            return 0;
+        failure = code;
     }
+}
+
+/* As roma__units_take(). */
+static int try_take(roma__worker *worker, uint64_t length, uint64_t align, bool may_grow,
+                    uint32_t *entry, uint64_t *unit)
+{
+    roma__stripe_lock(worker, ROMA__STRIPE_UNITS);
+    int code = find_free(worker->store, length, align, unit);
+    if (may_grow && roma__is_full(code)) {
+        code = grow(worker, length, align);
+        if (code == 0)
+            code = find_free(worker->store, length, align, unit);
+    }
+    if (code == 0)
+        claim(worker, *unit, length, entry);
     roma__stripe_unlock(worker, ROMA__STRIPE_UNITS);
     return code;
 }
@@ -261,7 +284,7 @@ int roma__units_take(roma__worker *worker, uint64_t length, uint64_t align, uint
      * recovering already.) */
     if (code == -ENOSPC && !worker->is_ghost && roma__store_recover_all(worker) > 0)
         code = try_take(worker, length, align, false, entry, unit);
-    if (code == -ENOSPC)
+    if (roma__is_full(code))
         code = try_take(worker, length, align, true, entry, unit);
     return code;
 }

@@ -10,6 +10,8 @@
 
 #include "store/internal.h"
 
+#include <errno.h>
+
 enum {
     ROMA__SLAB_BIT_WORDS = 32, /* for 2040 blocks of 16 bytes             */
     ROMA__LIST_PAGES = 32      /* of a lane, beside what it has in itself */
@@ -124,6 +126,11 @@ static inline uint64_t roma__cell_count(uint64_t cell)
  * head says CLAIMED by the worker. `entry` then names them. Returns 0, or -ENOSPC, -errno. */
 int roma__units_take(roma__worker *worker, uint64_t length, uint64_t align, uint32_t *entry,
                      uint64_t *unit);
+/* Is it for want of space: the file system's, or what the process may use of it? */
+static inline bool roma__is_full(int code)
+{
+    return code == -ENOSPC || code == -EFBIG;
+}
 /* Give them back, if the head's word is still that one. */
 bool roma__units_give(roma__worker *worker, uint64_t unit, uint64_t word, uint32_t *entry);
 /* Change the length of an own large block in place. Returns 0, -ENOSPC (what is behind it is not
