@@ -116,15 +116,48 @@ int roma_store_stats(roma_store *store, roma_visit visit, void *context)
     return 0;
 }
 
+/* ---- giving back ----------------------------------------------------------------------------- */
+
+static bool return_if_empty(roma__worker *worker, roma__own_slab *slab)
+{
+    return slab != NULL && slab->free_count == slab->count && !slab->is_queued &&
+           roma__slab_return(worker, slab);
+}
+
+bool roma__worker_shed(roma__worker *worker)
+{
+    bool has_shed = false;
+    roma__own_slab *next;
+    roma__worker_settle_all(worker);
+    for (roma__own_slab *slab = worker->slabs; slab != NULL; slab = next) {
+        next = slab->next;
+        has_shed = return_if_empty(worker, slab) || has_shed;
+    }
+    return has_shed;
+}
+
+/* Empty slabs are the current one of a class or the one that is kept, or wait in the queue: those
+ * that settling finds empty go back by themselves. */
+bool roma__worker_shed_kept(roma__worker *worker)
+{
+    bool has_shed = worker->queue != NULL || roma__load(&worker->lane->poke) != 0 ||
+                    roma__load(&worker->has_inbox) != 0;
+    roma__worker_settle(worker);
+    for (unsigned i = 0; i < ROMA__CLASSES_COUNT; i++) {
+        has_shed = return_if_empty(worker, worker->current[i]) || has_shed;
+        has_shed = return_if_empty(worker, worker->empty[i]) || has_shed;
+    }
+    return has_shed;
+}
+
 int64_t roma_store_trim(roma_store *store, uint64_t keep_bytes)
 {
     int code;
     roma__worker *worker = roma__store_enter(store, &code);
     if (worker == NULL)
         return code;
-    roma__worker_settle_all(worker);
-    roma__worker_shed(worker);
-    roma__idle_each(store, roma__worker_shed);
+    (void)roma__worker_shed(worker);
+    (void)roma__idle_each(store, roma__worker_shed);
     int64_t bytes = roma__units_punch(worker, keep_bytes);
     roma__store_leave(worker);
     return bytes;

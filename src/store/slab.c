@@ -312,16 +312,6 @@ bool roma__slab_return(roma__worker *worker, roma__own_slab *slab)
     return false;
 }
 
-void roma__worker_shed(roma__worker *worker)
-{
-    roma__own_slab *next;
-    for (roma__own_slab *slab = worker->slabs; slab != NULL; slab = next) {
-        next = slab->next;
-        if (slab->free_count == slab->count && !slab->is_queued)
-            (void)roma__slab_return(worker, slab);
-    }
-}
-
 /* ---- taking ---------------------------------------------------------------------------------- */
 
 static uint32_t generation_of(const roma__view *view, uint64_t unit, uint64_t length)
@@ -371,7 +361,7 @@ static int make_slab(roma__worker *worker, unsigned class_index)
     return 0;
 }
 
-int roma__slab_large(roma__worker *worker, uint64_t length, uint64_t align, roma__own_slab **out)
+static int make_large(roma__worker *worker, uint64_t length, uint64_t align, roma__own_slab **out)
 {
     const roma__view *view = &worker->store->view;
     uint64_t unit;
@@ -469,12 +459,11 @@ static bool take_partial(roma__worker *worker, unsigned class_index)
     return true;
 }
 
-/* The file is full: what idle threads and mail that was lost may still give. */
+/* The file is full: what other classes and mail that was lost may still give. */
 static void scrape(roma__worker *worker)
 {
-    roma__worker_settle_all(worker);
-    roma__worker_shed(worker);
-    roma__idle_each(worker->store, roma__worker_shed);
+    (void)roma__worker_shed(worker);
+    (void)roma__idle_each(worker->store, roma__worker_shed);
 }
 
 int roma__slab_refill(roma__worker *worker, unsigned class_index)
@@ -491,7 +480,7 @@ int roma__slab_refill(roma__worker *worker, unsigned class_index)
         if (take_partial(worker, class_index))
             return 0;
     int code = make_slab(worker, class_index);
-    if (code != -ENOSPC && code != -EFBIG)
+    if (!roma__is_full(code))
         return code;
     scrape(worker);
     if (take_partial(worker, class_index))
@@ -500,4 +489,14 @@ int roma__slab_refill(roma__worker *worker, unsigned class_index)
         if (take_partial(worker, class_index))
             return 0;
     return make_slab(worker, class_index);
+}
+
+int roma__slab_large(roma__worker *worker, uint64_t length, uint64_t align, roma__own_slab **out)
+{
+    roma__worker_settle(worker);
+    int code = make_large(worker, length, align, out);
+    if (!roma__is_full(code))
+        return code;
+    scrape(worker);
+    return make_large(worker, length, align, out);
 }

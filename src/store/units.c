@@ -274,15 +274,25 @@ static int try_take(roma__worker *worker, uint64_t length, uint64_t align, bool 
     return code;
 }
 
+/* Idle lanes look at what they were told while they settle: not for one that does so itself, since
+ * that may want units as well, and so on. */
+static bool look_at_idle(roma__worker *worker)
+{
+    return !worker->is_ghost && !worker->is_settling &&
+           roma__idle_each(worker->store, roma__worker_shed_kept);
+}
+
 int roma__units_take(roma__worker *worker, uint64_t length, uint64_t align, uint32_t *entry,
                      uint64_t *unit)
 {
     if (entry == NULL || length > ROMA__STORE_UNITS_MAX)
         return -ENOSPC;
     int code = try_take(worker, length, align, false, entry, unit);
-    /* Before more is taken from the file system: is there something of the dead? (A ghost is
-     * recovering already.) */
-    if (code == -ENOSPC && !worker->is_ghost && roma__store_recover_all(worker) > 0)
+    /* Before more is taken from the file system: is there something of the dead, or kept by lanes
+     * whose threads have ended? (A ghost is recovering already.) */
+    if (roma__is_full(code) && !worker->is_ghost && roma__store_recover_all(worker) > 0)
+        code = try_take(worker, length, align, false, entry, unit);
+    if (roma__is_full(code) && look_at_idle(worker))
         code = try_take(worker, length, align, false, entry, unit);
     if (roma__is_full(code))
         code = try_take(worker, length, align, true, entry, unit);

@@ -220,19 +220,20 @@ void roma__worker_forget_thread(void)
 
 /* ---- idle workers ---------------------------------------------------------------------------- */
 
-void roma__idle_each(roma_store *store, void (*visit)(roma__worker *worker))
+bool roma__idle_each(roma_store *store, bool (*visit)(roma__worker *worker))
 {
     (void)pthread_mutex_lock(&store->lock);
     roma__worker *worker = store->workers;
     (void)pthread_mutex_unlock(&store->lock);
+    bool any = false;
     for (; worker != NULL; worker = worker->next) {
         if (!take_if_idle(worker))
             continue;
         roma__store(&worker->lane->busy, 1);
-        roma__worker_settle_all(worker);
-        visit(worker);
+        any = visit(worker) || any;
         make_idle(worker);
     }
+    return any;
 }
 
 /* ---- inboxes --------------------------------------------------------------------------------- */

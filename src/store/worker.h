@@ -159,8 +159,10 @@ void roma__slab_told(roma__worker *worker, uint64_t unit, bool is_adopted);
 void roma__worker_settle(roma__worker *worker);
 /* Look at every own slab, mail or not. */
 void roma__worker_settle_all(roma__worker *worker);
-/* Give back empty slabs that are kept. */
-void roma__worker_shed(roma__worker *worker);
+/* Look at every own slab, and give back those that are empty. Returns whether any was. */
+bool roma__worker_shed(roma__worker *worker);
+/* The same of those that are told of and kept, at once. True too when something was looked at. */
+bool roma__worker_shed_kept(roma__worker *worker);
 void roma__slab_forget(roma__worker *worker, roma__own_slab *slab); /* only the record */
 
 /* ---- end.c ----------------------------------------------------------------------------------- */
@@ -240,8 +242,8 @@ static inline void roma__leave(roma__worker *worker)
     roma__store_release(&worker->lane->busy, 0);
 }
 
-/* Visit the idle workers, each taken meanwhile. */
-void roma__idle_each(roma_store *store, void (*visit)(roma__worker *worker));
+/* Visit the idle workers, each taken meanwhile. Returns whether a visit said yes. */
+bool roma__idle_each(roma_store *store, bool (*visit)(roma__worker *worker));
 /* Hand a block to the worker that owns its slab: a thread of the session releases it. */
 int roma__inbox_put(roma_store *store, uint32_t tag, void *block);
 /* Apply what is in the own inbox. */

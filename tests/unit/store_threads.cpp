@@ -133,6 +133,68 @@ TEST_CASE("a thread takes over the lane of one that ended", "[store]")
     CHECK(lanes_of(store) == 1);
 }
 
+TEST_CASE("what idle lanes keep is used before the file grows", "[store]")
+{
+    enum { THREADS = 30 };
+    open_store store(memory_store());
+    std::vector<std::thread> threads;
+    std::atomic<int> ready{0}, failures{0};
+    for (int i = 0; i < THREADS; i++)
+        threads.emplace_back([&] {
+            void *block = roma_store_alloc(store, 40000); /* of a slab of 6 units */
+            ready++;
+            while (ready != THREADS)
+                std::this_thread::yield();
+            if (roma_store_release(store, block) != 0)
+                failures++;
+        });
+    for (std::thread &thread : threads)
+        thread.join();
+    REQUIRE(failures == 0);
+    const uint64_t committed = figure_of(store, "store.committed_bytes");
+    const uint64_t kept = figure_of(store, "store.slabs_bytes");
+    REQUIRE(kept == THREADS * 6 * 65536);
+    const uint64_t wanted = figure_of(store, "store.free_bytes") + kept / 2;
+    std::vector<void *> blocks;
+    for (uint64_t got = 0; got < wanted; got += 2 * 65536) {
+        blocks.push_back(roma_store_alloc(store, 100000));
+        REQUIRE(blocks.back() != nullptr);
+    }
+    CHECK(figure_of(store, "store.committed_bytes") == committed);
+    CHECK(roma_store_release_batch(store, blocks.data(), blocks.size()) == 0);
+}
+
+TEST_CASE("what a lane was told is looked at before the file grows", "[store]")
+{
+    enum { COUNT = 30 };
+    const bool has_ended = GENERATE(true, false); /* the thread whose lane it is */
+    store_path path;
+    open_store one(path.c_str(), true), two(path.c_str(), false);
+    const roma_store_request request = roma_store_request_of(1 << 20);
+    unsigned made = 0;
+    const auto fill = [&] {
+        for (unsigned i = 0; i < COUNT; i++)
+            made += roma_store_alloc_into(one, roma_store_root(one, i), &request) != nullptr;
+    };
+    CHECK(roma_store_release(one, roma_store_alloc(one, 64)) == 0); /* this thread has a lane */
+    if (has_ended)
+        in_thread(fill);
+    else
+        fill();
+    REQUIRE(made == COUNT);
+    const uint64_t committed = figure_of(one, "store.committed_bytes");
+    const uint64_t wanted = figure_of(one, "store.free_bytes") + (COUNT << 20) / 2;
+    for (unsigned i = 0; i < COUNT; i++)
+        CHECK(roma_store_release_from(two, roma_store_root(two, i)) == 1);
+    std::vector<void *> blocks;
+    for (uint64_t got = 0; got < wanted; got += 1 << 20) {
+        blocks.push_back(roma_store_alloc(one, 1 << 20));
+        REQUIRE(blocks.back() != nullptr);
+    }
+    CHECK(figure_of(one, "store.committed_bytes") == committed);
+    CHECK(roma_store_release_batch(one, blocks.data(), blocks.size()) == 0);
+}
+
 TEST_CASE("a thread may have several stores open, and outlive them", "[store]")
 {
     std::thread thread;
