@@ -6,10 +6,12 @@
  * go of a dead holder's stripe derives them again.
  *
  * The search is first-fit from a cursor below which nothing is free (a hint: it is made from the
- * start again before the file grows), 64 units a word. Growth is by a quarter, at least 1 MiB and
- * at most 1 GiB at once, or by what is needed where that is more, or all that can be had: maps and
- * table for the new units are backed first, then the units, then their bits are set and the new
- * size published. Killed in between, the next growth does the same again.
+ * start again before the file grows), 64 units a word. Before that, it is looked at what the dead
+ * left, and at what idle lanes keep. Growth is by a quarter, at least 1 MiB and at most 1 GiB at
+ * once, or by what is needed where that is more, or all that can be had: maps and table for the new
+ * units are backed first, then the units, then their bits are set and the new size published.
+ * Killed in between, the next growth does the same again. Others wait for the stripe meanwhile, so
+ * it is at most 16 MiB at once where the kernel clears the pages then and there (tmpfs, hugetlbfs).
  *
  * A unit that was punched out of the file has its punched bit set before, and is backed again
  * before the head is claimed. Where that fails, a run that was not punched is looked for. */
@@ -25,6 +27,7 @@
 enum {
     GROW_LEAST = 16, /* units at once */
     GROW_MOST = 1 << (30 - 16),
+    GROW_MOST_IN_MEMORY = 1 << (24 - 16),
     PUNCH_MOST = 1 << (26 - 16), /* units for which the stripe is held at once */
     BACK_MOST = 16               /* covered units of slabs know their head */
 };
@@ -146,7 +149,9 @@ static int grow(roma__worker *worker, uint64_t length, uint64_t align)
     if (length > most || least > most - length)
         return -ENOSPC;
     least += length;
-    uint64_t step = roma__min(roma__max((end - first) / 4, GROW_LEAST), GROW_MOST);
+    bool is_on_disk = (store->capabilities & ROMA_STORE_SURVIVES) != 0;
+    uint64_t most_step = is_on_disk ? GROW_MOST : GROW_MOST_IN_MEMORY;
+    uint64_t step = roma__min(roma__max((end - first) / 4, GROW_LEAST), most_step);
     uint64_t multiple = roma__max(store->page_bytes / ROMA__UNIT_BYTES, 1);
     uint64_t want = roma__min(roma__align_up(roma__max(least, end + step), multiple), most);
     int code = roma__units_back(store, end, want);
