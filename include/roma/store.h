@@ -250,8 +250,8 @@ ROMA_API int roma_store_release_batch(roma_store *store, void **blocks, size_t c
  *  it moves, when the caller's is its only reference, it is in no slot, and it has no slots itself.
  *
  *  Returns its address; NULL with errno EINVAL, ESTALE, EBUSY (others hold it or a slot names it,
- *  and it cannot be done in place), EOPNOTSUPP (it has slots, the same), ENOSPC, ENOMEM: the block
- *  is as before.  Since: 0.1 */
+ *  and it cannot be done in place), EOPNOTSUPP (it has slots, the same), EROFS, EOVERFLOW, or as
+ *  roma_store_alloc(): the block is as before.  Since: 0.1 */
 ROMA_API ROMA_MUST_USE void *roma_store_resize(roma_store *store, void *block, size_t bytes);
 
 /** Length as asked for; 0 with errno EINVAL or ESTALE.  Since: 0.1 */

@@ -346,13 +346,9 @@ int roma__stored_resize(void **block, size_t bytes, unsigned flags, int code)
     code = look(*block, code, &stored, &known);
     if (code < 0)
         return code;
-    if (must_stay && bytes > known.usable_bytes)
-        return -ENOMEM;
-    void *now = roma_store_resize(stored.store, *block, bytes);
-    if (now != NULL)
-        *block = now;
-    else
-        code = errno == EBUSY && !must_stay ? copied(&stored, block, known.bytes, bytes) : -errno;
+    code = roma__store_resize(stored.store, block, bytes, !must_stay);
+    if (code == -EBUSY)
+        code = copied(&stored, block, known.bytes, bytes);
     if (code == 0 && (flags & ROMA_RESIZE_ZERO) != 0 && bytes > known.bytes)
         memset((char *)*block + known.bytes, 0, bytes - known.bytes);
     return code;

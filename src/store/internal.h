@@ -150,6 +150,10 @@ int roma__slot_load(roma__worker *worker, roma_ref *slot, void **block);
 int roma__block_alloc(roma__worker *worker, const roma_store_request *request, void **block);
 int roma__block_release(roma__worker *worker, void *block);
 
+/* roma_store_resize(): 0 with *block, or -errno. Unless it may move it keeps its address, or is
+ * -ENOMEM (resize.c). */
+int roma__store_resize(roma_store *store, void **block, size_t bytes, bool may_move);
+
 /* ---- opening (file.c, open.c) ---------------------------------------------------------------- */
 
 /* Take or give back byte locks; `wait`: until it can be had. Returns 0, -EAGAIN, -errno. */

@@ -4,7 +4,8 @@
  * may be SHARED, and in a store by the owner else. A large block that is the caller's alone grows
  * into free units behind it, or gives some back, by one swap of its head's length; the slack is
  * stored before where that shrinks and after where it grows, so that the length told is never more
- * than there is. Else the caller's sole reference moves with a copy. */
+ * than there is. Else the caller's sole reference moves with a copy. Who may not have it move gets
+ * whatever length can be had where it is. */
 #include "store/worker.h"
 
 #include <errno.h>
@@ -37,7 +38,7 @@ static int resize_units(roma__worker *worker, roma__own_slab *slab, roma__block 
 {
     uint64_t length = (bytes + ROMA__UNIT_BYTES - 1) >> ROMA__UNIT_SHIFT;
     if (length > UINT32_MAX)
-        return -ENOSPC;
+        return -EAGAIN; /* that says why it cannot be */
     length = length == 0 ? 1 : length;
     uint64_t slack = (length << ROMA__UNIT_SHIFT) - bytes;
     if (length < slab->units)
@@ -56,65 +57,106 @@ static int resize_units(roma__worker *worker, roma__own_slab *slab, roma__block 
     return 0;
 }
 
-static int move(roma__worker *worker, void *from, uint64_t old_bytes, uint64_t bytes, void **to)
+static int move(roma__worker *worker, void **address, uint64_t old_bytes, uint64_t bytes)
 {
+    void *to;
     roma_store_request request = roma_store_request_of(bytes);
-    int code = roma__block_alloc(worker, &request, to);
+    int code = roma__block_alloc(worker, &request, &to);
     if (code < 0)
         return code;
-    memmove(*to, from, old_bytes < bytes ? old_bytes : bytes);
-    return roma__block_release(worker, from);
+    memmove(to, *address, old_bytes < bytes ? old_bytes : bytes);
+    code = roma__block_release(worker, *address);
+    if (code < 0) { /* it was another session's alone, or this process has no memory */
+        (void)roma__block_release(worker, to);
+        return code;
+    }
+    *address = to;
+    return 0;
 }
 
-static int resize(roma__worker *worker, void **address, uint64_t bytes)
+/* Is one reference all that there is? It is a local one, or that of the session's cell: then no
+ * slot names the block, so nobody gets another one. */
+static bool is_sole(roma__worker *worker, const roma__block *block)
+{
+    uint32_t shared = roma__second_shared(roma__load(block->second));
+    if (shared == 0)
+        return roma__first_local(roma__load(block->first)) == 1;
+    if (shared > 1)
+        return false;
+    unsigned stripe = roma__stripe_of_unit(block->unit);
+    roma__stripe_lock(worker, stripe);
+    const uint64_t *cell = roma__cells_find(worker->store, block->ref, block->unit);
+    bool is_one = cell != NULL && roma__cell_count(roma__load(cell)) == 1 &&
+                  roma__first_local(roma__load(block->first)) == 0 &&
+                  roma__second_shared(roma__load(block->second)) == 1;
+    roma__stripe_unlock(worker, stripe);
+    return is_one;
+}
+
+/* A block that is the caller's alone and has no slots. */
+static int resize_sole(roma__worker *worker, void **address, roma__block *block, uint64_t bytes,
+                       bool may_move)
+{
+    roma__own_slab *slab = roma__load_acquire(&worker->store->slabs[block->unit]);
+    bool is_own = slab != NULL && roma__load(&slab->owner) == worker;
+    if (is_own && roma__unit_kind(block->word) == ROMA__UNIT_LARGE &&
+        (bytes > ROMA__UNIT_BYTES || !may_move)) {
+        int code = resize_units(worker, slab, block, bytes);
+        if (code != -EAGAIN)
+            return code;
+    }
+    uint64_t old_slack = roma__second_slack(roma__load(block->second));
+    if (old_slack > block->usable_bytes)
+        return -EUCLEAN;
+    if (may_move)
+        return move(worker, address, block->usable_bytes - old_slack, bytes);
+    if (bytes > block->usable_bytes || block->usable_bytes - bytes > ROMA__SLACK_MAX)
+        return -ENOMEM;
+    store_slack(worker, block, block->usable_bytes - bytes);
+    return 0;
+}
+
+static int resize(roma__worker *worker, void **address, uint64_t bytes, bool may_move)
 {
     const roma__view *view = &worker->store->view;
     roma__block block;
     if (roma__block_find(view, roma_ref_of(worker->store, *address), &block) < 0)
         return -EINVAL;
-    uint64_t first = roma__load_acquire(block.first), second = roma__load(block.second);
-    if (roma__first_owner(first) == 0)
+    uint64_t second = roma__load(block.second);
+    if (roma__first_owner(roma__load_acquire(block.first)) == 0)
         return -ESTALE;
     bool fits = fits_slots(view, &block, second, bytes), has_slots = roma__second_map(second) != 0;
-    bool is_sole = roma__first_local(first) == 1 && roma__second_shared(second) == 0;
+    bool may_leave = !has_slots && is_sole(worker, &block);
     uint64_t slack = block.usable_bytes - bytes;
     bool is_close = bytes > block.usable_bytes / 2 || slack < LEAST_GAIN;
     if (bytes <= block.usable_bytes && fits && slack <= ROMA__SLACK_MAX &&
-        (is_close || has_slots || !is_sole)) {
+        (is_close || !may_leave)) {
         store_slack(worker, &block, slack);
         return 0;
     }
-    if (has_slots)
-        return -EOPNOTSUPP;
-    if (!is_sole)
-        return -EBUSY;
-    roma__own_slab *slab = roma__load_acquire(&worker->store->slabs[block.unit]);
-    bool is_own = slab != NULL && roma__load(&slab->owner) == worker;
-    if (is_own && roma__unit_kind(block.word) == ROMA__UNIT_LARGE && bytes > ROMA__UNIT_BYTES) {
-        int code = resize_units(worker, slab, &block, bytes);
-        if (code != -EAGAIN)
-            return code;
-    }
-    uint64_t old_bytes = block.usable_bytes - roma__second_slack(second);
-    if (old_bytes > block.usable_bytes)
-        return -EUCLEAN;
-    void *to;
-    int code = move(worker, *address, old_bytes, bytes, &to);
+    if (may_leave)
+        return resize_sole(worker, address, &block, bytes, may_move);
+    if (!may_move && fits)
+        return -ENOMEM;
+    return has_slots ? -EOPNOTSUPP : -EBUSY;
+}
+
+int roma__store_resize(roma_store *store, void **block, size_t bytes, bool may_move)
+{
+    int code;
+    roma__worker *worker = roma__store_enter(store, &code);
+    if (worker == NULL)
+        return code;
+    code = *block == NULL ? -EINVAL : bytes > PTRDIFF_MAX ? -EOVERFLOW : 0;
     if (code == 0)
-        *address = to;
+        code = resize(worker, block, bytes, may_move);
+    roma__store_leave(worker);
     return code;
 }
 
 void *roma_store_resize(roma_store *store, void *block, size_t bytes)
 {
-    int code;
-    roma__worker *worker = roma__store_enter(store, &code);
-    if (worker != NULL) {
-        code = block == NULL ? -EINVAL : bytes > PTRDIFF_MAX ? -EOVERFLOW : 0;
-        if (code == 0)
-            code = resize(worker, &block, bytes);
-        roma__store_leave(worker);
-    }
+    int code = roma__store_resize(store, &block, bytes, true);
     if (code == 0)
         return block;
     errno = -code;

@@ -290,6 +290,42 @@ TEST_CASE("a resize keeps contents, and others keep their block", "[store][manag
     CHECK(errno == ESTALE);
 }
 
+TEST_CASE("a resize in place keeps the address, or fails", "[store][manager]")
+{
+    stored made;
+    const auto in_place = [](void *block, size_t bytes) {
+        roma_block handle = roma_block_of(block);
+        const int code = roma_block_resize(&handle, bytes, ROMA_RESIZE_IN_PLACE);
+        CHECK(handle.address == block);
+        if (code == 0)
+            CHECK(roma_bytes(block) == bytes);
+        return code;
+    };
+    void *small = made.alloc(4096);
+    std::memset(small, 'a', 4096);
+    CHECK(in_place(small, 100) == 0);
+    CHECK(all_are(small, 100, 'a'));
+    CHECK(in_place(small, 4097) == -ENOMEM);
+    auto *large = static_cast<char *>(made.alloc(300000));
+    std::memset(large, 'b', 300000);
+    CHECK(in_place(large, 900000) == 0); /* the units behind it are free */
+    CHECK(all_are(large, 300000, 'b'));
+    void *behind = made.alloc(100000);
+    CHECK(in_place(large, 10000000) == -ENOMEM);
+    CHECK(in_place(large, 100) == 0);
+    CHECK(all_are(large, 100, 'b'));
+    CHECK(roma_usable(large) == 65536); /* the others are given back */
+    CHECK(in_place(large, 900000) == 0);
+    roma_ref *root = roma_store_root(made.store, 1);
+    REQUIRE(roma_store_link(made.store, root, large) == 0);
+    CHECK(in_place(large, 10000000) == -ENOMEM); /* others hold it */
+    CHECK(in_place(large, 100) == 0);
+    CHECK(roma_usable(large) == 917504); /* and they keep all of it */
+    CHECK(roma_store_release_from(made.store, root) == 1);
+    for (void *block : {small, static_cast<void *>(large), behind})
+        CHECK(roma_release(block) == 0);
+}
+
 TEST_CASE("a handle names one life of a block", "[store][manager]")
 {
     stored made;

@@ -143,6 +143,51 @@ TEST_CASE("resize of small blocks: within the cell, by a copy, or refused", "[st
     CHECK(errno == ESTALE);
 }
 
+TEST_CASE("a block that was taken from another session moves to its new length", "[store]")
+{
+    const size_t bytes = GENERATE(100, 300000);
+    store_path path;
+    open_store one(path.c_str(), true), two(path.c_str(), false);
+    void *block = roma_store_alloc(one, bytes);
+    std::memset(block, 7, bytes);
+    REQUIRE(roma_store_link(one, roma_store_root(one, 0), block) == 0);
+    auto *taken = static_cast<char *>(roma_store_load(two, roma_store_root(two, 0)));
+    REQUIRE(taken != nullptr);
+    CHECK(roma_store_resize(two, taken, bytes * 3) == nullptr); /* the slot, and its owner */
+    CHECK(errno == EBUSY);
+    REQUIRE(roma_store_release_from(one, roma_store_root(one, 0)) == 1);
+    CHECK(roma_store_resize(two, taken, bytes * 3) == nullptr); /* its owner */
+    CHECK(errno == EBUSY);
+    REQUIRE(roma_store_release(one, block) == 0);
+    REQUIRE(roma_store_retain(two, taken) == 0);
+    CHECK(roma_store_resize(two, taken, bytes * 3) == nullptr); /* another of the session's own */
+    CHECK(errno == EBUSY);
+    REQUIRE(roma_store_release(two, taken) == 0);
+    auto *moved = static_cast<char *>(roma_store_resize(two, taken, bytes * 3));
+    REQUIRE(moved != nullptr);
+    CHECK(moved != taken);
+    CHECK(roma_store_bytes(two, moved) == bytes * 3);
+    for (size_t i = 0; i < bytes; i += 99)
+        CHECK(moved[i] == 7);
+    CHECK(roma_store_release(two, taken) == -ESTALE);
+    CHECK(roma_store_trim(one, 0) >= 0);
+    CHECK(live_blocks(one) == 1);
+    CHECK(roma_store_release(two, moved) == 0);
+    CHECK(live_blocks(one) == 0);
+}
+
+TEST_CASE("a block that another session alone holds is not resized, nor anything left", "[store]")
+{
+    store_path path;
+    open_store one(path.c_str(), true), two(path.c_str(), false);
+    void *block = roma_store_alloc(one, 100);
+    void *same = roma_ref_at(two, roma_ref_of(one, block));
+    CHECK(roma_store_resize(two, same, 5000) == nullptr);
+    CHECK(errno == ESTALE);
+    CHECK(live_blocks(one) == 1);
+    CHECK(roma_store_release(one, block) == 0);
+}
+
 TEST_CASE("free units are punched out of the file and backed again before they are used", "[store]")
 {
     store_path path;
