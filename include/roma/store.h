@@ -32,6 +32,10 @@
  * on it fail with -ESTALE but roma_store_close(), roma_store_fd() and roma_store_is_stale(), and
  * access to a block is SIGSEGV; it may open the store anew. Cost: no system call. Since: 0.1.
  *
+ * A thread's first call that changes something takes a lane for it, or fails with -EUSERS (none is
+ * left), -ENOMEM, or -ENOSPC or -EFBIG (a lane that was never used needs space in the file; the
+ * first 16 have it). Later calls of the thread do not, and threads after it take its lane over.
+ *
  * A process that is stopped (SIGSTOP, a debugger) in the middle of a call may keep others waiting
  * who need the same slot, the same slab of blocks or the map of free units, until it goes on or is
  * killed: in a checkpoint all calls of all sessions, while it opens the store, or closes it as the
@@ -234,7 +238,8 @@ ROMA_API int roma_store_retain(roma_store *store, void *block);
  *
  *  block  NULL is a no-op
  *  Returns 0, or -EINVAL (no block's start), -ESTALE (it is free, or the session holds no reference
- *  that is seen: nothing is changed), -EROFS.
+ *  that is seen: nothing is changed), -EROFS, -ENOMEM (what another thread's slab holds is noted
+ *  for it in the process's memory), -EUCLEAN (damage); or why the thread has no lane, see above.
  *  A block that another thread's slab holds goes to that thread, and is free for new blocks when it
  *  next needs some.  Cost: as retain.  Since: 0.1 */
 ROMA_API int roma_store_release(roma_store *store, void *block);

@@ -24,6 +24,7 @@
 typedef struct plan {
     roma__regions regions;
     uint64_t committed; /* units, of the whole file */
+    uint32_t lanes;     /* that have space from the start: who comes on a full disk can release */
     uint32_t page_bytes;
 } plan;
 
@@ -48,6 +49,7 @@ static int make_plan(const roma_store_options *options, uint32_t page_bytes, pla
     if (max < bytes || roma__regions_of(sessions, lanes, units_of(max), &out->regions) < 0)
         return roma__error_invalid(error, "roma_store_options.max_bytes");
     uint64_t multiple = roma__max(page_bytes / ROMA__UNIT_BYTES, 1);
+    out->lanes = lanes < ROMA__LANES_BACKED ? lanes : ROMA__LANES_BACKED;
     out->page_bytes = page_bytes;
     out->committed = roma__min(roma__align_up(out->regions.first_unit + units_of(bytes), multiple),
                                out->regions.max_units);
@@ -58,9 +60,10 @@ static int make_plan(const roma_store_options *options, uint32_t page_bytes, pla
 
 static int back_all(roma_store *store, const plan *made, roma_error *error)
 {
+    uint64_t lanes_end = made->regions.lanes_at + made->lanes * sizeof(roma__lane);
     int code = roma__file_fits(made->committed << ROMA__UNIT_SHIFT);
     if (code == 0)
-        code = roma__store_file_back(store->fd, 0, made->regions.lanes_at);
+        code = roma__store_file_back(store->fd, 0, lanes_end);
     if (code == 0)
         code = roma__units_back(store, made->regions.first_unit, made->committed);
     return code < 0 ? roma__error_call(error, "fallocate", -code) : 0;
@@ -118,6 +121,7 @@ static int write_first(roma_store *store, const plan *made, uint32_t flags, roma
         return roma__error_call(error, "mmap", errno);
     roma__view_fill(&store->view, base, bytes, -1, &made->regions);
     store->view.live->committed_units = made->committed;
+    store->view.live->lanes_used = made->lanes;
     store->view.live->units_cursor = made->regions.first_unit;
     roma__units_set_free(&store->view, made->regions.first_unit, made->committed);
     roma__step("create.filled");

@@ -1,10 +1,11 @@
 /* lane.c - a lane's part of the file: taking one, its list of units, its cells.
  *
  * A lane is taken by one compare-and-swap that says whose it is, so a process killed right after
- * has a lane of a dead session, as any other. Lanes that were never used are holes in the file:
- * each is backed before it is taken the first time, so a full disk is an error there. While a
- * checkpoint is made none is taken: how many lanes there are is read before park, so the copy knows
- * of each that is taken, and who sees park only then gives the lane back as it was.
+ * has a lane of a dead session, as any other. The first lanes have space from the store's creation
+ * on, so that something can be released on a full disk. The others are holes in the file: each is
+ * backed before it is taken the first time, so a full disk is an error there. While a checkpoint is
+ * made none is taken: how many lanes there are is read before park, so the copy knows of each that
+ * is taken, and who sees park only then gives the lane back as it was.
  *
  * The list: entry 0 is for records that are about to adopt (op.c), the next few for units adopted
  * when the rest is full, then a few for LIST units with more entries, then all others. */
@@ -85,9 +86,10 @@ static int64_t take_lane(roma_store *store)
             continue; /* the dead had some */
         }
         int code = back_lane(store, used);
-        if (code < 0)
+        if (code < 0 && roma__store_recover_outside(store) == 0)
             return code;
-        (void)roma__compare_exchange(&view->live->lanes_used, &used, used + 1);
+        if (code == 0)
+            (void)roma__compare_exchange(&view->live->lanes_used, &used, used + 1);
     }
 }
 

@@ -12,7 +12,8 @@
  *   131072      stripes               131072   the locks, 64 bytes each
  *   262144      maps                   32768   where the slots of blocks are: 4096 words
  *   294912      sessions         128 a piece   as many as the superblock says
- *   ...         lanes           8192 a piece   the same; each backed when it is first used
+ *   ...         lanes           8192 a piece   the same; the first ones are backed from the start,
+ *                                              each other when it is first used
  *   ...         unit maps   3 * max_units / 8  bits: free, orphan, punched; backed by growth
  *   ...         unit table     64 * max_units  a description of every unit; backed by growth
  *   ...         units                          64 KiB each, from `first_unit` on, to the end
@@ -169,7 +170,7 @@ typedef struct roma__live {
     uint64_t committed_units;      /* backed: published last of all, under the units stripe    */
     uint32_t park;
     uint32_t reserved_1;
-    uint64_t lanes_used;           /* lanes that were ever in use are below; grows by swap     */
+    uint64_t lanes_used;           /* lanes that have space are below; grows by swap           */
     uint64_t reserved_2[5];        /* what every operation reads is a line of its own          */
     uint64_t intent;               /* under the units stripe: first unit << 32 | units, or 0   */
     uint64_t units_cursor;         /* hint: where the search for free units goes on            */
@@ -227,6 +228,7 @@ typedef struct roma__session {
 
 enum {
     ROMA__REDO_PAIRS = 96,
+    ROMA__LANES_BACKED = 16, /* by who makes the store */
     ROMA__LANE_LIST = 512,
     ROMA__LANE_MAIL = 32,
     ROMA__LANE_CELLS = 512

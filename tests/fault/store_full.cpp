@@ -66,6 +66,54 @@ TEST_CASE("store full: units that have space are found behind punched ones")
     CHECK(roma_store_release_batch(store, blocks.data(), blocks.size()) == 0);
 }
 
+TEST_CASE("store full: who comes then can release")
+{
+    store_path path;
+    open_store one(path.c_str(), true);
+    for (unsigned i = 0; i < 2; i++) {
+        void *block = roma_store_alloc(one, MIB);
+        REQUIRE(roma_store_link(one, roma_store_root(one, i), block) == 0);
+        REQUIRE(roma_store_release(one, block) == 0);
+    }
+    open_store two(path.c_str(), false);
+    {
+        full_disk disk;
+        CHECK(roma_store_release_from(two, roma_store_root(two, 0)) == 1);
+        void *held = roma_store_take(two, roma_store_root(two, 1));
+        CHECK(held != nullptr);
+        CHECK(roma_store_release(two, held) == 0);
+        CHECK(roma_store_trim(one, 0) >= 0);
+    }
+    CHECK(live_blocks(one) == 0);
+}
+
+TEST_CASE("store full: lanes of the dead serve where a new one has no space")
+{
+    enum { DEAD = 20 };
+    store_path path;
+    roma_store_options options = small_store();
+    options.sessions = 2 * DEAD;
+    options.bytes = 4 * MIB; /* nobody recovers for want of units */
+    open_store store(path.c_str(), true, options);
+    for (int i = 0; i < DEAD; i++)
+        REQUIRE(in_child([&] {
+                    roma_store *own = nullptr;
+                    if (roma_store_open(path.c_str(), nullptr, &own, nullptr) != 0 ||
+                        roma_store_alloc(own, 64) == nullptr)
+                        return 91;
+                    kill(getpid(), SIGKILL);
+                    return 92;
+                }) == -SIGKILL);
+    CHECK(live_blocks(store) == DEAD);
+    {
+        full_disk disk;
+        void *block = roma_store_alloc(store, 64);
+        CHECK(block != nullptr);
+        CHECK(roma_store_release(store, block) == 0);
+    }
+    CHECK(live_blocks(store) == 0);
+}
+
 namespace {
 
 /* What is seen when space is taken. */
