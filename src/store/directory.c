@@ -14,7 +14,8 @@
  *   replace  one record: type, slot, one reference more, one less.
  *   remove   one record: the slot before takes the next entry over, the entry loses its own, and is
  *            dropped. What it named is released as a block's slots always are.
- *   get      finds and loads under the stripe, so what it found cannot go before it is held.
+ *   get      finds and loads under the stripe, so what it found cannot go before it is held. What
+ *            loading may need units for is made ready before: growth would keep all names waiting.
  *
  * each takes no lock, for it also serves read-only openings, which cannot. It copies a chain, twice
  * if need be, until two copies in a row are the same, and in between no record of names was being
@@ -261,8 +262,11 @@ static int get(roma__worker *worker, const char *name, size_t name_bytes, uint64
                void **block)
 {
     chain at;
+    int code = roma__slot_ready(worker);
+    if (code < 0)
+        return code;
     roma__stripe_lock(worker, ROMA__STRIPE_NAMES);
-    int code = find(&roma__worker_store(worker)->view, name, name_bytes, &at);
+    code = find(&roma__worker_store(worker)->view, name, name_bytes, &at);
     if (code == 0)
         code = -ENOENT;
     if (code > 0) {

@@ -145,6 +145,8 @@ bool roma__slot_is_valid(const roma_store *store, const roma_ref *slot);
 int roma__slot_link(roma__worker *worker, roma_ref *slot, void *block);
 int roma__slot_relink(roma__worker *worker, roma_ref *slot, void *block);
 int roma__slot_release(roma__worker *worker, roma_ref *slot);
+/* Have what loading needs, so that it takes no units: for who will hold a stripe. 0 or -errno. */
+int roma__slot_ready(roma__worker *worker);
 /* Returns 1 with *block, 0 when the slot is empty, or -errno. */
 int roma__slot_load(roma__worker *worker, roma_ref *slot, void **block);
 int roma__block_alloc(roma__worker *worker, const roma_store_request *request, void **block);

@@ -244,8 +244,8 @@ static int load_elsewhere(roma__op *op, const roma__block *block)
     return 0;
 }
 
-/* Have a spare cell before stripes are taken: making one may need units. */
-static int ready_cell(roma__worker *worker)
+/* A spare cell: making one may need units. */
+int roma__slot_ready(roma__worker *worker)
 {
     int code = 0;
     if (worker->spare_cells_count > 0)
@@ -263,7 +263,7 @@ static int begin_named(roma__op *op, roma__worker *worker, const roma_ref *slot,
 {
     if (!roma__slot_is_valid(worker->store, slot))
         return -EINVAL;
-    int code = ready_cell(worker);
+    int code = roma__slot_ready(worker);
     if (code < 0)
         return code;
     roma__op_begin(op, worker);

@@ -160,6 +160,47 @@ struct tables {
 
 } // namespace
 
+TEST_CASE("store full: no name waits while space is taken for a reference")
+{
+    enum { COUNT = ROMA__LANE_CELLS }; /* references that a lane has room for */
+    store_path path;
+    open_store one(path.c_str(), true), two(path.c_str(), false);
+    roma_store_request request = roma_store_request_of(COUNT * sizeof(roma_ref));
+    request.refs_count = COUNT;
+    auto *slots = static_cast<roma_ref *>(
+        roma_store_alloc_into(one, roma_store_root(one, 0), &request));
+    REQUIRE(slots != nullptr);
+    request = roma_store_request_of(64);
+    for (unsigned i = 0; i < COUNT; i++)
+        REQUIRE(roma_store_alloc_into(one, &slots[i], &request) != nullptr);
+    void *named = roma_store_alloc(one, 64);
+    REQUIRE(roma_store_put(one, "name", named, 0) == 0);
+    REQUIRE(roma_store_release(one, named) == 0);
+
+    auto *theirs = static_cast<roma_ref *>(roma_ref_at(two, roma_ref_of(one, slots)));
+    std::vector<void *> blocks;
+    for (unsigned i = 0; i < COUNT; i++) {
+        blocks.push_back(roma_store_load(two, &theirs[i]));
+        REQUIRE(blocks.back() != nullptr);
+    }
+    REQUIRE(roma_store_trim(one, 0) > 0); /* any unit has to be backed */
+    {
+        const tables seen(one);
+        onlooker::names = seen.holder(ROMA__STRIPE_NAMES);
+        onlooker looks;
+        blocks.push_back(roma_store_get(two, "name", nullptr));
+        onlooker::names = nullptr;
+        CHECK(blocks.back() != nullptr);
+        CHECK(onlooker::calls > 0);
+        CHECK(onlooker::held == 0);
+    }
+    CHECK(roma_store_release_batch(two, blocks.data(), blocks.size()) == 0);
+    CHECK(roma_store_release_from(one, roma_store_root(one, 0)) == 1);
+    CHECK(roma_store_remove(one, "name") == 0);
+    CHECK(roma_store_trim(one, 0) >= 0);
+    CHECK(live_blocks(one) == 0);
+}
+
 TEST_CASE("store full: in memory no more is taken ahead than is soon cleared")
 {
     open_store store(memory_store(small_store(256 * MIB)));
