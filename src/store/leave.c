@@ -5,7 +5,10 @@
  * counts dropped: a block that nobody else names ends. Then the slabs are given up, each by a
  * compare-and-swap that fails when somebody has told us something meanwhile; then what was told is
  * looked at, and again. Ending a block may adopt an orphan slab for this lane (its child's), so
- * passes over the list are made until one finds no slab: the list always names all of them. */
+ * passes over the list are made until one finds no slab: the list always names all of them.
+ *
+ * What the process has noted of the lane's slabs is forgotten first. A slab that was given up can
+ * be adopted by others, be made another one, and come back to this lane before it has left. */
 #include "store/worker.h"
 
 typedef struct pass {
@@ -187,10 +190,23 @@ static void list_adopted(roma__worker *worker)
         roma__slab_told(worker, unit, true);
 }
 
+static void forget_slabs(roma__worker *worker)
+{
+    worker->queue = NULL;
+    while (worker->slabs != NULL) {
+        roma__own_slab *slab = worker->slabs;
+        uint32_t shown = slab->class_index == ROMA__CLASSES_COUNT ? 1 : slab->units;
+        for (uint32_t i = 0; i < shown; i++)
+            roma__store(&worker->store->slabs[slab->unit + i], NULL);
+        roma__slab_forget(worker, slab);
+    }
+}
+
 void roma__lane_leave(roma__worker *worker)
 {
     roma__lane *lane = worker->lane;
     worker->is_ghost = true;
+    forget_slabs(worker);
     list_adopted(worker);
     for (uint32_t i = 0; i < ROMA__LANE_CELLS; i++)
         release_cell(worker, &lane->cells[i]);

@@ -18,6 +18,9 @@ int shim_stay_inside(roma_store *store);
 int shim_stay_parked(roma_store *store);
 void shim_unpark(roma_store *store);
 
+/* Give up all that the own lane has. Returns how many slabs the process still takes for its own. */
+uint64_t shim_leave_lane(roma_store *store);
+
 #ifdef __cplusplus
 }
 #endif
