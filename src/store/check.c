@@ -119,20 +119,20 @@ static void check_stripes(check *at)
 }
 
 static void list_units(check *at, uint32_t tag, const uint32_t *entries, uint32_t count,
-                       bool has_pages)
+                       unsigned levels)
 {
     const roma__view *view = at->view;
     for (uint32_t i = 0; i < count; i++) {
         uint32_t number = roma__load(&entries[i]);
-        if (number == 0 || number > at->units)
+        if (number == 0 || number > at->units || at->listed[number - 1] != 0)
             continue;
         uint64_t word = roma__load(&view->units[number - 1].word);
         if (roma__unit_owner(word) != tag || !roma__unit_word_is_valid(view, number - 1, word))
             continue;
         at->listed[number - 1] = 1;
-        if (has_pages && roma__unit_kind(word) == ROMA__UNIT_LIST)
+        if (levels > 0 && roma__unit_kind(word) == ROMA__UNIT_LIST)
             list_units(at, tag, roma__view_at(view, (uint64_t)(number - 1) << ROMA__UNIT_SHIFT),
-                       ROMA__LIST_IN_UNIT, false);
+                       ROMA__LIST_IN_UNIT, levels - 1);
     }
 }
 
@@ -207,7 +207,7 @@ static int check_units(check *at)
 {
     for (uint32_t tag = 1; tag <= lanes_used(at->view); tag++)
         if (roma__load(&at->view->lanes[tag - 1].word) != 0)
-            list_units(at, tag, at->view->lanes[tag - 1].list, ROMA__LANE_LIST, true);
+            list_units(at, tag, at->view->lanes[tag - 1].list, ROMA__LANE_LIST, ROMA__LIST_LEVELS);
     for (uint64_t unit = at->view->regions.first_unit; unit < at->units;)
         unit = check_unit(at, unit);
     at->named = calloc(at->blocks + 1, sizeof *at->named);

@@ -92,7 +92,7 @@ static void write_super(roma_store *store, const plan *made, uint32_t flags)
     super.version = ROMA__STORE_VERSION;
     super.byte_order = ROMA__STORE_BYTE_ORDER;
     super.super_bytes = sizeof super;
-    super.features = ROMA__FEATURE_LITTLE_ENDIAN;
+    super.features = ROMA__FEATURES_KNOWN;
     super.generation = 1;
     fill_uuid(super.uuid);
     super.flags = flags | ROMA__SUPER_CLEAN;

@@ -8,14 +8,26 @@
  * is taken, and who sees park only then gives the lane back as it was.
  *
  * The list: entry 0 is for records that are about to adopt (op.c), the next few for units adopted
- * when the rest is full, then a few for LIST units with more entries, then all others. */
+ * when the rest is full, then a few for *pages*, LIST units with more entries, then all others. Of
+ * the entries of such a page the first are for pages, too, whose entries are all plain: that is
+ * more than a store has units. Who reads the list takes each entry for what its unit is. It visits
+ * a unit once, however many entries name it: a crafted file has each name all the others. */
 #include "store/worker.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { FIRST_ADOPTED = 1, FIRST_PAGE = 17, FIRST_PLAIN = FIRST_PAGE + ROMA__LIST_PAGES };
+enum {
+    FIRST_ADOPTED = 1,
+    FIRST_PAGE = 17,
+    PAGES_IN_LANE = 32,
+    FIRST_PLAIN = FIRST_PAGE + PAGES_IN_LANE,
+    PAGES_IN_PAGE = 512
+};
+_Static_assert(ROMA__STORE_UNITS_MAX <=
+                   (uint64_t)PAGES_IN_LANE * PAGES_IN_PAGE * ROMA__LIST_IN_UNIT,
+               "a lane can have all units");
 
 /* ---- taking a lane --------------------------------------------------------------------------- */
 
@@ -93,12 +105,6 @@ static int64_t take_lane(roma_store *store)
     }
 }
 
-static bool is_list_page(const roma__worker *worker, uint64_t unit, uint64_t word)
-{
-    return roma__unit_kind(word) == ROMA__UNIT_LIST && roma__unit_owner(word) == worker->tag &&
-           roma__unit_word_is_valid(&worker->store->view, unit, word);
-}
-
 /* A free lane is all 0 but for hints; one of a damaged file is made so. */
 static void clear_lane(roma__lane *lane)
 {
@@ -120,7 +126,6 @@ static void begin(roma__worker *worker, roma_store *store, uint32_t lane)
     worker->store = store;
     worker->lane = &store->view.lanes[lane];
     worker->tag = lane + 1;
-    worker->entry_cursor = FIRST_PLAIN;
 }
 
 roma__worker *roma__worker_new(roma_store *store, int *code)
@@ -148,26 +153,40 @@ roma__worker *roma__worker_new(roma_store *store, int *code)
     return worker;
 }
 
-/* Those that the lane has already. */
-static void find_list_pages(roma__worker *worker)
+/* The entries of the page that an entry names; NULL: it names none of this lane's. */
+static uint32_t *page_of(const roma__worker *worker, const uint32_t *entry)
 {
     const roma__view *view = &worker->store->view;
-    for (uint32_t i = FIRST_PAGE; i < FIRST_PLAIN; i++) {
-        uint32_t number = roma__load(&worker->lane->list[i]);
-        if (number == 0 || number - 1 >= roma__view_units(view))
-            continue;
-        uint64_t word = roma__load_acquire(&view->units[number - 1].word);
-        if (is_list_page(worker, number - 1, word))
-            worker->list_pages[worker->list_pages_count++] = roma__view_at(
-                view, (uint64_t)(number - 1) << ROMA__UNIT_SHIFT);
+    uint64_t number = roma__load(entry);
+    if (number == 0 || number - 1 >= roma__view_units(view))
+        return NULL;
+    uint64_t word = roma__load_acquire(&view->units[number - 1].word);
+    bool is_page = roma__unit_kind(word) == ROMA__UNIT_LIST &&
+                   roma__unit_owner(word) == worker->tag &&
+                   roma__unit_word_is_valid(view, number - 1, word);
+    return is_page ? roma__view_at(view, (number - 1) << ROMA__UNIT_SHIFT) : NULL;
+}
+
+/* Pages of the list that the lane has already have numbers below. */
+static uint32_t count_pages(const roma__worker *worker)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < PAGES_IN_LANE; i++) {
+        const uint32_t *page = page_of(worker, &worker->lane->list[FIRST_PAGE + i]);
+        if (page != NULL && count <= i)
+            count = i + 1;
+        for (uint32_t k = 0; page != NULL && k < PAGES_IN_PAGE; k++)
+            if (roma__load(&page[k]) != 0)
+                count = PAGES_IN_LANE + i * PAGES_IN_PAGE + k + 1;
     }
+    return count;
 }
 
 void roma__worker_ghost(roma__worker *worker, roma_store *store, uint32_t lane)
 {
     begin(worker, store, lane);
     worker->is_ghost = true;
-    find_list_pages(worker);
+    worker->pages_count = count_pages(worker);
 }
 
 void roma__worker_free(roma__worker *worker)
@@ -200,77 +219,147 @@ static int take_page(roma__worker *worker, unsigned kind, uint32_t *entry, char 
 
 /* ---- the list -------------------------------------------------------------------------------- */
 
-static uint32_t *entry_at(roma__worker *worker, uint32_t index)
+/* Where the page of that number is named; NULL: nowhere. */
+static uint32_t *page_entry(const roma__worker *worker, uint32_t number)
 {
-    if (index < ROMA__LANE_LIST)
-        return &worker->lane->list[index];
-    index -= ROMA__LANE_LIST;
-    return &worker->list_pages[index / ROMA__LIST_IN_UNIT][index % ROMA__LIST_IN_UNIT];
+    if (number < PAGES_IN_LANE)
+        return &worker->lane->list[FIRST_PAGE + number];
+    number -= PAGES_IN_LANE;
+    if (number >= PAGES_IN_LANE * PAGES_IN_PAGE)
+        return NULL;
+    const uint32_t *above = &worker->lane->list[FIRST_PAGE + number / PAGES_IN_PAGE];
+    uint32_t *page = page_of(worker, above);
+    return page != NULL ? &page[number % PAGES_IN_PAGE] : NULL;
 }
 
-static uint32_t *find_entry(roma__worker *worker, uint32_t from, uint32_t to, uint32_t *cursor)
+/* The list comes in pieces: 0 is in the lane, n is page n - 1. The entries of one, plain from
+ * *first to *end; NULL: it is not there. */
+static uint32_t *piece_of(const roma__worker *worker, uint32_t piece, uint32_t *first,
+                          uint32_t *end)
 {
-    for (uint32_t i = 0, at = *cursor; i < to - from; i++, at++) {
-        if (at < from || at >= to)
-            at = from;
-        uint32_t *entry = entry_at(worker, at);
-        if (roma__load(entry) == 0) {
-            *cursor = at + 1;
-            return entry;
+    *first = FIRST_PLAIN;
+    *end = ROMA__LANE_LIST;
+    if (piece == 0)
+        return worker->lane->list;
+    *first = piece <= PAGES_IN_LANE ? PAGES_IN_PAGE : 0;
+    *end = ROMA__LIST_IN_UNIT;
+    const uint32_t *entry = page_entry(worker, piece - 1);
+    return entry != NULL ? page_of(worker, entry) : NULL;
+}
+
+static uint32_t *find_zero(uint32_t *entries, uint32_t from, uint32_t end)
+{
+    for (uint32_t i = from; i < end; i++)
+        if (roma__load(&entries[i]) == 0)
+            return &entries[i];
+    return NULL;
+}
+
+/* A plain entry that is 0, from the one found last on, and around. */
+static uint32_t *find_plain(roma__worker *worker)
+{
+    uint32_t pieces = 1 + worker->pages_count, first, end;
+    for (uint32_t i = 0; i <= pieces; i++) {
+        uint32_t *entries = piece_of(worker, worker->piece, &first, &end), *found = NULL;
+        if (entries != NULL)
+            found = find_zero(entries, worker->piece_at > first ? worker->piece_at : first, end);
+        if (found != NULL) {
+            worker->piece_at = (uint32_t)(found - entries) + 1;
+            return found;
         }
+        worker->piece = worker->piece + 1 < pieces ? worker->piece + 1 : 0;
+        worker->piece_at = 0;
     }
     return NULL;
 }
 
-static bool add_list_page(roma__worker *worker)
+/* In a store that programs may write which do not know of pages in pages there are none. */
+static bool may_nest(const roma_store *store)
 {
-    uint32_t cursor = FIRST_PAGE, *entry = find_entry(worker, FIRST_PAGE, FIRST_PLAIN, &cursor);
+    roma__super super;
+    roma__regions regions;
+    unsigned index;
+    return roma__super_choose(store->view.base, &super, &index, &regions) == 0 &&
+           (super.features & ROMA__FEATURE_LONG_LISTS) != 0;
+}
+
+static bool add_page(roma__worker *worker)
+{
+    uint32_t number = worker->pages_count, *entry = page_entry(worker, number);
     char *page;
-    if (worker->list_pages_count == ROMA__LIST_PAGES ||
+    if (entry == NULL || (number >= PAGES_IN_LANE && !may_nest(worker->store)) ||
         take_page(worker, ROMA__UNIT_LIST, entry, &page) < 0)
         return false;
-    worker->list_pages[worker->list_pages_count++] = (uint32_t *)(void *)page;
+    worker->pages_count++;
+    worker->piece = worker->pages_count;
+    worker->piece_at = 0;
     return true;
 }
 
 uint32_t *roma__entry_take(roma__worker *worker)
 {
-    uint32_t end = ROMA__LANE_LIST + worker->list_pages_count * ROMA__LIST_IN_UNIT;
-    uint32_t *entry = find_entry(worker, FIRST_PLAIN, end, &worker->entry_cursor);
-    if (entry != NULL)
-        return entry;
-    if (!add_list_page(worker))
-        return NULL;
-    worker->entry_cursor = end;
-    return find_entry(worker, FIRST_PLAIN, end + ROMA__LIST_IN_UNIT, &worker->entry_cursor);
+    uint32_t *entry = find_plain(worker);
+    return entry != NULL || !add_page(worker) ? entry : find_plain(worker);
 }
 
 uint32_t *roma__entry_take_adopted(roma__worker *worker)
 {
-    uint32_t *entry = roma__entry_take(worker), cursor = FIRST_ADOPTED;
-    return entry != NULL ? entry : find_entry(worker, FIRST_ADOPTED, FIRST_PAGE, &cursor);
+    uint32_t *entry = roma__entry_take(worker);
+    return entry != NULL ? entry : find_zero(worker->lane->list, FIRST_ADOPTED, FIRST_PAGE);
 }
 
-void roma__entries_each(roma__worker *worker, bool (*visit)(roma__worker *, uint32_t *, void *),
-                        void *context)
+/* Was the unit met in this walk before? They are marked from the first page on that is met: what
+ * the lane's own entries name again before that is not worth the memory. Without memory nothing is
+ * marked. */
+static bool is_met(roma__worker *worker, uint64_t unit)
 {
-    const roma__view *view = &worker->store->view;
-    for (uint32_t i = 0; i < ROMA__LANE_LIST; i++) {
-        uint32_t number = roma__load(&worker->lane->list[i]);
-        if (number == 0)
-            continue;
-        uint64_t unit = number - 1;
-        uint64_t word = unit < roma__view_units(view) ? roma__load_acquire(&view->units[unit].word)
-                                                      : 0;
-        if (is_list_page(worker, unit, word)) {
-            uint32_t *page = roma__view_at(view, unit << ROMA__UNIT_SHIFT);
-            for (uint32_t k = 0; k < ROMA__LIST_IN_UNIT; k++)
-                if (roma__load(&page[k]) != 0 && !visit(worker, &page[k], context))
-                    return;
-        }
-        if (!visit(worker, &worker->lane->list[i], context))
-            return;
+    if (worker->met == NULL || unit >= worker->met_count)
+        return false;
+    bool was_met = worker->met[unit] == worker->walk;
+    worker->met[unit] = worker->walk;
+    return was_met;
+}
+
+static void mark_page(roma__worker *worker, uint64_t unit)
+{
+    if (worker->met == NULL) {
+        worker->met_count = roma__view_units(&worker->store->view);
+        worker->met = calloc(worker->met_count, 1);
     }
+    (void)is_met(worker, unit);
+}
+
+static void visit_each(roma__worker *worker, uint32_t *entries, uint32_t count, unsigned levels,
+                       roma__visit_entry *visit, void *context)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t number = roma__load(&entries[i]);
+        if (number == 0 || is_met(worker, number - 1))
+            continue;
+        uint32_t *page = levels > 0 ? page_of(worker, &entries[i]) : NULL;
+        if (page != NULL) {
+            mark_page(worker, number - 1);
+            visit_each(worker, page, ROMA__LIST_IN_UNIT, levels - 1, visit, context);
+        }
+        visit(worker, &entries[i], context);
+    }
+}
+
+void roma__entries_each(roma__worker *worker, roma__visit_entry *visit, void *context)
+{
+    enum { WALKS_MOST = 255 };
+    if (worker->walk++ == WALKS_MOST) {
+        worker->walk = 1;
+        if (worker->met != NULL)
+            memset(worker->met, 0, worker->met_count);
+    }
+    visit_each(worker, worker->lane->list, ROMA__LANE_LIST, ROMA__LIST_LEVELS, visit, context);
+}
+
+void roma__entries_end(roma__worker *worker)
+{
+    free(worker->met);
+    worker->met = NULL;
 }
 
 /* ---- cells ----------------------------------------------------------------------------------- */

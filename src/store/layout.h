@@ -69,7 +69,8 @@
  * {session + 1} in a lane's word says that it is in use, and whose: 0 -> tag by compare-and-swap.
  * A lane's list names each unit that the lane may own: it is entered before it becomes the lane's
  * and removed after, so it may name too many and never too few. Entry 0 is for units that a redo
- * record is about to adopt. A lane's tag is its index + 1.
+ * record is about to adopt. What a LIST unit that it names holds belongs to the list, and what a
+ * LIST unit named there holds, but no deeper. A lane's tag is its index + 1.
  *
  * ---- redo records
  *
@@ -109,7 +110,9 @@ enum {
 /* Feature bits. An unknown bit of `features` forbids opening, of `features_write` opening for
  * writing; those of `features_hint` are for anybody who knows them. */
 enum {
-    ROMA__FEATURE_LITTLE_ENDIAN = 1u << 0 /* always set */
+    ROMA__FEATURE_LITTLE_ENDIAN = 1u << 0, /* always set                        */
+    ROMA__FEATURE_LONG_LISTS = 1u << 1,    /* pages of lists may name more pages */
+    ROMA__FEATURES_KNOWN = ROMA__FEATURE_LITTLE_ENDIAN | ROMA__FEATURE_LONG_LISTS
 };
 
 /* The state of the whole file at its last change, for opening. */
@@ -230,6 +233,7 @@ enum {
     ROMA__REDO_PAIRS = 96,
     ROMA__LANES_BACKED = 16, /* by who makes the store */
     ROMA__LANE_LIST = 512,
+    ROMA__LIST_LEVELS = 2, /* of LIST units */
     ROMA__LANE_MAIL = 32,
     ROMA__LANE_CELLS = 512
 };

@@ -54,16 +54,15 @@ static void release_cell(roma__worker *worker, uint64_t *cell)
     roma__store(cell, 0); /* damage: it named no block in use */
 }
 
-static bool release_cells_of(roma__worker *worker, uint32_t *entry, void *context)
+static void release_cells_of(roma__worker *worker, uint32_t *entry, void *context)
 {
     (void)context;
     uint64_t unit, word;
     if (!is_own(worker, entry, &unit, &word) || roma__unit_kind(word) != ROMA__UNIT_CELLS)
-        return true;
+        return;
     uint64_t *cells = (uint64_t *)roma__view_at(&worker->store->view, unit << ROMA__UNIT_SHIFT);
     for (uint32_t i = 0; i < ROMA__CELLS_IN_UNIT; i++)
         release_cell(worker, &cells[i]);
-    return true;
 }
 
 /* ---- blocks ---------------------------------------------------------------------------------- */
@@ -99,12 +98,12 @@ static void drop_local(roma__worker *worker, const roma__block *block)
     roma__step("leave.block");
 }
 
-static bool drop_all(roma__worker *worker, uint32_t *entry, void *context)
+static void drop_all(roma__worker *worker, uint32_t *entry, void *context)
 {
     (void)context;
     uint64_t unit, word;
     if (!is_own(worker, entry, &unit, &word) || !has_blocks(word))
-        return true;
+        return;
     (void)__atomic_fetch_and(&worker->store->view.units[unit].word, ~ROMA__UNIT_PENDING,
                              __ATOMIC_ACQ_REL);
     uint32_t count = roma__block_count(word);
@@ -113,7 +112,6 @@ static bool drop_all(roma__worker *worker, uint32_t *entry, void *context)
         roma__block_of_slab(&worker->store->view, unit, word, i, &block);
         drop_local(worker, &block);
     }
-    return true;
 }
 
 /* ---- slabs ----------------------------------------------------------------------------------- */
@@ -149,34 +147,32 @@ static bool give_up(roma__worker *worker, uint64_t unit, uint64_t word, uint32_t
     return true;
 }
 
-static bool give_up_all(roma__worker *worker, uint32_t *entry, void *context)
+static void give_up_all(roma__worker *worker, uint32_t *entry, void *context)
 {
     pass *here = context;
     uint64_t unit, word;
     while (is_own(worker, entry, &unit, &word)) {
         if (roma__unit_kind(word) == ROMA__UNIT_CLAIMED) {
             if (roma__units_give(worker, unit, word, entry))
-                return true;
+                return;
             continue;
         }
         if (!has_blocks(word))
-            return true;
+            return;
         here->has_met = true;
         if ((word & ROMA__UNIT_PENDING) != 0)
             roma__slab_drain(worker, unit, NULL, NULL);
         else if (give_up(worker, unit, word, entry))
-            return true;
+            return;
     }
-    return true;
 }
 
-static bool give_pages(roma__worker *worker, uint32_t *entry, void *context)
+static void give_pages(roma__worker *worker, uint32_t *entry, void *context)
 {
     unsigned kind = *(unsigned *)context;
     uint64_t unit, word;
     if (is_own(worker, entry, &unit, &word) && roma__unit_kind(word) == kind)
         (void)roma__units_give(worker, unit, word, entry);
-    return true;
 }
 
 /* ---- the lane -------------------------------------------------------------------------------- */
@@ -221,6 +217,7 @@ void roma__lane_leave(roma__worker *worker)
     roma__entries_each(worker, give_pages, &kind);
     kind = ROMA__UNIT_LIST;
     roma__entries_each(worker, give_pages, &kind);
+    roma__entries_end(worker);
     for (uint32_t i = 0; i < ROMA__LANE_LIST; i++)
         roma__store(&lane->list[i], 0);
     roma__step("leave.listed");

@@ -74,7 +74,7 @@ int roma__super_judge(const roma__super *super, roma__regions *regions)
         (super->features & ROMA__FEATURE_LITTLE_ENDIAN) == 0)
         return -EMEDIUMTYPE;
     if (super->version != ROMA__STORE_VERSION ||
-        (super->features & ~(uint64_t)ROMA__FEATURE_LITTLE_ENDIAN) != 0)
+        (super->features & ~(uint64_t)ROMA__FEATURES_KNOWN) != 0)
         return is_whole(super) || super->version > ROMA__STORE_VERSION ? -EPROTONOSUPPORT
                                                                        : -EUCLEAN;
     if (super->super_bytes != sizeof *super || !is_whole(super))

@@ -12,10 +12,7 @@
 
 #include <errno.h>
 
-enum {
-    ROMA__SLAB_BIT_WORDS = 32, /* for 2040 blocks of 16 bytes             */
-    ROMA__LIST_PAGES = 32      /* of a lane, beside what it has in itself */
-};
+enum { ROMA__SLAB_BIT_WORDS = 32 }; /* for 2040 blocks of 16 bytes */
 
 /* An own slab, or large block. Free bits are hints for finding; the block's first word decides. */
 struct roma__own_slab {
@@ -51,8 +48,8 @@ struct roma__worker {
     roma__own_slab *queue;        /* to be looked at: bits were set, or adopted */
 
     /* the lane's list and its cells */
-    uint32_t *list_pages[ROMA__LIST_PAGES];
-    uint32_t list_pages_count, entry_cursor, entries_used;
+    uint32_t pages_count;     /* of the list: those that are there have numbers below */
+    uint32_t piece, piece_at; /* where the search for a free entry goes on */
     uint64_t **spare_cells;
     uint64_t spare_cells_count, spare_cells_room;
     uint32_t cells_fresh;     /* inline ones that were never used are from here on */
@@ -65,6 +62,11 @@ struct roma__worker {
     size_t inbox_count, inbox_room;
     uint32_t has_inbox;       /* hint, without the lock */
     bool is_idle;             /* under inbox_lock: its thread has ended */
+
+    /* while it leaves: by unit, the walk over the list that met it last; may be NULL */
+    uint8_t *met;
+    uint64_t met_count;
+    uint8_t walk;
 
     roma__worker *next;       /* all of the store */
 };
@@ -82,10 +84,11 @@ void roma__worker_ghost(roma__worker *worker, roma_store *store, uint32_t lane);
 uint32_t *roma__entry_take(roma__worker *worker);
 /* The same for a slab that is adopted already: a few more, where there is no unit. */
 uint32_t *roma__entry_take_adopted(roma__worker *worker);
-/* Call for each entry, LIST pages included, until it returns false. */
-void roma__entries_each(roma__worker *worker, bool (*visit)(roma__worker *worker, uint32_t *entry,
-                                                            void *context),
-                        void *context);
+/* Call for each unit that the list names, with an entry that does; a LIST page after what it names.
+ * roma__entries_end() after the last walk. */
+typedef void roma__visit_entry(roma__worker *worker, uint32_t *entry, void *context);
+void roma__entries_each(roma__worker *worker, roma__visit_entry *visit, void *context);
+void roma__entries_end(roma__worker *worker);
 /* A cell that is 0; NULL with *code. roma__cell_give() takes back what was not used or is 0. */
 uint64_t *roma__cell_take(roma__worker *worker, int *code);
 void roma__cell_give(roma__worker *worker, uint64_t *cell);

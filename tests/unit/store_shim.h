@@ -18,6 +18,11 @@ int shim_stay_inside(roma_store *store);
 int shim_stay_parked(roma_store *store);
 void shim_unpark(roma_store *store);
 
+/* Have so many entries of the own lane's list name what is no unit, or as many as there can be.
+ * Returns how many. */
+uint64_t shim_fill_list(roma_store *store, uint64_t count);
+/* Have all entries of the own lane's list name a page of it, and all of that the block's slab. */
+void shim_repeat_list(roma_store *store, const void *block);
 /* Give up all that the own lane has. Returns how many slabs the process still takes for its own. */
 uint64_t shim_leave_lane(roma_store *store);
 
