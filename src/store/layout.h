@@ -251,7 +251,7 @@ enum { ROMA__REDO_PAIRS_SHIFT = 40, ROMA__REDO_TELLS_SHIFT = 48, ROMA__REDO_COUN
 typedef struct roma__lane {
     uint32_t word;                 /* 0 free, else session + 1                                 */
     uint32_t busy;                 /* see roma__live                                           */
-    uint32_t list_used;            /* hint: entries of `list` that were ever set are below     */
+    uint32_t reserved_1;
     uint32_t poke;                 /* set by others: there is mail                             */
     uint32_t mail_lost;            /* set by others: look at all slabs instead                 */
     uint32_t reserved[11];

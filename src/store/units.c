@@ -103,9 +103,15 @@ void roma__units_set_free(const roma__view *view, uint64_t from, uint64_t to)
 uint64_t roma__units_in_use(const roma__view *view)
 {
     uint64_t first = view->regions.first_unit, end = roma__view_units(view);
-    while (end > first && next_bit(view->free_bits, end - 1, end, true) == end - 1)
-        end--;
-    return end;
+    while (end > first) {
+        uint64_t from = roma__max((end - 1) / 64 * 64, first);
+        uint64_t mask = ~UINT64_C(0) >> (64 - (end - from)) << from % 64;
+        uint64_t used = ~roma__load(&view->free_bits[from / 64]) & mask;
+        if (used != 0)
+            return from / 64 * 64 + 64 - (uint64_t)__builtin_clzll(used);
+        end = from;
+    }
+    return first;
 }
 
 /* ---- growth ---------------------------------------------------------------------------------- */
