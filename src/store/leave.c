@@ -177,12 +177,28 @@ static void give_pages(roma__worker *worker, uint32_t *entry, void *context)
 
 /* ---- the lane -------------------------------------------------------------------------------- */
 
-/* An adopted slab stands in entry 0 until it is listed; our own records are about to use that. */
+static bool has_local(const roma__view *view, uint64_t unit, uint64_t word)
+{
+    uint32_t count = roma__block_count(word);
+    for (uint32_t i = 0; i < count; i++) {
+        roma__block block;
+        roma__block_of_slab(view, unit, word, i, &block);
+        uint64_t first = roma__load(block.first);
+        if (roma__first_owner(first) != 0 && roma__first_local(first) != 0)
+            return true;
+    }
+    return false;
+}
+
+/* An adopted slab stands in entry 0 until it is listed; our own records are about to use that. It
+ * has PENDING, and no local count. Any other one of ours that the entry names is listed, and must
+ * not be left because the list has no room to name it twice. */
 static void list_adopted(roma__worker *worker)
 {
     uint32_t *adopted = &worker->lane->list[0];
     uint64_t unit, word;
-    if (is_own(worker, adopted, &unit, &word))
+    if (is_own(worker, adopted, &unit, &word) && (word & ROMA__UNIT_PENDING) != 0 &&
+        !has_local(&worker->store->view, unit, word))
         roma__slab_told(worker, unit, true);
 }
 

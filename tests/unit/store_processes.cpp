@@ -32,6 +32,27 @@ roma_store *open_in_child(const store_path &path)
     return store;
 }
 
+/* What adopts a slab for each of 16 classes and leaves it, with another block in use. */
+void link_pairs(roma_store *store, unsigned pairs)
+{
+    const size_t sizes[] = {16,  32,  48,  64,  80,  96,  112, 128,
+                            160, 192, 224, 256, 320, 384, 448, 512};
+    for (unsigned i = 0; i < 2 * pairs; i++) {
+        void *block = roma_store_alloc(store, sizes[i / 2]);
+        REQUIRE(roma_store_link(store, roma_store_root(store, i), block) == 0);
+        REQUIRE(roma_store_release(store, block) == 0);
+    }
+}
+
+/* Has the lane's list no entry that is 0, but for those of its pages? */
+bool is_list_full(const roma__lane *lane, unsigned kept, unsigned first_plain)
+{
+    for (unsigned i = 0; i < ROMA__LANE_LIST; i++)
+        if ((i <= kept || i >= first_plain) && lane->list[i] == 0)
+            return false;
+    return true;
+}
+
 struct seen {
     int alive = 0, dead = 0, own = 0;
     uint64_t slabs = 0, cells = 0;
@@ -155,6 +176,44 @@ TEST_CASE("a killed process's references to others' blocks are given up", "[stor
     CHECK(roma_store_recover(store) == 1);
     CHECK(roma_store_trim(store, 0) >= 0);
     CHECK(live_blocks(store) == 0);
+}
+
+TEST_CASE("what a dead lane with a full list in a full store held goes, too", "[store]")
+{
+    const unsigned kept = 16, first_plain = 49; /* of a lane's list, as lane.c has them */
+    store_path path;
+    {
+        open_store maker(path.c_str(), true, small_store(128u << 20));
+        link_pairs(maker, kept);
+    }
+    open_store store(path.c_str(), false);
+    const int end = in_child([&] {
+        roma_store *own = open_in_child(path), *other = open_in_child(path);
+        roma_store_request request = roma_store_request_of(4000);
+        request.refs_count = 1;
+        void *parent = roma_store_alloc_with(own, &request);
+        if (roma_store_alloc(own, 4000) == nullptr ||
+            roma_store_link(own, roma_store_root(own, 40), parent) != 0 ||
+            roma_store_release(own, parent) != 0)
+            return 91;
+        for (unsigned i = 1; i < ROMA__LANE_LIST - first_plain; i++)
+            for (unsigned k = 0; k < 31; k++) /* blocks a slab */
+                if (roma_store_alloc(own, 2000) == nullptr)
+                    return 92;
+        while (roma_store_alloc(other, 2000) != nullptr)
+            continue;
+        for (unsigned i = 0; i < kept; i++)
+            if (roma_store_release_from(own, roma_store_root(own, 2 * i)) != 1)
+                return 93;
+        /* The slab that the first lane's records name last is its own, and holds a block for it. */
+        if (roma_store_release_from(own, roma_store_root(own, 40)) != 1)
+            return 94;
+        const roma__lane *lanes = own->view.lanes;
+        return is_list_full(&lanes[0], kept, first_plain) ? end_by_kill() : 95;
+    });
+    REQUIRE(end == -SIGKILL);
+    CHECK(roma_store_recover(store) == 2);
+    CHECK(live_blocks(store) == kept);
 }
 
 TEST_CASE("the slot of a dead session is taken over when there is no other", "[store]")
