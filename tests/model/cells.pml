@@ -1,15 +1,14 @@
 /* cells.pml - one cell for all references that the threads of a session have to a block of another.
  *
- * A cell is one word {ref, n}. It counts as one in the block's shared count whatever n is, so that
- * retain and all releases but the last change that word alone: one compare-and-swap, no stripe and
- * no record. Only between n = 0 and n > 0 does the shared count change, under the block's stripe
- * and through the record of the lane of whichever thread does it; recovery of the session drops the
- * cell with whatever n it has.
- *     load     lock the stripe; the session has a cell for the block: n + 1; else redo
- *              {cell -> {ref, 1}, shared + 1} in an empty cell of the own lane
+ * A cell is one word {ref, n}. It counts as one in the block's shared count whatever n is. All of
+ * it is done under the block's stripe, by whichever thread of the session: between n > 0 and m > 0
+ * that word alone changes, by a plain store; between n = 0 and n > 0 the shared count changes, too,
+ * through the record of that thread's lane. Recovery of the session drops the cell with whatever n
+ * it has. So, with the stripe held:
+ *     load     the session has a cell for the block: n + 1; else redo {cell -> {ref, 1},
+ *              shared + 1} in an empty cell of the own lane
  *     retain   n + 1; the caller has a reference, so n > 0 and stays so
- *     release  compare-and-swap n -> n - 1 while n > 1; else lock the stripe and read n again, a
- *              load may have raised it: n > 1: n - 1; n = 1: redo {cell -> 0, shared - 1}
+ *     release  n > 1: n - 1; else redo {cell -> 0, shared - 1}
  *
  * One block, named by a slot and by the sessions' cells; NT threads of the session S, and another
  * process that loads and releases with a cell of its own and takes the slot's name away. Only S is
@@ -80,12 +79,22 @@ inline LOCK() {
 
 inline UNLOCK() { d_step { assert(stripe == l + 1); stripe = 0 } }
 
+/* one more in cell c, by a load and a store */
+inline MORE() {
+    v = n[c];
+    d_step { n[c] = v + 1; v = 0 }
+}
+
 inline LOAD() {
     LOCK();
     if
     :: n[SLOT] == 0 -> skip             /* the slot is empty: nothing to load */
     :: n[SLOT] != 0 && (n[0] != 0 || n[1] != 0) ->
-        d_step { c = (n[0] != 0 -> 0 : 1); n[c]++; bag++ }
+        c = (n[0] != 0 -> 0 : 1);
+        if :: MUT == 2 -> UNLOCK() :: else fi;
+        MORE();
+        if :: MUT == 2 -> LOCK() :: else fi;
+        d_step { bag++ }
     :: else ->
         REDO(l, 1, shr + 1);
         d_step { bag++ }
@@ -93,58 +102,48 @@ inline LOAD() {
     UNLOCK()
 }
 
+inline RETAIN() {                       /* the caller's reference is not in the bag meanwhile */
+    if :: MUT != 1 -> LOCK() :: else fi;
+    d_step { c = (n[0] != 0 -> 0 : 1); assert(n[c] != 0 || dead) };
+    MORE();
+    d_step { bag = bag + 2 };
+    if :: MUT != 1 -> UNLOCK() :: else fi
+}
+
 inline RELEASE() {                      /* the reference is no longer the caller's: bag is less */
-    do
-    :: c = (n[0] != 0 -> 0 : 1);
-       v = n[c];
-       if
-       :: v > 1 && MUT == 3 -> d_step { n[c] = v - 1 }; break   /* a load and a store */
-       :: v > 1 && MUT != 3 ->
-          d_step { x = 0; if :: n[c] == v -> n[c] = v - 1; x = 1 :: else fi };
-          if :: x -> break :: else fi
-       :: else ->
-          LOCK();
-          if :: MUT == 1 -> skip :: else -> v = n[c] fi;    /* n is read again */
-          if
-          :: v > 1 ->
-              d_step { x = 0; if :: n[c] == v -> n[c] = v - 1; x = 1 :: else fi };
-              UNLOCK();
-              if :: x -> break :: else fi
-          :: else ->
-              if
-              :: MUT == 4 ->            /* no redo: two plain stores */
-                  d_step { n[c] = 0 };
-                  d_step { shr = shr - 1; if :: shr == 0 -> used = 0 :: else fi }
-              :: MUT != 4 -> REDO(c, 0, shr - 1)
-              fi;
-              UNLOCK();
-              break
-          fi
-       fi
-    od;
-    skip
+    LOCK();
+    d_step { c = (n[0] != 0 -> 0 : 1); assert(n[c] != 0 || dead) };
+    if
+    :: n[c] > 1 ->
+        if :: MUT == 3 -> UNLOCK() :: else fi;
+        v = n[c];
+        d_step { n[c] = v - 1; v = 0 };
+        if :: MUT == 3 -> LOCK() :: else fi
+    :: n[c] <= 1 && MUT == 4 ->         /* no redo: two plain stores */
+        d_step { n[c] = 0 };
+        d_step { shr = shr - 1; if :: shr == 0 -> used = 0 :: else fi }
+    :: n[c] <= 1 && MUT != 4 -> REDO(c, 0, shr - 1)
+    fi;
+    UNLOCK()
 }
 
 proctype Thread(byte l) {
-    byte c, v, x, f, ops;
+    byte c, v, f, ops;
     {
         do
         :: ops < MAXOPS -> ops++;
             if
             :: LOAD()
-            :: d_step { bag != 0 -> bag++; c = (n[0] != 0 -> 0 : 1); assert(n[c] != 0); n[c]++ }
-            :: d_step { bag != 0 -> bag-- } ; RELEASE()
-            :: MUT == 2 && (n[0] != 0 || n[1] != 0) ->  /* a load that finds the cell, no stripe */
-                c = (n[0] != 0 -> 0 : 1);
-                d_step { n[c]++; bag++ }
+            :: d_step { bag != 0 -> bag-- }; RETAIN()
+            :: d_step { bag != 0 -> bag-- }; RELEASE()
             fi;
-            d_step { c = 0; v = 0; x = 0 };
+            d_step { c = 0; v = 0 };
             assert(dead || bag == 0 || n[0] != 0 || n[1] != 0)
         :: break
         od;
         skip
     } unless { dead };
-    d_step { running--; c = 0; v = 0; x = 0; f = 0; ops = 0 }
+    d_step { running--; c = 0; v = 0; f = 0; ops = 0 }
 }
 
 proctype Other() {

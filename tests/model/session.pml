@@ -1,14 +1,14 @@
 /* session.pml - who is alive: byte locks, sessions of several lanes, threads, and recovery.
  *
  * store.pml takes a dead lane's byte in one step with reading its tag, and knows one lane a
- * process. Here are the steps of the code: a stripe's tag is read, the byte of its session is
- * taken, the session is looked at again. A process has several threads, each a lane, all under the
- * one byte of their session. That byte is an OFD lock, which does not conflict with itself: every
- * thread of the process would "get" any byte that the process has already, its own session's
- * included, and an unlock by one of them gives up the lock of all. So a process keeps a private
- * flag for every session slot (claim), set before the byte is tried and cleared after it is given
- * back; a slot whose flag is set is not tried. It is not a mutex: nobody waits for it while
- * holding a stripe.
+ * process. Here are the steps of the code: a stripe's tag is read, the byte of its session is taken
+ * and the first half done, whether the session is still dead or free by now. A process has several
+ * threads, each a lane, all under the one byte of their session. That byte is an OFD lock, which
+ * does not conflict with itself: every thread of the process would "get" any byte that the process
+ * has already, its own session's included, and an unlock by one of them gives up the lock of all.
+ * So a process keeps a private flag for every session slot (claim), set before the byte is tried
+ * and cleared after it is given back; a slot whose flag is set is not tried. It is not a mutex:
+ * nobody waits for it while holding a stripe.
  *
  * The heap is two words that a redo record changes together under two stripes, taken in order, and
  * for each lane a thing that must be dropped in the same way when the lane goes (keep).
@@ -111,8 +111,7 @@ inline LOCK(k) {
     :: atomic { stripe[k] != 0 && MAY_TRY(SES(stripe[k] - 1)) -> d = SES(stripe[k] - 1) + 1 };
        TAKE(d - 1);
        if
-       :: got && session[d - 1] -> FIRST_HALF(d - 1); GIVE(d - 1)
-       :: got && !session[d - 1] -> GIVE(d - 1)
+       :: got -> FIRST_HALF(d - 1); GIVE(d - 1)     /* free by now: there is nothing to do */
        :: else
        fi;
        d_step { d = 0; got = 0 }

@@ -53,9 +53,6 @@ static void env(const char *n, int *v) { const char *e = getenv(n); if (e) *v = 
 #ifndef NSS
 #define NSS NSLOT
 #endif
-#ifndef NBS
-#define NBS NB
-#endif
 #ifndef GENS
 #define GENS 0
 #endif
@@ -69,16 +66,19 @@ static void env(const char *n, int *v) { const char *e = getenv(n); if (e) *v = 
 #define op_link         64
 #define op_drain        128
 #define op_recover      256
-#define op_exchange     512         /* a slot's content with that of an own cell */
-#define op_swap         1024        /* the contents of two slots */
+#define op_take         512         /* a slot's reference becomes the process's */
+#define op_relink       1024        /* a slot names a held block instead of another */
 #define op_inner        2048        /* the slot inside a block that the caller holds is used, too */
 
 #define NSLAB (NB / BPS)
+#ifndef NBS
+#define NBS NSLAB
+#endif
 #define NL NP                       /* one lane a worker; the auditor has none */
 #define AUD NP
 #define SLAB(b) ((b) / BPS)
 #define SS(s) ((s) % NSS)           /* slot stripes come first in the order */
-#define BS(b) (NSS + ((b) % NBS))   /* block stripes second */
+#define BS(b) (NSS + (SLAB(b) % NBS))   /* block stripes second, by slab */
 #define NST (NSS + NBS)
 #define INNER (NSLOT - 1)
 #define PARENT ((CHILD == 2) * (NB - 1))
@@ -113,13 +113,16 @@ byte lives[NB];                     /* ghost: how often the block was freed */
 /* a lane's redo record, its pairs by kind */
 bool rd_valid[NL];
 byte rd_slot[NL], rd_slot_v[NL];    /* slot + 1, value */
-#if NSLOT > 1
-byte rd_two[NL], rd_two_v[NL];      /* a second slot */
-#endif
 byte rd_cell[NL], rd_cell_v[NL];    /* cell + 1, value */
+#if NC > 1
+byte rd_cell_n[NL];
+#endif
 byte rd_block[NL], rd_shr[NL], rd_flg[NL];  /* block + 1, its second word */
-byte rd_first[NL];                  /* its first word: 0 none, 1 in use, 2 free */
+byte rd_first[NL];                  /* its first word: 0 none, 1 in use, 2 free, 2 + local count */
 bool rd_tell[NL];
+#if NB > 1
+byte rd_two[NL], rd_two_shr[NL], rd_two_flg[NL];    /* another block's second word */
+#endif
 
 /* ---- the kernel ---- */
 byte lk[NL];                        /* byte lock of a lane: 0 or process + 1 */
@@ -163,25 +166,33 @@ inline APPLY(l) {
         :: else
         fi
     };
+#if NB > 1
+    d_step {
+        if
+        :: rd_two[l] != 0 -> shr[rd_two[l] - 1] = rd_two_shr[l]; flg[rd_two[l] - 1] = rd_two_flg[l]
+        :: else
+        fi
+    };
+#endif
     d_step {
         if
         :: rd_first[l] == 1 ->
             own[rd_block[l] - 1] = TAG(l);
             cnt[rd_block[l] - 1] = 0;
             flg_expected[rd_block[l] - 1] = 0
+        :: rd_first[l] > 2 ->
+            own[rd_block[l] - 1] = TAG(l);
+            cnt[rd_block[l] - 1] = rd_first[l] - 2
         :: else
         fi
     };
     d_step { if :: rd_slot[l] != 0 -> slot[rd_slot[l] - 1] = rd_slot_v[l] :: else fi };
-#if NSLOT > 1
-    d_step { if :: rd_two[l] != 0 -> slot[rd_two[l] - 1] = rd_two_v[l] :: else fi };
-#endif
     d_step {
         if
         :: rd_cell[l] != 0 ->
             cell[rd_cell[l] - 1] = rd_cell_v[l];
 #if NC > 1
-            cell_n[rd_cell[l] - 1] = (rd_cell_v[l] != 0 -> 1 : 0)
+            cell_n[rd_cell[l] - 1] = rd_cell_n[l]
 #endif
         :: else
         fi
@@ -216,8 +227,11 @@ inline APPLY(l) {
 /* the record's bytes once it is not valid do not matter: forgotten, to have fewer states */
 inline CLEAR_RECORD(l) {
     rd_slot[l] = 0; rd_slot_v[l] = 0; rd_cell[l] = 0; rd_cell_v[l] = 0;
-#if NSLOT > 1
-    rd_two[l] = 0; rd_two_v[l] = 0;
+#if NC > 1
+    rd_cell_n[l] = 0;
+#endif
+#if NB > 1
+    rd_two[l] = 0; rd_two_shr[l] = 0; rd_two_flg[l] = 0;
 #endif
     rd_block[l] = 0; rd_shr[l] = 0; rd_flg[l] = 0; rd_first[l] = 0; rd_tell[l] = 0
 }
@@ -338,7 +352,7 @@ inline FREE_PARENT() {
     COMMIT();
     UNLOCK(BS(c));
     UNLOCK(SS(INNER));
-    if :: MUT == 25 && md != 2 -> skip :: else -> DROPPED(c, y) fi;
+    if :: MUT == 25 && md < 2 -> skip :: else -> DROPPED(c, y) fi;
     if
     :: MUT == 19 -> skip
     :: else -> d_step { gp = PARENT; FREE_WORD(gp); gp = 0 }
@@ -347,14 +361,15 @@ inline FREE_PARENT() {
 }
 
 /* look at the blocks of the own slab g. md 0: those with a remote bit; 1: all (adoption); 2: all,
- * and drop the local counts (the lane leaves, or is recovered) */
+ * and drop the local counts (the lane leaves, or is recovered); 3: as 0, free bits do not matter */
 inline SCAN() {
     b = g * BPS;
     do
     :: b < (g + 1) * BPS ->
-        d_step { x = (rembit[b] || md != 0 -> 1 : 0); rembit[b] = 0 };
+        d_step { x = (rembit[b] || md == 1 || md == 2 -> 1 : 0); rembit[b] = 0 };
         if
-        :: x && own[b] != 0 && (md == 2 || cnt[b] == 0) && (flg[b] & SHARED) ->
+        :: x && own[b] != 0 && (flg[b] & SHARED) &&
+           (cnt[b] == 0 || md == 2) && (cnt[b] != 0 || shr[b] == 0 || md != 2) ->
             LOCK(BS(b));
             d_step { assert((flg[b] & UF) == flg_expected[b]);
                      x = (shr[b] == 0 -> 1 : 0) };
@@ -375,7 +390,7 @@ inline SCAN() {
         :: else
         fi;
         if
-        :: md != 2 -> d_step { freebit[b] = (own[b] == 0 -> 1 : 0) }
+        :: md < 2 -> d_step { freebit[b] = (own[b] == 0 -> 1 : 0) }
         :: else
         fi;
         b++
@@ -413,46 +428,38 @@ inline LEAVE() {
     od;
     skip;
     d_step { g = 0; todo = 0; i = 0; b = 0; x = 0 };
-    do
-    :: g < NSLAB ->
+    md = 2;
+    do                                  /* md 2: all blocks of all slabs, once */
+    :: g < NSLAB && slab_owner[g] == TAG(id) ->
         if
-        :: slab_owner[g] == TAG(id) ->
-            do
-            :: d_step { md = 2; slab_pending[g] = 0 };
-               SCAN();
-               if
-               :: MUT == 8 -> slab_owner[g] = 0; break  /* a plain store, whatever PENDING says */
-               :: MUT == 9 ->           /* give up, then look at the bits again */
-                  slab_owner[g] = 0;
-                  d_step { x = 0; b = g * BPS;
-                           do
-                           :: b < (g + 1) * BPS -> x = (rembit[b] -> 1 : x); b++
-                           :: else -> break
-                           od; b = 0 };
-                  if
-                  :: x -> d_step { x = 0;
-                                   if
-                                   :: slab_owner[g] == 0 -> slab_owner[g] = TAG(id)
-                                   :: else -> x = 1
-                                   fi };
-                          if :: x -> break :: else fi
-                  :: else -> break
-                  fi
-               :: else ->               /* compare-and-swap {me, clear} -> {0, clear} */
-                  d_step { x = 0; if :: slab_pending[g] == 0 -> slab_owner[g] = 0
-                                     :: else -> x = 1 fi };
-                  if :: x == 0 -> break :: else -> x = 0 fi
-               fi
-            od
-        :: else
+        :: md == 2 -> d_step { slab_pending[g] = 0; x = 1 }
+        :: md == 3 && MUT == 8 ->       /* a plain store, whatever PENDING says */
+            slab_owner[g] = 0
+        :: md == 3 && MUT == 9 ->       /* give up, then look at the bits again */
+            slab_owner[g] = 0;
+            d_step { b = g * BPS;
+                     do
+                     :: b < (g + 1) * BPS -> x = (rembit[b] -> 1 : x); b++
+                     :: else -> break
+                     od; b = 0 };
+            d_step { if :: x && slab_owner[g] == 0 -> slab_owner[g] = TAG(id) :: else -> x = 0 fi }
+        :: md == 3 && MUT != 8 && MUT != 9 ->
+            if                          /* one compare-and-swap each */
+            :: d_step { slab_pending[g] -> slab_pending[g] = 0; x = 1 }
+            :: d_step { !slab_pending[g] -> slab_owner[g] = 0 }
+            fi
         fi;
-        g++
-    :: g == NSLAB && todo != 0 && MUT != 24 ->  /* an inner ref's slab was adopted on the way */
-        d_step { todo = 0; g = 0 }
-    :: else -> break
+        if
+        :: x -> SCAN(); if :: md == 2 -> g++ :: else -> met = 1 fi
+        :: else -> met = 1
+        fi
+    :: g < NSLAB && slab_owner[g] != TAG(id) -> g++
+    :: g == NSLAB && md == 2 -> d_step { g = 0; md = 3; met = 0 }
+    :: g == NSLAB && md == 3 && met && MUT != 24 -> d_step { g = 0; met = 0 }
+    :: g == NSLAB && md == 3 && (!met || MUT == 24) -> break    /* a pass found none */
     od;
     skip;
-    d_step { g = 0; x = 0; md = 0; b = 0; todo = 0 };
+    d_step { g = 0; x = 0; md = 0; b = 0; todo = 0; met = 0 };
     if
     :: MUT == 18 -> skip
     :: else -> d_step { live[id] = 0 }
@@ -465,6 +472,32 @@ inline RECOVER(j_) {
     if :: MUT == 10 -> skip :: else -> FIRST_HALF() fi;
     d_step { pj = 0; id = j_ };
     LEAVE()
+}
+
+/* inside a d_step: i, the cell for block bb, x if it names it already */
+inline FIND_CELL(bb) {
+    if
+    :: cell[CELL0] == bb + 1 -> i = CELL0; x = NC - 1
+    :: cell[CELLX] == bb + 1 -> i = CELLX; x = NC - 1
+    :: else -> i = (cell[CELL0] == 0 -> CELL0 : CELLX)
+    fi
+}
+
+/* inside a d_step: into the record, what take does to block b beside emptying the slot */
+inline TAKEN() {
+    assert(own[b] != 0 && shr[b] > 0 && (flg[b] & UF) == flg_expected[b]);
+    rd_block[id] = b + 1; rd_shr[id] = shr[b]; rd_flg[id] = flg[b];
+    if
+    :: MINE(b) -> rd_shr[id] = shr[b] - 1; rd_first[id] = 3 + cnt[b]
+    :: else ->
+        FIND_CELL(b);
+        rd_cell[id] = i + 1; rd_cell_v[id] = b + 1;
+#if NC > 1
+        rd_cell_n[id] = (x -> cell_n[i] + 1 : 1);
+#endif
+        rd_shr[id] = shr[b] - (x -> 1 : 0)      /* a cell counts once, so the slot's goes */
+    fi;
+    x = 0
 }
 
 /* a free block of an own slab into b, x = 1; adopts orphans; may find none */
@@ -500,7 +533,7 @@ inline PICK_SLOT() {
 }
 
 proctype Worker(byte me) {
-    byte id, b, c, s, g, i, md, x, y, todo, ops, pj, pk;
+    byte id, b, c, s, g, i, md, x, y, todo, met, ops, pj, pk;
 again:
     {
         d_step { lk[me] == 0 -> lk[me] = me + 1; id = me };     /* attach: the byte first */
@@ -529,13 +562,18 @@ again:
                 :: d_step { MINE(0) && cnt[0] == 1 -> b = 0; x = 1 }
                 :: d_step { MINE(NB - 1) && cnt[NB - 1] == 1 -> b = NB - 1; x = 1 }
 #if NC > 1
-                :: d_step { cell[CELL0] != 0 && cell_n[CELL0] == 1 ->
-                            cell_n[CELL0] = 2; hold[me * NB + cell[CELL0] - 1]++ }
+                :: d_step { cell[CELL0] != 0 && cell_n[CELL0] == 1 -> b = cell[CELL0] - 1; x = 2 }
 #endif
                 :: else
                 fi;
                 if
-                :: x -> d_step { assert(hold[me * NB + b]); cnt[b]++; hold[me * NB + b]++ }
+                :: x == 1 -> d_step { assert(hold[me * NB + b]); cnt[b]++; hold[me * NB + b]++ }
+#if NC > 1
+                :: x == 2 ->
+                    LOCK(BS(b));
+                    d_step { cell_n[CELL0]++; hold[me * NB + b]++ };
+                    UNLOCK(BS(b))
+#endif
                 :: else
                 fi
             :: (OPS & op_release) ->    /* of a local reference, or of a cell's */
@@ -581,7 +619,11 @@ again:
                              hold[me * NB + cell[i] - 1]--; x = 0 };
                     if
 #if NC > 1
-                    :: CELLN(i) > 1 && MUT != 20 -> d_step { cell_n[i]-- }
+                    :: CELLN(i) > 1 && MUT != 20 ->
+                        b = cell[i] - 1;
+                        LOCK(BS(b));
+                        d_step { cell_n[i]-- };
+                        UNLOCK(BS(b))
 #endif
                     :: CELLN(i) == 1 || MUT == 20 -> UNCELL()
                     fi
@@ -640,28 +682,25 @@ again:
                     :: MINE(b) ->
                         d_step { own[b] = TAG(id); cnt[b]++; hold[me * NB + b]++ }
                     :: else ->
-                        d_step {
-                            if
-                            :: cell[CELL0] == b + 1 -> i = CELL0; x = NC - 1
-                            :: cell[CELLX] == b + 1 -> i = CELLX; x = NC - 1
-                            :: else -> i = (cell[CELL0] == 0 -> CELL0 : CELLX)
-                            fi
-                        };
+                        LOCK(BS(b));
+                        d_step { FIND_CELL(b) };
                         if
 #if NC > 1
                         :: x != 0 -> d_step { cell_n[i]++; hold[me * NB + b]++ }
 #endif
                         :: x == 0 ->
-                            LOCK(BS(b));
                             d_step { assert(own[b] != 0 && shr[b] > 0 &&
                                             (flg[b] & UF) == flg_expected[b]);
                                      NEW_RECORD(); rd_cell[id] = i + 1; rd_cell_v[id] = b + 1;
+#if NC > 1
+                                     rd_cell_n[id] = 1;
+#endif
                                      rd_block[id] = b + 1; rd_shr[id] = shr[b] + 1;
                                      rd_flg[id] = flg[b] };
                             COMMIT();
-                            hold[me * NB + b]++;
-                            UNLOCK(BS(b))
-                        fi
+                            hold[me * NB + b]++
+                        fi;
+                        UNLOCK(BS(b))
                     fi;
                     if :: MUT != 13 -> UNLOCK(SS(s)) :: else fi
                 fi
@@ -689,41 +728,61 @@ again:
                     fi
                 :: else
                 fi
-            :: (OPS & op_exchange) && CELLN(CELL0) <= 1 ->
-                s = 0;
+            :: (OPS & op_take) && (cell[CELL0] == 0 || cell[CELLX] == 0) ->
+                PICK_SLOT();
                 LOCK(SS(s));
                 if
-                :: MUT == 26 ->                 /* no redo: two plain stores */
-                    d_step { b = slot[s]; c = cell[CELL0] };
-                    d_step { slot[s] = c };
-                    d_step { cell[CELL0] = b }
+                :: slot[s] == 0 -> UNLOCK(SS(s))
                 :: else ->
-                    d_step { b = slot[s]; c = cell[CELL0]; NEW_RECORD();
-                             rd_slot[id] = s + 1; rd_slot_v[id] = c;
-                             rd_cell[id] = CELL0 + 1; rd_cell_v[id] = b;
-                             if :: c != 0 -> hold[me * NB + c - 1]-- :: else fi };
-                    COMMIT()
-                fi;
-                d_step { if :: b != 0 -> hold[me * NB + b - 1]++ :: else fi };
-                UNLOCK(SS(s))
-#if NSLOT > 1
-            :: (OPS & op_swap) ->
-                d_step { s = 0; c = NSLOT - 1 };
-                if :: MUT == 27 -> d_step { s = NSLOT - 1; c = 0 } :: skip fi;
-                LOCK(SS(s));
-                if :: SS(s) != SS(c) || MUT == 28 -> LOCK(SS(c)) :: else fi;
+                    b = slot[s] - 1;
+                    LOCK(BS(b));
+                    d_step { if :: MUT == 26 -> slot[s] = 0 :: else fi };   /* no redo */
+                    d_step { NEW_RECORD();
+                             if :: MUT != 26 -> rd_slot[id] = s + 1 :: else fi;
+                             TAKEN() };
+                    COMMIT();
+                    hold[me * NB + b]++;
+                    UNLOCK(BS(b));
+                    UNLOCK(SS(s))
+                fi
+#if NB > 1
+            :: (OPS & op_relink) ->     /* the slot names the held b, not c */
                 if
-                :: MUT == 29 ->                 /* no redo: two plain stores */
-                    b = slot[s];
-                    d_step { slot[s] = slot[c] };
-                    d_step { slot[c] = b }
-                :: else ->
-                    d_step { NEW_RECORD(); rd_slot[id] = s + 1; rd_slot_v[id] = slot[c];
-                             rd_two[id] = c + 1; rd_two_v[id] = slot[s] };
-                    COMMIT()
+                :: d_step { hold[me * NB] -> b = 0; x = 1 }
+                :: d_step { hold[me * NB + NB - 1] -> b = NB - 1; x = 1 }
+                :: else
                 fi;
-                if :: SS(s) != SS(c) || MUT == 28 -> UNLOCK(SS(c)) :: else fi;
-                UNLOCK(SS(s))
+                PICK_SLOT();
+                if
+                :: x && !(CHILD != 0 && s == INNER && b == PARENT) ->
+                    x = 0;
+                    LOCK(SS(s));
+                    if
+                    :: slot[s] == 0 || slot[s] == b + 1 -> UNLOCK(SS(s))
+                    :: else ->
+                        d_step { c = slot[s] - 1;
+                                 i = (BS(c) < BS(b) && MUT != 27 -> c : b); y = b + c - i };
+                        LOCK(BS(i));
+                        if :: BS(i) != BS(y) || MUT == 28 -> LOCK(BS(y)) :: else fi;
+                        d_step { if :: MUT == 29 -> slot[s] = b + 1 :: else fi };   /* no redo */
+                        d_step { NEW_RECORD();
+                                 if
+                                 :: MUT != 29 -> rd_slot[id] = s + 1; rd_slot_v[id] = b + 1
+                                 :: else
+                                 fi;
+                                 rd_two[id] = b + 1; rd_two_shr[id] = shr[b] + 1;
+                                 rd_two_flg[id] = flg[b] | SHARED;
+                                 DROP(c);
+                                 x = (rd_first[id] == 2 -> 1 : 0) };
+                        COMMIT();
+                        if :: BS(i) != BS(y) || MUT == 28 -> UNLOCK(BS(y)) :: else fi;
+                        UNLOCK(BS(i));
+                        UNLOCK(SS(s));
+                        y = 0;
+                        DROPPED(c, x)
+                    fi
+                :: else
+                fi
 #endif
             :: (OPS & op_drain) ->
                 if
@@ -765,7 +824,7 @@ again:
     } unless {
         dead[me];
         d_step { id = 0; b = 0; c = 0; s = 0; g = 0; i = 0; md = 0; x = 0; y = 0; todo = 0;
-                 pj = 0; pk = 0 };
+                 met = 0; pj = 0; pk = 0 };
         if
         :: d_step { restarts < MAXR -> restarts++; dead[me] = 0 }; goto again
         :: skip
@@ -870,7 +929,7 @@ inline AUDIT() {
 }
 
 proctype Auditor() {
-    byte me, id, b, c, s, g, i, md, x, y, todo, pj, pk;
+    byte me, id, b, c, s, g, i, md, x, y, todo, met, pj, pk;
 again:
     {
         d_step { fin[0] && fin[1] && fin[NP - 1] -> me = AUD };
@@ -890,7 +949,7 @@ again:
     } unless {
         dead[AUD];
         d_step { id = 0; b = 0; c = 0; s = 0; g = 0; i = 0; md = 0; x = 0; y = 0; todo = 0;
-                 pj = 0; pk = 0; dead[AUD] = 0 };
+                 met = 0; pj = 0; pk = 0; dead[AUD] = 0 };
         goto again
     }
 }
