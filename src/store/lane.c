@@ -167,13 +167,14 @@ static uint32_t *page_of(const roma__worker *worker, const uint32_t *entry)
     return is_page ? roma__view_at(view, (number - 1) << ROMA__UNIT_SHIFT) : NULL;
 }
 
-/* Pages of the list that the lane has already have numbers below. */
+/* Pages of the list that the lane has already have numbers below. One that was claimed and not yet
+ * made counts, too: its entry is the only one that names it. */
 static uint32_t count_pages(const roma__worker *worker)
 {
     uint32_t count = 0;
     for (uint32_t i = 0; i < PAGES_IN_LANE; i++) {
-        const uint32_t *page = page_of(worker, &worker->lane->list[FIRST_PAGE + i]);
-        if (page != NULL && count <= i)
+        const uint32_t *entry = &worker->lane->list[FIRST_PAGE + i], *page = page_of(worker, entry);
+        if (roma__load(entry) != 0 && count <= i)
             count = i + 1;
         for (uint32_t k = 0; page != NULL && k < PAGES_IN_PAGE; k++)
             if (roma__load(&page[k]) != 0)

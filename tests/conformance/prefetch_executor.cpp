@@ -275,7 +275,7 @@ TEMPLATE_TEST_CASE("a manager has an engine read its blocks of files, and keeps 
     CHECK(engine.figure("submits.count") == submits + 1);
     roma_report report;
     REQUIRE(roma_where(block, &report) == 0);
-    CHECK(report.resident_bytes == report.bytes);
+    CHECK(report.resident_bytes >= bytes); /* a tool's redzone comes behind */
     CHECK(block[0] == 5);
     CHECK(block[bytes - 1] == 5);
     CHECK(roma_advise(block, 0, bytes, ROMA_ADVICE_NEED, &error) == 0);
@@ -375,7 +375,7 @@ TEST_CASE("without an engine blocks are populated and advised all the same", "[p
         CHECK(roma_populate(block, 0, 6 * MiB, 2, &error) == 0);
         roma_report report;
         REQUIRE(roma_where(block, &report) == 0);
-        CHECK(report.resident_bytes == report.bytes);
+        CHECK(report.resident_bytes >= 6 * MiB); /* a tool's redzone comes behind */
         for (roma_advice advice : {ROMA_ADVICE_COLD, ROMA_ADVICE_PAGEOUT, ROMA_ADVICE_NEED})
             CHECK(roma_advise(block, 0, 6 * MiB, advice, &error) == 0);
         CHECK(block[0] == 3);
