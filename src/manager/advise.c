@@ -69,7 +69,7 @@ int roma_populate(void *block, size_t offset, size_t bytes, unsigned threads, ro
 {
     roma__cell cell;
     roma_executor executor;
-    roma_error ignored;
+    roma_error ignored = {0};
     roma__stored_part part;
     error = error != NULL ? error : &ignored;
     (void)roma__error(error, 0, ROMA_WHY_NONE);
@@ -104,7 +104,7 @@ int roma_advise(void *block, size_t offset, size_t bytes, roma_advice advice, ro
 {
     roma__cell cell;
     roma_executor executor;
-    roma_error ignored;
+    roma_error ignored = {0};
     roma__stored_part part;
     error = error != NULL ? error : &ignored;
     (void)roma__error(error, 0, ROMA_WHY_NONE);

@@ -215,7 +215,7 @@ static bool job_is_valid(const roma__job *job)
 
 bool roma__engine_is_valid(const roma_prefetch_engine *engine)
 {
-    unsigned dense = 0, sparse = 0, followers = 0;
+    unsigned dense = 0, sparse = 0, followers = 0, advising = 0, listed = 0;
     uint64_t bytes = 0;
     for (size_t i = 0; i < engine->ops_count; i++) {
         const roma__op *op = &engine->ops[i];
@@ -226,6 +226,7 @@ bool roma__engine_is_valid(const roma_prefetch_engine *engine)
             continue;
         dense += op->dense;
         sparse += !op->dense;
+        advising += op->window != 0 && !op->issued;
         bytes += op->bytes;
     }
     size_t live = 0, unplanned = 0;
@@ -234,7 +235,10 @@ bool roma__engine_is_valid(const roma_prefetch_engine *engine)
         if (!job_is_valid(job))
             return false;
     }
-    return followers == engine->followers && followers <= ROMA__FOLLOWERS &&
+    for (const roma__op *op = engine->issued; op != NULL; op = op->next)
+        listed++;
+    return advising == engine->advising && listed == engine->issued_count &&
+           followers == engine->followers && followers <= ROMA__FOLLOWERS &&
            unplanned == engine->unplanned_count && dense == engine->dense_flying &&
            sparse == engine->sparse_flying && bytes == engine->flying_bytes &&
            live == engine->live_count && dense <= engine->options.dense_depth &&

@@ -89,6 +89,7 @@ struct roma__op {
     uint64_t offset;
     uint64_t bytes;
     uint64_t begun_ns;
+    uint64_t issued_at;       /* how many ops had been taken by then                              */
     unsigned window;          /* index + 1 of the job's window that it uses; 0: none              */
 
     /* Of who prepares it, until finish. */
@@ -209,6 +210,7 @@ struct roma_prefetch_engine {
     roma__op *issued, *issued_last; /* in flight, oldest first                                    */
     unsigned issued_count;
     unsigned advising;              /* in flight, to be issued                                    */
+    uint64_t taken;                 /* ops, but for those that were issued before                 */
     unsigned dense_flying, sparse_flying;
     unsigned followers;       /* ops                                                              */
     uint64_t flying_bytes;

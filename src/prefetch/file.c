@@ -40,6 +40,22 @@ static int look_at_system(int fd, roma__file *file, roma_error *error)
     return 0;
 }
 
+/* Root is believed only where it may act for the owner: else the kernel says of every page that it
+ * is there, also of one behind the file's end. */
+static bool tells_truth(int fd, uint64_t length, size_t page_bytes)
+{
+    unsigned char answer = 1;
+    uint64_t behind = roma__align_up(length, page_bytes);
+    if (behind > INT64_MAX - page_bytes)
+        return false;
+    char *address = roma__sys->mmap(NULL, page_bytes, PROT_READ, MAP_SHARED, fd, (off_t)behind);
+    if (address == MAP_FAILED)
+        return false;
+    bool is_told = roma__sys->mincore(address, page_bytes, &answer) == 0;
+    (void)roma__sys->munmap(address, page_bytes);
+    return is_told && (answer & 1) == 0;
+}
+
 int roma__file_look(int fd, roma__file *file, roma_error *error)
 {
     struct stat status;
@@ -58,8 +74,10 @@ int roma__file_look(int fd, roma__file *file, roma_error *error)
         .page_bytes = (size_t)getpagesize(),
         .kind = S_ISBLK(status.st_mode) ? ROMA__FILE_DEVICE : ROMA__FILE_DISK,
         .fd = fd,
-        .may_ask = self == 0 || self == status.st_uid,
+        .may_ask = self == status.st_uid,
     };
+    if (self == 0 && !file->may_ask)
+        file->may_ask = tells_truth(fd, file->bytes, file->page_bytes);
     if (file->kind == ROMA__FILE_DEVICE) {
         file->device = (uint64_t)status.st_rdev; /* its page cache belongs to it, not to its name */
         file->inode = UINT64_MAX;

@@ -121,7 +121,6 @@ static void finish_read(roma_prefetch_engine *engine, roma__op *op)
     }
     if (op->bytes > 0) {
         op->tries++;
-        op->issued = false;
         roma__work_push_again(engine, op);
         return;
     }

@@ -107,6 +107,7 @@ void roma__work_free_op(roma_prefetch_engine *engine, roma__op *op)
 void roma__work_push_again(roma_prefetch_engine *engine, roma__op *op)
 {
     op->state = ROMA__OP_AGAIN;
+    op->issued = false; /* all of it is asked for anew */
     op->next = NULL;
     if (engine->again == NULL)
         engine->again = op;
@@ -143,6 +144,7 @@ void roma__work_push_issued(roma_prefetch_engine *engine, roma__op *op)
 {
     engine->advising--;
     op->issued = true;
+    op->issued_at = engine->taken;
     op->next = NULL;
     if (engine->issued == NULL)
         engine->issued = op;

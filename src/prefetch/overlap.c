@@ -90,7 +90,10 @@ bool roma__work_is_enough(const roma__op *leader, const roma__op *follower)
 {
     switch (follower->job->level) {
     case ROMA_PREFETCH_ISSUED: return true;
-    case ROMA_PREFETCH_RESIDENT: return leader->dense || leader->job->level != ROMA_PREFETCH_ISSUED;
+    case ROMA_PREFETCH_RESIDENT: /* a short run is not there when its read has only begun */
+        if (leader->dense)
+            return follower->dense || !leader->was_resident;
+        return leader->job->level != ROMA_PREFETCH_ISSUED;
     case ROMA_PREFETCH_MAPPED: return false;
     }
     return false;

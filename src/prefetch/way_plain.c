@@ -35,6 +35,7 @@ static void submitted(roma_prefetch_engine *engine, roma__job *job)
         roma__engine_lock(engine);
         roma__work_finish(engine, op);
     }
+    (void)pthread_cond_broadcast(&engine->changed); /* there may be ops that others wait to take */
     if (roma__calling != engine) /* else who called back goes on with these, one after the other */
         (void)roma__work_settle(engine);
     roma__engine_unlock(engine);

@@ -330,16 +330,34 @@ static roma__op *take_in_turn(roma_prefetch_engine *engine)
     return NULL;
 }
 
-roma__op *roma__work_take(roma_prefetch_engine *engine)
+/* Has the one that was issued first had time to come? Others were issued behind it, or have been
+ * taken since: it is not kept behind those for long. */
+static bool is_issued_due(const roma_prefetch_engine *engine)
+{
+    if (engine->issued_count == 0)
+        return false;
+    const unsigned depth = engine->options.sparse_depth;
+    return engine->issued_count > depth / 4 * 3 ||
+           engine->taken - engine->issued->issued_at >= depth;
+}
+
+static roma__op *take_new(roma_prefetch_engine *engine)
 {
     roma__op *op = take_again(engine);
     if (op == NULL)
         op = take_due(engine);
-    if (op == NULL && engine->issued_count > engine->options.sparse_depth / 4 * 3)
-        op = take_issued(engine);
     if (op == NULL && (engine->unplanned_count > 0 || roma__work_has_depth(engine, true) ||
                        roma__work_has_depth(engine, false)))
         op = take_in_turn(engine);
+    engine->taken += op != NULL;
+    return op;
+}
+
+roma__op *roma__work_take(roma_prefetch_engine *engine)
+{
+    if (is_issued_due(engine))
+        return take_issued(engine);
+    roma__op *op = take_new(engine);
     /* Nothing more will be issued for a while: none of these gets younger. */
     if (op == NULL && engine->issued_count > 0 && engine->advising == 0)
         op = take_issued(engine);
