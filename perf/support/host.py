@@ -22,15 +22,20 @@ import subprocess
 import sys
 
 ORDER = pathlib.Path("/sys/module/page_reporting/parameters/page_reporting_order")
-MORE_THAN_ALL = (64, 32, 16, 11, 10)  # kernels differ in what they take
 TOUCHED_MOST = 8 << 30
 MADV_POPULATE_WRITE = 23  # Linux 5.14
+
+
+def largest_order():
+    """Of free blocks: /proc/buddyinfo has a column for each."""
+    with open("/proc/buddyinfo", encoding="ascii") as file:
+        return len(file.readline().split("zone")[1].split()) - 2
 
 
 def touch_free_memory():
     with open("/proc/meminfo", encoding="ascii") as file:
         free = next(int(line.split()[1]) for line in file if line.startswith("MemFree:")) << 10
-    size = min(TOUCHED_MOST, free // 2) // mmap.PAGESIZE * mmap.PAGESIZE
+    size = max(min(TOUCHED_MOST, free // 2) // mmap.PAGESIZE, 1) * mmap.PAGESIZE
     with mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as area:
         area.madvise(mmap.MADV_HUGEPAGE)
         area.madvise(MADV_POPULATE_WRITE)
@@ -50,29 +55,43 @@ class KeptMemory:
             return self
         try:
             before = ORDER.read_text(encoding="ascii")
-        except OSError:
+            reports = int(before) >= 0  # else no host has asked for it
+        except (OSError, ValueError):
+            return self
+        if not reports:
             return self
         self.words = "reported to the host: first touches may take long (root can forbid it)"
-        for order in MORE_THAN_ALL:
+        try:
+            self.forbid(before)
+            if self.before is not None:
+                touch_free_memory()
+        except OSError as error:
+            print(f"host: {error}", file=sys.stderr)
+        except BaseException:  # a signal, meanwhile
+            self.__exit__()
+            raise
+        return self
+
+    def forbid(self, before):
+        largest = largest_order()
+        for order, words in ((largest + 1, "not reported to the host while this ran"),
+                             (largest, f"reported to the host in blocks of order {largest} alone")):
             try:
                 ORDER.write_text(f"{order}\n", encoding="ascii")
             except PermissionError:
-                break
+                return
             except OSError:
-                continue
-            self.before, self.words = before, "not reported to the host while this ran"
-            break
-        if self.before is not None:
-            try:
-                touch_free_memory()
-            except OSError as error:  # no such advice, or no memory: first passes are thrown away
-                print(f"host: free memory is not touched first: {error}", file=sys.stderr)
-        return self
+                continue  # kernels differ in how much they take
+            self.before, self.words = before, words
+            return
 
     def __exit__(self, *_):
-        if self.before is not None:
-            ORDER.write_text(self.before, encoding="ascii")
-            self.before = None
+        before, self.before = self.before, None
+        if before is not None:
+            try:
+                ORDER.write_text(before, encoding="ascii")
+            except OSError as error:
+                print(f"host: {ORDER} is not as it was, {before.strip()}: {error}", file=sys.stderr)
 
 
 def end_on_signals():

@@ -47,6 +47,13 @@ static void less_committed(roma__super *super, void *context)
     super->committed_units = roma__min(super->committed_units, *(const uint64_t *)context);
 }
 
+static int sync_file(const roma_store *store)
+{
+    if (store->is_in_memory || store->wants_no_sync)
+        return 0;
+    return roma__sys->fsync(store->fd) < 0 ? -errno : 0;
+}
+
 /* Nobody else is there: what is behind the last unit in use goes. What the file says of its length
  * is never more than it has, so that is changed before. */
 static int shrink(roma_store *store)
@@ -58,18 +65,13 @@ static int shrink(roma_store *store)
     roma__store_release(&view->live->committed_units, keep);
     roma__step("close.shrinking");
     int code = roma__super_change(store, less_committed, &keep, NULL);
+    if (code == 0) /* it may say clean already: another session closed with this one */
+        code = sync_file(store);
     roma__step("close.shrunk");
     /* Sealed, or failed: the file keeps what it has, and growth will find it there. */
     if (code == 0)
         (void)roma__sys->ftruncate(store->fd, (off_t)(keep << ROMA__UNIT_SHIFT));
     return code;
-}
-
-static int sync_file(const roma_store *store)
-{
-    if (store->is_in_memory || store->wants_no_sync)
-        return 0;
-    return roma__sys->fsync(store->fd) < 0 ? -errno : 0;
 }
 
 int roma__store_rest(roma_store *store)

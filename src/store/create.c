@@ -7,6 +7,7 @@
 #include "base/bits.h"
 #include "base/error.h"
 #include "store/open.h"
+#include "store/openings.h"
 #include "sys/kernel.h"
 #include "sys/sys.h"
 
@@ -115,10 +116,20 @@ static void write_super(roma_store *store, const plan *made, uint32_t flags)
 static int write_first(roma_store *store, const plan *made, uint32_t flags, roma_error *error)
 {
     uint64_t bytes = made->committed << ROMA__UNIT_SHIFT;
+    /* A forked child must not have it: with it go the locks of the description. */
+    roma__opening_lock();
     char *base = roma__sys->mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE,
                                  store->fd, 0);
+    int cause = errno;
+    bool is_own = base != MAP_FAILED && roma__sys->madvise(base, bytes, MADV_DONTFORK) == 0;
+    cause = base != MAP_FAILED ? errno : cause;
+    roma__opening_unlock();
     if (base == MAP_FAILED)
-        return roma__error_call(error, "mmap", errno);
+        return roma__error_call(error, "mmap", cause);
+    if (!is_own) {
+        (void)roma__sys->munmap(base, bytes);
+        return roma__error_call(error, "madvise", cause);
+    }
     roma__view_fill(&store->view, base, bytes, -1, &made->regions);
     store->view.live->committed_units = made->committed;
     store->view.live->lanes_used = made->lanes;

@@ -64,6 +64,7 @@ struct roma_store {
                                  a byte lock does not keep the threads of one process apart. That of
                                  the own session is claimed from opening to closing              */
     roma__worker *workers;    /* all, by `next`                                                  */
+    uint32_t visitors;        /* threads that have, or want, an idle one's worker for a moment   */
     roma__own_slab *spare_slabs; /* records to use again: never given back before the end        */
     struct roma__cells *cells; /* which cells of this session name which block                   */
     roma_store *next;         /* in the process's list of openings                               */

@@ -93,9 +93,10 @@ static int64_t take_lane(roma_store *store)
         if (taken < 0)
             continue;
         if (used == view->regions.lanes) {
-            if (roma__store_recover_outside(store) == 0)
+            if (roma__store_recover_outside(store) == 0 &&
+                roma__load_acquire(&view->live->park) == 0)
                 return -EUSERS;
-            continue; /* the dead had some */
+            continue; /* the dead had some, or somebody gives one back that met a checkpoint */
         }
         int code = back_lane(store, used);
         if (code < 0 && roma__store_recover_outside(store) == 0)
@@ -335,9 +336,11 @@ static void visit_each(roma__worker *worker, uint32_t *entries, uint32_t count, 
 {
     for (uint32_t i = 0; i < count; i++) {
         uint64_t number = roma__load(&entries[i]);
-        if (number == 0 || is_met(worker, number - 1))
+        uint32_t *page = number != 0 ? page_of(worker, &entries[i]) : NULL;
+        if (number == 0 || (page != NULL && levels == 0)) /* a page names it where it counts */
             continue;
-        uint32_t *page = levels > 0 ? page_of(worker, &entries[i]) : NULL;
+        if (is_met(worker, number - 1))
+            continue;
         if (page != NULL) {
             mark_page(worker, number - 1);
             visit_each(worker, page, ROMA__LIST_IN_UNIT, levels - 1, visit, context);

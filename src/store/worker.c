@@ -24,6 +24,9 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <time.h>
+
+enum { PATIENCE = 100 }; /* naps of a millisecond */
 
 typedef struct link {
     roma_store *store;
@@ -112,6 +115,32 @@ static roma__worker *take_idle(roma_store *store)
     return worker;
 }
 
+/* One that nobody has is taken, else a new lane is. Where there is none, somebody may have an idle
+ * one for a moment, to look at what it was told. */
+static roma__worker *take_any(roma_store *store, int *code)
+{
+    static const struct timespec nap = {.tv_nsec = 1000 * 1000};
+    roma__worker *worker = take_idle(store);
+    for (int tries = 0; worker == NULL; tries++) {
+        worker = roma__worker_new(store, code);
+        if (worker != NULL) {
+            (void)pthread_mutex_lock(&store->lock);
+            worker->next = store->workers;
+            store->workers = worker;
+            (void)pthread_mutex_unlock(&store->lock);
+            break;
+        }
+        bool is_short = *code == -EUSERS || *code == -ENOSPC || *code == -EFBIG;
+        bool is_visited = roma__load_acquire(&store->visitors) != 0; /* before and after the look */
+        worker = is_short ? take_idle(store) : NULL;
+        is_visited = is_visited || roma__load_acquire(&store->visitors) != 0;
+        if (worker != NULL || !is_short || !is_visited || tries == PATIENCE)
+            break;
+        (void)nanosleep(&nap, NULL);
+    }
+    return worker;
+}
+
 /* The thread's first call on this opening. */
 static roma__worker *join(roma_store *store, int *code)
 {
@@ -122,17 +151,10 @@ static roma__worker *join(roma_store *store, int *code)
         *code = -ENOMEM;
         return NULL;
     }
-    roma__worker *worker = take_idle(store);
+    roma__worker *worker = take_any(store, code);
     if (worker == NULL) {
-        worker = roma__worker_new(store, code);
-        if (worker == NULL) {
-            free(here);
-            return NULL;
-        }
-        (void)pthread_mutex_lock(&store->lock);
-        worker->next = store->workers;
-        store->workers = worker;
-        (void)pthread_mutex_unlock(&store->lock);
+        free(here);
+        return NULL;
     }
     *here = (link_t){store, store->serial, worker, links};
     links = here;
@@ -226,6 +248,7 @@ bool roma__idle_each(roma_store *store, bool (*visit)(roma__worker *worker))
     roma__worker *worker = store->workers;
     (void)pthread_mutex_unlock(&store->lock);
     bool any = false;
+    (void)__atomic_fetch_add(&store->visitors, 1, __ATOMIC_RELAXED);
     for (; worker != NULL; worker = worker->next) {
         if (!take_if_idle(worker))
             continue;
@@ -233,6 +256,7 @@ bool roma__idle_each(roma_store *store, bool (*visit)(roma__worker *worker))
         any = visit(worker) || any;
         make_idle(worker);
     }
+    (void)__atomic_fetch_sub(&store->visitors, 1, __ATOMIC_RELEASE);
     return any;
 }
 
@@ -269,6 +293,7 @@ int roma__inbox_put(roma_store *store, uint32_t tag, void *block)
     roma__worker *worker = worker_of(store, tag);
     if (worker == NULL)
         return -ESTALE;
+    (void)__atomic_fetch_add(&store->visitors, 1, __ATOMIC_RELAXED);
     (void)pthread_mutex_lock(&worker->inbox_lock);
     int code = put(worker, block);
     bool is_ours = code == 0 && worker->is_idle;
@@ -279,6 +304,7 @@ int roma__inbox_put(roma_store *store, uint32_t tag, void *block)
         roma__store(&worker->lane->busy, 1);
         make_idle(worker);
     }
+    (void)__atomic_fetch_sub(&store->visitors, 1, __ATOMIC_RELEASE);
     return code;
 }
 
