@@ -182,23 +182,15 @@ static void begin_use(roma__super *super, void *context)
     roma__boot_id(super->boot_id, sizeof super->boot_id);
 }
 
-/* Can a lane be in use by a session that is not free? */
-static bool is_used(const roma__view *view, uint32_t tag)
-{
-    if (tag > view->regions.lanes || tag > roma__load(&view->live->lanes_used))
-        return false;
-    uint32_t word = roma__load(&view->lanes[tag - 1].word);
-    return word != 0 && word <= view->regions.sessions &&
-           roma__load(&view->sessions[word - 1].state) != 0;
-}
-
-/* What no process can stand for, living or dead: locks of lanes that nobody uses, left by damage.
- * A lane of a free session would be taken for one of who has that slot next. */
+/* What no living process can stand for: locks of lanes that are not in use, left by damage. */
 static void clear_strays(const roma__view *view)
 {
     for (unsigned i = 0; i < ROMA__STRIPES_COUNT; i++) {
         uint32_t holder = roma__load(&view->stripes[i].holder);
-        if (holder != 0 && !is_used(view, holder))
+        if (holder != 0 &&
+            (holder > view->regions.lanes || roma__load(&view->live->lanes_used) < holder ||
+             roma__load(&view->lanes[holder - 1].word) == 0 ||
+             roma__load(&view->lanes[holder - 1].word) > view->regions.sessions))
             roma__store(&view->stripes[i].holder, 0);
     }
     roma__store(&view->live->park, 0);

@@ -117,6 +117,10 @@ void roma__holder_look(roma_store *store, uint32_t *holder, uint32_t seen)
         take_stripes_back(store, lane, word, seen);
         return;
     }
+    if (word - 1 == store->session) {
+        roma__worker_let_go(store, holder, seen);
+        return;
+    }
     if (!roma__session_claim(store, word - 1))
         return;
     roma__session_first_half(store, word - 1);

@@ -288,6 +288,18 @@ static int put(roma__worker *worker, void *block)
     return 0;
 }
 
+/* Who is made later takes no lock before it is in the list. */
+void roma__worker_let_go(roma_store *store, uint32_t *holder, uint32_t tag)
+{
+    (void)pthread_mutex_lock(&store->lock);
+    const roma__worker *worker = store->workers;
+    while (worker != NULL && worker->tag != tag)
+        worker = worker->next;
+    if (worker == NULL)
+        (void)roma__compare_exchange(holder, &tag, 0);
+    (void)pthread_mutex_unlock(&store->lock);
+}
+
 int roma__inbox_put(roma_store *store, uint32_t tag, void *block)
 {
     roma__worker *worker = worker_of(store, tag);

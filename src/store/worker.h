@@ -247,6 +247,8 @@ static inline void roma__leave(roma__worker *worker)
 
 /* Visit the idle workers, each taken meanwhile. Returns whether a visit said yes. */
 bool roma__idle_each(roma_store *store, bool (*visit)(roma__worker *worker));
+/* A lock that a lane of this session is said to have: nobody's, where no thread has such a lane. */
+void roma__worker_let_go(roma_store *store, uint32_t *holder, uint32_t tag);
 /* Hand a block to the worker that owns its slab: a thread of the session releases it. */
 int roma__inbox_put(roma_store *store, uint32_t tag, void *block);
 /* Apply what is in the own inbox. */

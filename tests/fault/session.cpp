@@ -255,6 +255,7 @@ bool is_harmless(faults::entry which)
     case faults::at_membarrier: /* what idle threads keep stays with them                     */
     case faults::at_pagemap_scan: /* other files of /proc tell the same, slower                 */
     case faults::at_cachestat:    /* mincore tells the same, slower                             */
+    case faults::at_mincore: /* who is told nothing waits for what may be there               */
     case faults::at_sync_file_range: /* the sync that follows writes all, and tells             */
         return true;
     default: return false;
@@ -406,8 +407,8 @@ bool is_of_files(faults::entry entry)
     }
 }
 
-/* mincore is for kernels without cachestat. Under a memory tool threads' caches hold nothing, so
- * that none is ever claimed. */
+/* mincore is for kernels without cachestat, and for pages that have not come yet. Under a memory
+ * tool threads' caches hold nothing, so that none is ever claimed. */
 bool is_used_here(faults::entry entry)
 {
     if (entry == faults::at_mincore) /* where there is no cachestat: see tests/fault/prefetch.cpp */
