@@ -10,6 +10,7 @@
 #include <roma.h>
 
 #include <cerrno>
+#include <climits>
 #include <dirent.h>
 
 using namespace roma_tests;
@@ -61,27 +62,28 @@ TEMPLATE_TEST_CASE("each call failed while files go through an engine is told, a
         for (bool for_good : {false, true}) {
             for (long n = 1;; n++) {
                 INFO("call " << n << (for_good ? " and on" : "") << ", errno " << number);
+                /* The table is there before the engine's threads are, and nothing fails yet. */
+                fail_nth faults(LONG_MAX, number, for_good);
+                faults.table.calls.thread_join = roma__sys_kernel.thread_join;
+                faults.table.calls.write = roma__sys_kernel.write;
                 owned_engine engine(TestType::way);
                 SKIP_WITHOUT(engine);
                 roma_executor executor = {};
                 REQUIRE(roma_prefetch_executor(engine.self, &executor) == 0);
                 (void)roma_provider_sync(provider, &all, nullptr);
                 (void)roma_provider_advise(provider, &all, ROMA_ADVICE_PAGEOUT, nullptr, nullptr);
-                {
-                    fail_nth faults(n, number, for_good);
-                    faults.table.calls.thread_join = roma__sys_kernel.thread_join;
-                    faults.table.calls.write = roma__sys_kernel.write;
-                    const roma_populate_options options = {sizeof options, 2, &executor};
-                    roma_error error;
-                    int code = roma_provider_populate(provider, &all, &options, &error);
+                fail_nth::left = n;
+                const roma_populate_options options = {sizeof options, 2, &executor};
+                roma_error error;
+                int code = roma_provider_populate(provider, &all, &options, &error);
+                check(code, error);
+                for (roma_advice advice :
+                     {ROMA_ADVICE_NEED, ROMA_ADVICE_COLD, ROMA_ADVICE_PAGEOUT}) {
+                    code = roma_provider_advise(provider, &all, advice, &executor, &error);
                     check(code, error);
-                    for (roma_advice advice :
-                         {ROMA_ADVICE_NEED, ROMA_ADVICE_COLD, ROMA_ADVICE_PAGEOUT}) {
-                        code = roma_provider_advise(provider, &all, advice, &executor, &error);
-                        check(code, error);
-                    }
-                    REQUIRE(roma_prefetch_drain(engine.self, ROMA_FOREVER) == 0);
                 }
+                REQUIRE(roma_prefetch_drain(engine.self, ROMA_FOREVER) == 0);
+                fail_nth::left = LONG_MAX;
                 if (!fail_nth::reached)
                     break;
             }
