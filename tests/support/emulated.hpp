@@ -6,6 +6,7 @@
 #include "skip.hpp"
 
 #include <sys/mman.h>
+#include <unistd.h>
 
 namespace roma_tests {
 
@@ -13,6 +14,18 @@ inline bool is_emulated()
 {
     const int no_advice = 0x6e6f6e65;
     return madvise(nullptr, 0, no_advice) == 0;
+}
+
+/* Where pages of the emulated machine are larger than the host's, no: such a mapping is refused, or
+ * ends with the host's last page. */
+inline bool maps_files_past_their_end()
+{
+    const int fd = memfd_create("probe", MFD_CLOEXEC);
+    const size_t bytes = size_t(4) * size_t(getpagesize());
+    void *address = fd < 0 ? MAP_FAILED : mmap(nullptr, bytes, PROT_READ, MAP_SHARED, fd, 0);
+    if (fd >= 0)
+        close(fd);
+    return address != MAP_FAILED && munmap(address, bytes) == 0;
 }
 
 } // namespace roma_tests
