@@ -56,6 +56,14 @@ static int check_part(size_t offset, size_t bytes, size_t usable, roma_error *er
     return bytes > usable - offset ? roma__error_invalid(error, "bytes") : 0;
 }
 
+static int check_stored(const roma__stored_part *part, size_t offset, size_t bytes,
+                        roma_error *error)
+{
+    if (part->code < 0)
+        return roma__error_subject(error, part->code, ROMA_WHY_INVALID, "block");
+    return check_part(offset, bytes, part->usable_bytes, error);
+}
+
 /* The block of a manager with heaps. Returns 0, or -errno with *error. */
 static int find(const void *block, size_t offset, size_t bytes, roma__cell *cell, roma_error *error)
 {
@@ -74,8 +82,7 @@ int roma_populate(void *block, size_t offset, size_t bytes, unsigned threads, ro
     error = error != NULL ? error : &ignored;
     (void)roma__error(error, 0, ROMA_WHY_NONE);
     if (roma__stored_part_of(block, &part)) {
-        int code = part.code < 0 ? roma__error_subject(error, part.code, ROMA_WHY_INVALID, "block")
-                                 : check_part(offset, bytes, part.usable_bytes, error);
+        int code = check_stored(&part, offset, bytes, error);
         return code < 0 ? code : roma__stored_populate(&part, offset, bytes, threads, error);
     }
     int code = find(block, offset, bytes, &cell, error);
@@ -112,8 +119,7 @@ int roma_advise(void *block, size_t offset, size_t bytes, roma_advice advice, ro
     if (code < 0)
         return code;
     if (roma__stored_part_of(block, &part)) {
-        code = part.code < 0 ? roma__error_subject(error, part.code, ROMA_WHY_INVALID, "block")
-                             : check_part(offset, bytes, part.usable_bytes, error);
+        code = check_stored(&part, offset, bytes, error);
         return code < 0 ? code : roma__stored_advise(&part, offset, bytes, advice, error);
     }
     code = find(block, offset, bytes, &cell, error);

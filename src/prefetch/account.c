@@ -149,8 +149,7 @@ void roma__work_cancel_op(roma_prefetch_engine *engine, roma__op *op)
     } else {
         roma__work_account_cancelled(job, op->run, op->offset, op->bytes);
     }
-    if (op->window != 0)
-        job->windows[op->window - 1].users--;
+    roma__work_release_window(op);
     roma__work_free_op(engine, op);
 }
 

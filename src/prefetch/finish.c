@@ -7,13 +7,6 @@
 
 #include <errno.h>
 
-static void release_window(roma__op *op)
-{
-    if (op->window != 0)
-        op->job->windows[op->window - 1].users--;
-    op->window = 0;
-}
-
 /* A follower of an op that came back: with it done, or on its own. */
 static void settle_follower(roma_prefetch_engine *engine, const roma__op *leader, roma__op *op)
 {
@@ -29,7 +22,7 @@ static void settle_follower(roma_prefetch_engine *engine, const roma__op *leader
     job->done_bytes += op->bytes;
     job->joined_bytes += op->bytes;
     engine->figures.joined += op->bytes;
-    release_window(op);
+    roma__work_release_window(op);
     roma__work_free_op(engine, op);
 }
 
@@ -106,7 +99,7 @@ static void finish_read(roma_prefetch_engine *engine, roma__op *op)
         roma__work_account_done(job, op->bytes, op->was_resident);
         if (op->dense)
             measure_chunk(engine, op);
-        release_window(op);
+        roma__work_release_window(op);
         roma__work_free_op(engine, op);
         return;
     }
@@ -124,7 +117,7 @@ static void finish_read(roma_prefetch_engine *engine, roma__op *op)
         roma__work_push_again(engine, op);
         return;
     }
-    release_window(op);
+    roma__work_release_window(op);
     roma__work_free_op(engine, op);
 }
 

@@ -104,6 +104,13 @@ void roma__work_free_op(roma_prefetch_engine *engine, roma__op *op)
     (void)pthread_cond_broadcast(&engine->changed);
 }
 
+void roma__work_release_window(roma__op *op)
+{
+    if (op->window != 0)
+        op->job->windows[op->window - 1].users--;
+    op->window = 0;
+}
+
 void roma__work_push_again(roma_prefetch_engine *engine, roma__op *op)
 {
     op->state = ROMA__OP_AGAIN;

@@ -25,6 +25,8 @@ roma__op *roma__work_new_op(roma__job *job, roma__task task, uint32_t run, uint6
 /* One that its job waits for: nobody else takes from the job meanwhile. */
 roma__op *roma__work_new_step(roma__job *job, roma__task task, uint64_t offset, uint64_t bytes);
 void roma__work_free_op(roma_prefetch_engine *engine, roma__op *op);
+/* Its job's window, if it uses one, may be mapped anew as far as it is concerned. */
+void roma__work_release_window(roma__op *op);
 void roma__work_push_again(roma_prefetch_engine *engine, roma__op *op);
 /* What an op that is not in flight has from `bytes` on becomes another, to be taken again. False:
  * no op is free for it. */
