@@ -1,0 +1,154 @@
+/* prefetch_ring_ending.cpp - maps, providers and engines that end while calls are in a ring: they
+ * wait for what is in flight, and what others asked for is read all the same. */
+#include "soft_ring.hpp"
+
+#include <roma/provider.h>
+
+#include <atomic>
+#include <cerrno>
+#include <thread>
+
+using namespace roma_tests;
+using namespace soft_rings;
+
+TEST_CASE("a map that is closed while its engine is destroyed waits for what is in flight",
+          "[prefetch]")
+{
+    NEEDS_POPULATE();
+    with_soft_rings rings;
+    disk_file file(8 * MiB);
+    SKIP_WHERE_NOT_ON_DISK(file);
+    REQUIRE(file.chill());
+    script.holds = is_populate;
+    roma_prefetch_engine *engine = nullptr;
+    roma_prefetch_options options = owned_engine::with_way(ROMA_PREFETCH_URING);
+    REQUIRE(roma_prefetch_create(&engine, &options, nullptr) == 0);
+    roma_map *map = nullptr;
+    REQUIRE(roma_map_open(file.path.c_str(), nullptr, &map, nullptr) == 0);
+    const roma_file_range range = roma_file_range_of(map, 0, file.bytes);
+    REQUIRE(roma_prefetch_submit(engine, &range, 1, ROMA_PREFETCH_RESIDENT, nullptr, nullptr) == 0);
+    await_held();
+    std::atomic<int> destroyed{1}, closed{1};
+    std::thread destroyer([&] { destroyed = roma_prefetch_destroy(engine); });
+    usleep(50000);
+    std::thread closer([&] { closed = roma_map_close(map); });
+    usleep(50000);
+    const int closed_early = closed;
+    let_go = true;
+    destroyer.join();
+    closer.join();
+    CHECK(closed_early == 1);
+    CHECK(destroyed == 0);
+    CHECK(closed == 0);
+}
+
+TEST_CASE("a part of a file is read through a descriptor that was given for it", "[prefetch]")
+{
+    NEEDS_POPULATE();
+    disk_file file(32 * MiB);
+    SKIP_WHERE_NOT_ON_DISK(file);
+    REQUIRE(file.chill());
+    with_soft_rings rings;
+    owned_engine engine(ROMA_PREFETCH_URING);
+    REQUIRE(engine.lacks.empty());
+    owned_map second(file);
+    roma_map *first = nullptr;
+    roma_map_options half = roma_map_options_default();
+    half.bytes = 16 * MiB;
+    REQUIRE(roma_map_open(file.path.c_str(), &half, &first, nullptr) == 0);
+    const int first_fd = roma_map_fd(first);
+    std::atomic<unsigned> wrong{0};
+    script.holds = [&](const roma__call &call) {
+        wrong += call.offset >= 16 * MiB && call.fd == first_fd;
+        return is_populate(call);
+    };
+    const roma_file_range ranges[] = {roma_file_range_of(first, 0, 16 * MiB),
+                                      second.range(16 * MiB, 16 * MiB)};
+    owned_handle handle(engine, ranges, 2);
+    await_held();
+    std::thread closer([&] { (void)roma_map_close(first); });
+    usleep(50000);
+    let_go = true;
+    closer.join();
+    CHECK(handle.wait() == -ECANCELED);
+    CHECK(roma_prefetch_range_error(handle.self, 0, nullptr) == -ECANCELED);
+    CHECK(roma_prefetch_range_error(handle.self, 1, nullptr) == 0);
+    CHECK(wrong == 0);
+    CHECK(file.resident(16 * MiB, 16 * MiB) == 16 * MiB);
+}
+
+TEST_CASE("what nobody waits for is read though its provider has ended", "[prefetch]")
+{
+    NEEDS_POPULATE();
+    disk_file beside(MiB);
+    SKIP_WHERE_NOT_ON_DISK(beside);
+    with_soft_rings rings;
+    owned_engine engine(ROMA_PREFETCH_URING);
+    REQUIRE(engine.lacks.empty());
+    roma_executor executor = {};
+    REQUIRE(roma_prefetch_executor(engine.self, &executor) == 0);
+    roma_file_options options = roma_file_options_default();
+    options.executor = &executor;
+    roma_provider *provider = nullptr;
+    REQUIRE(roma_provider_file((beside.path + "-pages").c_str(), &options, &provider, nullptr) ==
+            0);
+    roma_extent_request wish = roma_extent_request_default();
+    wish.bytes = 32 * MiB;
+    wish.pages = static_cast<roma_page_kind>(ROMA_PAGES_BASE);
+    roma_extent extent;
+    if (roma_provider_acquire(provider, &wish, &extent, nullptr) != 0) {
+        REQUIRE(roma_provider_unregister(provider) == 0);
+        SKIP_TEST("this file system cannot reserve space");
+    }
+    script.holds = is_populate;
+    const roma_range all = {&extent, 0, extent.bytes};
+    REQUIRE(roma_provider_advise(provider, &all, ROMA_ADVICE_NEED, nullptr, nullptr) == 0);
+    await_held();
+    REQUIRE(roma_provider_release(provider, &extent, nullptr) == 0);
+    REQUIRE(roma_provider_unregister(provider) == 0);
+    let_go = true;
+    CHECK(roma_prefetch_drain(engine.self, ROMA_FOREVER) == 0);
+    CHECK(engine.figure("failed.bytes") == 0);
+    CHECK(engine.figure("read.bytes") == 32 * MiB);
+}
+
+TEST_CASE("an engine that is being destroyed takes nothing from its callbacks", "[prefetch]")
+{
+    NEEDS_POPULATE();
+    with_soft_rings rings;
+    disk_file file(64 * MiB);
+    SKIP_WHERE_NOT_ON_DISK(file);
+    REQUIRE(file.chill());
+    script.holds = is_populate;
+    roma_prefetch_options options = owned_engine::with_way(ROMA_PREFETCH_URING);
+    options.chunk_bytes = 2 * MiB;
+    options.dense_depth = 1;
+    static roma_prefetch_engine *engine;
+    static roma_file_range range;
+    static std::atomic<int> submitted;
+    submitted = 1;
+    REQUIRE(roma_prefetch_create(&engine, &options, nullptr) == 0);
+    range = file.range(0, file.bytes);
+    roma_prefetch_handle *first = nullptr, *second = nullptr;
+    REQUIRE(roma_prefetch_submit(engine, &range, 1, ROMA_PREFETCH_RESIDENT, &first, nullptr) == 0);
+    await_held(); /* keeps the engine's end waiting */
+    const roma_file_range other = file.range(32 * MiB, 8 * MiB); /* is not begun: depth 1 */
+    REQUIRE(roma_prefetch_submit(engine, &other, 1, ROMA_PREFETCH_RESIDENT, &second, nullptr) == 0);
+    REQUIRE(roma_prefetch_on_done(
+                second,
+                [](void *, roma_prefetch_handle *, int) {
+                    submitted = roma_prefetch_submit(engine, &range, 1, ROMA_PREFETCH_ISSUED,
+                                                     nullptr, nullptr);
+                },
+                nullptr) == 0);
+    std::atomic<int> destroyed{1};
+    std::thread destroyer([&] { destroyed = roma_prefetch_destroy(engine); });
+    for (int ms = 0; submitted == 1 && ms < 10000; ms++)
+        usleep(1000);
+    let_go = true;
+    destroyer.join();
+    CHECK(submitted == -ESHUTDOWN);
+    CHECK(destroyed == 0);
+    roma_prefetch_close(first);
+    roma_prefetch_close(second);
+}

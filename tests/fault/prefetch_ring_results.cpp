@@ -1,0 +1,258 @@
+/* prefetch_ring_results.cpp - every result that the kernel may give a call of a ring: an error that
+ * has a name and belongs to its ranges alone, another try, or nobody's loss. */
+#include "faulty.hpp"
+#include "soft_ring.hpp"
+
+#include <cerrno>
+#include <ctime>
+#include <vector>
+
+using namespace roma_tests;
+using namespace soft_rings;
+
+TEST_CASE("every result that a call may have is a named error or another try", "[prefetch]")
+{
+    NEEDS_POPULATE();
+    disk_file file(16 * MiB);
+    SKIP_WHERE_NOT_ON_DISK(file);
+    with_soft_rings rings;
+    const struct {
+        int result, code;
+        roma_why why;
+    } rows[] = {
+        {-EFAULT, -EIO, ROMA_WHY_FILE_IO}, /* the file is as long as before: the device failed */
+        {-EIO, -EIO, ROMA_WHY_FILE_IO},
+        {-ENOMEM, -ENOMEM, ROMA_WHY_CALL},
+        {-EBADF, -EBADF, ROMA_WHY_CALL},
+        {-EINVAL, -EOPNOTSUPP, ROMA_WHY_UNSUPPORTED},
+        {-EHWPOISON, -EHWPOISON, ROMA_WHY_CALL},
+        {-EPERM, -EPERM, ROMA_WHY_CALL_REFUSED},
+        {-ECANCELED, -ECANCELED, ROMA_WHY_CANCELLED},
+        {-EAGAIN, -EAGAIN, ROMA_WHY_CALL}, /* for ever */
+        {-EINTR, -EINTR, ROMA_WHY_CALL},
+    };
+    for (const auto &row : rows) {
+        INFO("result " << row.result);
+        script.calls = 0;
+        script.result = [&](const roma__call &call, unsigned) {
+            return call.kind == ROMA__CALL_POPULATE ? row.result : NOT_MADE;
+        };
+        const outcome seen = read_with(file);
+        CHECK(seen.code == row.code);
+        CHECK(seen.error.why == row.why);
+        CHECK(seen.progress.failed_bytes + seen.progress.cancelled_bytes ==
+              seen.progress.total_bytes);
+        CHECK((seen.progress.cancelled_bytes > 0) == (row.code == -ECANCELED));
+        CHECK(seen.progress.failed_ranges == 3);
+    }
+}
+
+TEST_CASE("a short run is waited for where it has not come, and only there", "[prefetch]")
+{
+    NEEDS_POPULATE();
+    disk_file file(16 * MiB);
+    SKIP_WHERE_NOT_ON_DISK(file);
+    with_soft_rings rings;
+    unsigned waits = 0;
+    const auto count_waits = [&](const roma__call &call) {
+        waits += call.kind == ROMA__CALL_POPULATE;
+        return 0;
+    };
+    const auto read_both = [&] {
+        return read_ranges(file, {file.range(0, 4096), file.range(12 * MiB, 4096)}, 64,
+                           ROMA_PREFETCH_RESIDENT)
+            .code;
+    };
+    SECTION("what was advised has not come")
+    {
+        script.result = [&](const roma__call &call, unsigned) {
+            return call.kind == ROMA__CALL_FADVISE ? NOT_MADE : count_waits(call);
+        };
+        CHECK(read_both() == 0);
+        CHECK(waits == 2);
+    }
+    SECTION("it has come")
+    {
+        script.result = [&](const roma__call &call, unsigned) {
+            char byte;
+            if (call.kind == ROMA__CALL_FADVISE)
+                return pread(file.fd, &byte, 1, off_t(call.offset)) == 1 ? NOT_MADE : -EIO;
+            return count_waits(call);
+        };
+        CHECK(read_both() == 0);
+        CHECK(waits == 0);
+    }
+    SECTION("it has come, and nobody tells")
+    {
+        faulty refusing;
+        refusing.calls.mincore = [](void *, size_t, unsigned char *) {
+            errno = EPERM;
+            return -1;
+        };
+        script.result = [&](const roma__call &call, unsigned) {
+            char byte;
+            if (call.kind == ROMA__CALL_FADVISE)
+                return pread(file.fd, &byte, 1, off_t(call.offset)) == 1 ? NOT_MADE : -EIO;
+            return count_waits(call);
+        };
+        CHECK(read_both() == 0);
+        CHECK(waits == 2);
+    }
+    CHECK(file.resident(0, 4096) == 4096);
+    CHECK(file.resident(12 * MiB, 4096) == 4096);
+}
+
+TEST_CASE("calls that are told to come again come again", "[prefetch]")
+{
+    NEEDS_POPULATE();
+    disk_file file(16 * MiB);
+    SKIP_WHERE_NOT_ON_DISK(file);
+    with_soft_rings rings;
+    for (int result : {-EINTR, -EAGAIN}) {
+        script.calls = 0;
+        script.result = [&](const roma__call &, unsigned nth) { return nth % 3 == 1 ? result : 0; };
+        const outcome seen = read_with(file);
+        CHECK(seen.code == 0);
+        CHECK(seen.progress.done_bytes == seen.progress.total_bytes);
+        CHECK(file.resident(0, 8 * MiB) == 8 * MiB);
+    }
+}
+
+TEST_CASE("what the kernel has no memory for is asked for again a little later", "[prefetch]")
+{
+    NEEDS_POPULATE();
+    disk_file file(16 * MiB);
+    SKIP_WHERE_NOT_ON_DISK(file);
+    with_soft_rings rings;
+    struct timespec start = {};
+    clock_gettime(CLOCK_MONOTONIC, &start);
+    script.result = [&](const roma__call &call, unsigned) {
+        struct timespec now = {};
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        const long ms = (now.tv_sec - start.tv_sec) * 1000 +
+                        (now.tv_nsec - start.tv_nsec) / 1000000;
+        return is_populate(call) && ms < 40 ? -EAGAIN : 0;
+    };
+    CHECK(read_with(file).code == 0);
+}
+
+TEST_CASE("an error of one range is not one of others", "[prefetch]")
+{
+    NEEDS_POPULATE();
+    disk_file file(16 * MiB);
+    SKIP_WHERE_NOT_ON_DISK(file);
+    with_soft_rings rings;
+    script.result = [](const roma__call &call, unsigned) {
+        return call.kind == ROMA__CALL_FADVISE && call.offset == 4 * MiB ? -EIO : 0;
+    };
+    owned_engine engine(ROMA_PREFETCH_URING);
+    REQUIRE(engine.lacks.empty());
+    (void)file.chill();
+    const roma_file_range ranges[] = {file.range(0, 4096), file.range(4 * MiB, 4096),
+                                      file.range(12 * MiB, 4096)};
+    owned_handle handle(engine, ranges, 3);
+    CHECK(handle.wait() == -EIO);
+    CHECK(handle.progress().failed_bytes == 4096);
+    CHECK(handle.progress().failed_ranges == 1);
+    CHECK(roma_prefetch_range_error(handle.self, 1, nullptr) == -EIO);
+    CHECK(file.resident(12 * MiB, 4096) == 4096);
+}
+
+TEST_CASE("a page that cannot be read is the error of the ranges that have it", "[prefetch]")
+{
+    NEEDS_POPULATE();
+    disk_file file(32 * MiB);
+    SKIP_WHERE_NOT_ON_DISK(file);
+    with_soft_rings rings;
+    owned_engine engine(ROMA_PREFETCH_URING);
+    REQUIRE(engine.lacks.empty());
+    const size_t bad = 9 * MiB + 5 * page_bytes();
+    for (size_t step : {page_bytes(), 2 * MiB}) {
+        REQUIRE(file.chill());
+        std::vector<roma_file_range> ranges; /* which touch: one run, short or long */
+        const size_t start = step == page_bytes() ? 9 * MiB : 0,
+                     end = start + (start ? MiB : 32 * MiB);
+        for (size_t at = start; at < end; at += step)
+            ranges.push_back(file.range(at, step));
+        script.result = [&](const roma__call &call, unsigned) {
+            const bool has_it = call.offset <= bad && bad < call.offset + call.bytes;
+            if (!is_populate(call))
+                return NOT_MADE;
+            return has_it ? -EFAULT : 0;
+        };
+        owned_handle handle(engine, ranges.data(), ranges.size());
+        CHECK(handle.wait() == -EIO);
+        CHECK(handle.progress().failed_ranges == 1);
+        CHECK(adds_up(handle.progress()));
+        CHECK(roma_prefetch_range_error(handle.self, (bad - start) / step, nullptr) == -EIO);
+    }
+}
+
+TEST_CASE("a file that is cut while it is read: what is left of it is read", "[prefetch]")
+{
+    NEEDS_POPULATE();
+    disk_file file(16 * MiB);
+    SKIP_WHERE_NOT_ON_DISK(file);
+    with_soft_rings rings;
+    bool cut = false;
+    script.result = [&](const roma__call &call, unsigned) {
+        if (!cut && call.kind == ROMA__CALL_POPULATE)
+            cut = ftruncate(file.fd, MiB) == 0;
+        return 0;
+    };
+    const outcome seen = read_with(file);
+    CHECK(cut);
+    CHECK(seen.code == -EFAULT);
+    CHECK(seen.error.why == ROMA_WHY_FILE_ENDS);
+    CHECK(seen.progress.done_bytes == MiB);
+    CHECK(seen.progress.failed_ranges == 3);
+    CHECK(file.resident(0, MiB) == MiB);
+}
+
+TEST_CASE("a flush tells what its sync met", "[prefetch]")
+{
+    SKIP_WHERE_EMULATED();
+    disk_file file(40 * MiB);
+    with_soft_rings rings;
+    owned_engine engine(ROMA_PREFETCH_URING);
+    REQUIRE(engine.self != nullptr);
+    for (int code : {-EIO, -ENOSPC}) {
+        script.result = [&](const roma__call &call, unsigned) {
+            return call.kind == ROMA__CALL_SYNC ? code : 0;
+        };
+        const roma_file_range range = file.range(0, file.bytes);
+        roma_prefetch_handle *handle = nullptr;
+        REQUIRE(roma_flush_submit(engine.self, &range, 1, &handle, nullptr) == 0);
+        CHECK(roma_prefetch_wait(handle, ROMA_FOREVER) == code);
+        roma_prefetch_progress progress = {};
+        progress.size = sizeof progress;
+        CHECK(roma_prefetch_progress_of(handle, &progress) == 0);
+        CHECK(progress.failed_bytes == file.bytes);
+        CHECK(adds_up(progress));
+        roma_prefetch_close(handle);
+    }
+    /* One that is to come again does: an answer without a sync would be a lie. */
+    for (int code : {-EINTR, -EAGAIN}) {
+        for (bool for_ever : {false, true}) {
+            unsigned syncs = 0;
+            script.result = [&](const roma__call &call, unsigned) {
+                return call.kind == ROMA__CALL_SYNC && (syncs++ == 0 || for_ever) ? code : 0;
+            };
+            const roma_file_range range = file.range(0, file.bytes);
+            roma_prefetch_handle *handle = nullptr;
+            REQUIRE(roma_flush_submit(engine.self, &range, 1, &handle, nullptr) == 0);
+            CHECK(roma_prefetch_wait(handle, ROMA_FOREVER) == (for_ever ? code : 0));
+            CHECK((for_ever ? syncs > 2 : syncs == 2));
+            roma_prefetch_close(handle);
+        }
+    }
+    /* That writing back could not be begun early is nobody's loss. */
+    script.result = [](const roma__call &call, unsigned) {
+        return call.kind == ROMA__CALL_WRITE_RANGE ? -ESPIPE : 0;
+    };
+    const roma_file_range range = file.range(0, file.bytes);
+    roma_prefetch_handle *handle = nullptr;
+    REQUIRE(roma_flush_submit(engine.self, &range, 1, &handle, nullptr) == 0);
+    CHECK(roma_prefetch_wait(handle, ROMA_FOREVER) == 0);
+    roma_prefetch_close(handle);
+}

@@ -1,0 +1,82 @@
+/* soft_ring.hpp - a ring of a test's own, in the place of io_uring.
+ *
+ * Calls are queued, and carried out in enter(), by the thread of the engine, with results that the
+ * test chooses. So every case is the same at every run, and runs where there is no io_uring.
+ *
+ * The engine's thread reads the script while it has calls: a test changes it while there is no
+ * engine or nothing was submitted. */
+#ifndef ROMA_TESTS_SOFT_RING_HPP
+#define ROMA_TESTS_SOFT_RING_HPP
+
+#include "disk_file.hpp"
+#include "emulated.hpp"
+#include "engine.hpp"
+#include "skip.hpp"
+
+#include "prefetch/ring.h"
+
+#include <atomic>
+#include <functional>
+#include <map>
+#include <vector>
+
+namespace soft_rings {
+
+/* A result that says done of a call that is not made. */
+constexpr int NOT_MADE = 1;
+
+/* What the rings of a test do; one engine at a time. */
+extern struct script {
+    std::map<unsigned, int> open_codes; /* entries -> what opening such a ring returns           */
+    unsigned room = 64;
+    std::function<int(const roma__call &, unsigned nth)> result; /* of the n-th call, from 1; 0:
+                                                                    made, and its own result      */
+    std::function<int(unsigned nth)> enter;                      /* of the n-th enter, from 1     */
+    std::function<bool(const roma__call &)> holds; /* this call stays in flight, until let_go     */
+    unsigned calls = 0, enters = 0, opened = 0;
+} script;
+
+/* Calls that are held come to their end at the next enter after this. */
+extern std::atomic<bool> let_go;
+
+void await_held(); /* until some call is */
+
+inline bool is_populate(const roma__call &call)
+{
+    return call.kind == ROMA__CALL_POPULATE;
+}
+
+/* Soft rings for the time of a test. */
+struct with_soft_rings {
+    with_soft_rings();
+    ~with_soft_rings();
+    const struct roma__rings *before;
+};
+
+struct outcome {
+    int code;
+    roma_error error; /* of the first range that has one */
+    roma_prefetch_progress progress;
+};
+
+/* Read ranges of a cold file through a soft ring. */
+outcome read_ranges(const roma_tests::disk_file &file, const std::vector<roma_file_range> &ranges,
+                    unsigned room, roma_prefetch_level level);
+
+/* A long one and two short ones. */
+outcome read_with(const roma_tests::disk_file &file, unsigned room = 64,
+                  roma_prefetch_level level = ROMA_PREFETCH_RESIDENT);
+
+inline bool lacks_populate()
+{
+    return !roma_tests::owned_engine(ROMA_PREFETCH_PLAIN).lacks.empty();
+}
+
+} // namespace soft_rings
+
+#define NEEDS_POPULATE()                                                                           \
+    SKIP_WHERE_EMULATED();                                                                         \
+    if (soft_rings::lacks_populate())                                                              \
+    SKIP_TEST("this kernel has no MADV_POPULATE_READ")
+
+#endif
