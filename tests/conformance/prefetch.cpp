@@ -1,8 +1,6 @@
 /* prefetch.cpp - what every way of an engine must hold to: reading ranges into memory. */
 #include "disk_file.hpp"
-#include "emulated.hpp"
 #include "engine.hpp"
-#include "skip.hpp"
 
 #include <roma/prefetch.h>
 
@@ -54,11 +52,9 @@ std::vector<roma_file_range> scattered(const disk_file &file, size_t count)
 
 TEMPLATE_TEST_CASE("a cold file is resident when its handle is done", "[prefetch]", EVERY_WAY)
 {
-    SKIP_WHERE_EMULATED();
     owned_engine engine(TestType::way);
     SKIP_WITHOUT(engine);
-    disk_file file(24 * MiB + 5000);
-    SKIP_WHERE_NOT_ON_DISK(file);
+    FILE_ON_DISK(file, 24 * MiB + 5000);
     for (roma_prefetch_level level : {ROMA_PREFETCH_RESIDENT, ROMA_PREFETCH_MAPPED}) {
         owned_map map(file);
         REQUIRE(file.chill());
@@ -79,11 +75,9 @@ TEMPLATE_TEST_CASE("a cold file is resident when its handle is done", "[prefetch
 
 TEMPLATE_TEST_CASE("what is resident is skipped without a call", "[prefetch]", EVERY_WAY)
 {
-    SKIP_WHERE_EMULATED();
     owned_engine engine(TestType::way);
     SKIP_WITHOUT(engine);
-    disk_file file(16 * MiB);
-    SKIP_WHERE_NOT_ON_DISK(file);
+    FILE_ON_DISK(file, 16 * MiB);
     REQUIRE(file.resident(0, file.bytes) == file.bytes); /* just written */
     owned_handle handle(engine, file.range(0, file.bytes));
     CHECK(handle.wait() == 0);
@@ -96,11 +90,9 @@ TEMPLATE_TEST_CASE("what is resident is skipped without a call", "[prefetch]", E
 
 TEMPLATE_TEST_CASE("a mapped range takes no fault more", "[prefetch]", EVERY_WAY)
 {
-    SKIP_WHERE_EMULATED();
     owned_engine engine(TestType::way);
     SKIP_WITHOUT(engine);
-    disk_file file(16 * MiB);
-    SKIP_WHERE_NOT_ON_DISK(file);
+    FILE_ON_DISK(file, 16 * MiB);
     roma_map_options options = roma_map_options_default();
     options.access = ROMA_MAP_RANDOM; /* no fault maps more than its page */
     owned_map map(file, options);
@@ -113,11 +105,9 @@ TEMPLATE_TEST_CASE("a mapped range takes no fault more", "[prefetch]", EVERY_WAY
 
 TEMPLATE_TEST_CASE("scattered pages are all there, at every level", "[prefetch]", EVERY_WAY)
 {
-    SKIP_WHERE_EMULATED();
     owned_engine engine(TestType::way);
     SKIP_WITHOUT(engine);
-    disk_file file(64 * MiB);
-    SKIP_WHERE_NOT_ON_DISK(file);
+    FILE_ON_DISK(file, 64 * MiB);
     const std::vector<roma_file_range> ranges = scattered(file, 500);
     for (roma_prefetch_level level : {ROMA_PREFETCH_ISSUED, ROMA_PREFETCH_RESIDENT}) {
         REQUIRE(file.chill());
@@ -137,12 +127,9 @@ TEMPLATE_TEST_CASE("scattered pages are all there, at every level", "[prefetch]"
 TEMPLATE_TEST_CASE("ranges of any order, overlap and evenness are read once", "[prefetch]",
                    EVERY_WAY)
 {
-    SKIP_WHERE_EMULATED();
     owned_engine engine(TestType::way);
     SKIP_WITHOUT(engine);
-    disk_file file(20 * MiB);
-    SKIP_WHERE_NOT_ON_DISK(file);
-    REQUIRE(file.chill());
+    COLD_FILE(file, 20 * MiB);
     const size_t page = page_bytes();
     const roma_file_range ranges[] = {
         file.range(9 * MiB + 1, 4 * MiB), file.range(17, 1),       file.range(8 * MiB, 2 * MiB),
@@ -162,11 +149,9 @@ TEMPLATE_TEST_CASE("ranges of any order, overlap and evenness are read once", "[
 TEMPLATE_TEST_CASE("a program's own mapping is mapped, and its advice stays its own", "[prefetch]",
                    EVERY_WAY)
 {
-    SKIP_WHERE_EMULATED();
     owned_engine engine(TestType::way);
     SKIP_WITHOUT(engine);
-    disk_file file(8 * MiB);
-    SKIP_WHERE_NOT_ON_DISK(file);
+    FILE_ON_DISK(file, 8 * MiB);
     void *own = mmap(nullptr, 4 * MiB, PROT_READ, MAP_SHARED, file.fd, 2 * MiB);
     REQUIRE(own != MAP_FAILED);
     REQUIRE(madvise(own, 4 * MiB, MADV_RANDOM) == 0);
@@ -295,12 +280,9 @@ TEMPLATE_TEST_CASE("what is wrong with a request is said at once", "[prefetch]",
 
 TEMPLATE_TEST_CASE("a descriptor that is not for reading is a named error", "[prefetch]", EVERY_WAY)
 {
-    SKIP_WHERE_EMULATED();
     owned_engine engine(TestType::way);
     SKIP_WITHOUT(engine);
-    disk_file file(8 * MiB);
-    SKIP_WHERE_NOT_ON_DISK(file);
-    REQUIRE(file.chill());
+    COLD_FILE(file, 8 * MiB);
     const int fd = open(file.path.c_str(), O_WRONLY);
     REQUIRE(fd >= 0);
     {
@@ -317,11 +299,9 @@ TEMPLATE_TEST_CASE("a descriptor that is not for reading is a named error", "[pr
 
 TEMPLATE_TEST_CASE("two descriptors of one file are one file", "[prefetch]", EVERY_WAY)
 {
-    SKIP_WHERE_EMULATED();
     owned_engine engine(TestType::way);
     SKIP_WITHOUT(engine);
-    disk_file file(8 * MiB);
-    SKIP_WHERE_NOT_ON_DISK(file);
+    FILE_ON_DISK(file, 8 * MiB);
     owned_map map(file);
     REQUIRE(file.chill());
     const roma_file_range ranges[] = {map.range(0, 8 * MiB), file.range(0, 8 * MiB)};
@@ -332,16 +312,13 @@ TEMPLATE_TEST_CASE("two descriptors of one file are one file", "[prefetch]", EVE
 
 TEMPLATE_TEST_CASE("the byte budget bounds what is being read", "[prefetch]", EVERY_WAY)
 {
-    SKIP_WHERE_EMULATED();
     roma_prefetch_options options = owned_engine::with_way(TestType::way);
     options.budget_bytes = 3 * MiB;
     options.chunk_bytes = 2 * MiB;
     options.dense_depth = 8;
     owned_engine engine(options);
     SKIP_WITHOUT(engine);
-    disk_file file(32 * MiB);
-    SKIP_WHERE_NOT_ON_DISK(file);
-    REQUIRE(file.chill());
+    COLD_FILE(file, 32 * MiB);
     owned_handle handle(engine, file.range(0, file.bytes));
     CHECK(handle.wait() == 0);
     CHECK(engine.figure("flying.peak_bytes") <= 3 * MiB);
@@ -350,14 +327,11 @@ TEMPLATE_TEST_CASE("the byte budget bounds what is being read", "[prefetch]", EV
 
 TEMPLATE_TEST_CASE("no chunk is longer than the budget", "[prefetch]", EVERY_WAY)
 {
-    SKIP_WHERE_EMULATED();
     roma_prefetch_options options = owned_engine::with_way(TestType::way);
     options.budget_bytes = 5 * MiB;
     owned_engine engine(options);
     SKIP_WITHOUT(engine);
-    disk_file file(64 * MiB);
-    SKIP_WHERE_NOT_ON_DISK(file);
-    REQUIRE(file.chill());
+    COLD_FILE(file, 64 * MiB);
     owned_handle handle(engine, file.range(0, file.bytes));
     CHECK(handle.wait() == 0);
     CHECK(engine.figure("flying.peak_bytes") <= 5 * MiB);

@@ -102,11 +102,9 @@ roma_executor executor_of(const owned_engine &engine)
 TEMPLATE_TEST_CASE("long ranges of files are read by the engine before they are populated",
                    "[prefetch]", EVERY_WAY)
 {
-    SKIP_WHERE_EMULATED();
     owned_engine engine(TestType::way);
     SKIP_WITHOUT(engine);
-    disk_file file(MiB);
-    SKIP_WHERE_NOT_ON_DISK(file);
+    FILE_ON_DISK(file, MiB);
     const roma_executor executor = executor_of(engine);
     for (bool by_options : {false, true}) {
         filed pages(file, 24 * MiB, by_options ? &executor : nullptr);
@@ -141,11 +139,9 @@ TEMPLATE_TEST_CASE("long ranges of files are read by the engine before they are 
 
 TEMPLATE_TEST_CASE("what is needed is read on though its provider is gone", "[prefetch]", EVERY_WAY)
 {
-    SKIP_WHERE_EMULATED();
     owned_engine engine(TestType::way);
     SKIP_WITHOUT(engine);
-    disk_file file(MiB);
-    SKIP_WHERE_NOT_ON_DISK(file);
+    FILE_ON_DISK(file, MiB);
     const roma_executor executor = executor_of(engine);
     {
         filed pages(file, 32 * MiB, &executor);
@@ -207,13 +203,11 @@ TEMPLATE_TEST_CASE("an engine that runs no work leaves it to threads of the call
 TEMPLATE_TEST_CASE("populating in a callback is refused, and does not wait for itself",
                    "[prefetch]", by_ring, by_threads)
 {
-    SKIP_WHERE_EMULATED();
     roma_prefetch_options one = owned_engine::with_way(TestType::way);
     one.threads = 1;
     owned_engine engine(one);
     SKIP_WITHOUT(engine);
-    disk_file file(24 * MiB);
-    SKIP_WHERE_NOT_ON_DISK(file);
+    FILE_ON_DISK(file, 24 * MiB);
     const roma_executor executor = executor_of(engine);
     filed pages(file, 8 * MiB, &executor);
     if (!pages.lacks.empty())
@@ -244,11 +238,9 @@ TEMPLATE_TEST_CASE("populating in a callback is refused, and does not wait for i
 TEMPLATE_TEST_CASE("a manager has an engine read its blocks of files, and keeps it", "[prefetch]",
                    EVERY_WAY)
 {
-    SKIP_WHERE_EMULATED();
     owned_engine engine(TestType::way);
     SKIP_WITHOUT(engine);
-    disk_file file(MiB);
-    SKIP_WHERE_NOT_ON_DISK(file);
+    FILE_ON_DISK(file, MiB);
     roma_provider *provider = nullptr;
     REQUIRE(roma_provider_file(path_beside(file, "heap").c_str(), nullptr, &provider, nullptr) ==
             0);
@@ -318,11 +310,9 @@ TEMPLATE_TEST_CASE("a manager has an engine read its blocks of files, and keeps 
 TEMPLATE_TEST_CASE("a store has an engine read its blocks, and keeps it until it is closed",
                    "[prefetch][store]", EVERY_WAY)
 {
-    SKIP_WHERE_EMULATED();
     owned_engine engine(TestType::way);
     SKIP_WITHOUT(engine);
-    disk_file file(MiB);
-    SKIP_WHERE_NOT_ON_DISK(file);
+    FILE_ON_DISK(file, MiB);
     const std::string path = path_beside(file, "store");
     roma_store *store = nullptr;
     REQUIRE(roma_store_create(path.c_str(), nullptr, &store, nullptr) == 0);

@@ -1,8 +1,6 @@
 /* prefetch_handles.cpp - what every way of an engine must hold to: handles, their ends, fork. */
 #include "disk_file.hpp"
-#include "emulated.hpp"
 #include "engine.hpp"
-#include "skip.hpp"
 
 #include <roma/prefetch.h>
 
@@ -186,12 +184,9 @@ TEMPLATE_TEST_CASE("an engine is drained when its last callback has returned", "
 
 TEMPLATE_TEST_CASE("a handle that is let go of goes on", "[prefetch]", EVERY_WAY)
 {
-    SKIP_WHERE_EMULATED();
     owned_engine engine(TestType::way);
     SKIP_WITHOUT(engine);
-    disk_file file(16 * MiB);
-    SKIP_WHERE_NOT_ON_DISK(file);
-    REQUIRE(file.chill());
+    COLD_FILE(file, 16 * MiB);
     const roma_file_range half = file.range(0, 8 * MiB), rest = file.range(8 * MiB, 8 * MiB);
     REQUIRE(roma_prefetch_submit(engine.self, &half, 1, ROMA_PREFETCH_RESIDENT, nullptr, nullptr) ==
             0);
@@ -316,12 +311,9 @@ TEMPLATE_TEST_CASE("handles outlive their engine", "[prefetch]", EVERY_WAY)
 
 TEMPLATE_TEST_CASE("what two handles want at once is read once", "[prefetch]", EVERY_WAY)
 {
-    SKIP_WHERE_EMULATED();
     owned_engine engine(TestType::way);
     SKIP_WITHOUT(engine);
-    disk_file file(64 * MiB);
-    SKIP_WHERE_NOT_ON_DISK(file);
-    REQUIRE(file.chill());
+    COLD_FILE(file, 64 * MiB);
     owned_handle first(engine, file.range(0, file.bytes)),
         second(engine, file.range(0, file.bytes));
     CHECK(first.wait() == 0);

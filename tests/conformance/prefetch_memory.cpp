@@ -139,9 +139,7 @@ TEMPLATE_TEST_CASE("an empty page pool is an error, not a signal", "[prefetch]",
 
 TEST_CASE("dropping empties the page cache, of what is mapped by roma too", "[prefetch]")
 {
-    SKIP_WHERE_EMULATED();
-    disk_file file(8 * MiB);
-    SKIP_WHERE_NOT_ON_DISK(file);
+    FILE_ON_DISK(file, 8 * MiB);
     owned_map map(file);
     REQUIRE(disk_file::holds(map.address(), 0, file.bytes)); /* mapped, and thus in use */
     posix_fadvise(file.fd, 0, 0, POSIX_FADV_DONTNEED);
@@ -158,9 +156,7 @@ TEST_CASE("dropping empties the page cache, of what is mapped by roma too", "[pr
 
 TEST_CASE("pages are paged out now, or become cold", "[prefetch]")
 {
-    SKIP_WHERE_EMULATED();
-    disk_file file(8 * MiB);
-    SKIP_WHERE_NOT_ON_DISK(file);
+    FILE_ON_DISK(file, 8 * MiB);
     owned_map map(file);
     REQUIRE(disk_file::holds(map.address(), 0, file.bytes));
     const roma_file_range all = map.all();
@@ -192,11 +188,9 @@ TEST_CASE("what cannot be evicted is said", "[prefetch]")
 
 TEMPLATE_TEST_CASE("a flush leaves nothing dirty", "[prefetch]", EVERY_WAY)
 {
-    SKIP_WHERE_EMULATED();
     owned_engine engine(TestType::way);
     SKIP_WITHOUT(engine);
-    disk_file file(40 * MiB);
-    SKIP_WHERE_NOT_ON_DISK(file);
+    FILE_ON_DISK(file, 40 * MiB);
     roma_map_options options = roma_map_options_default();
     options.writable = true;
     owned_map map(file, options);

@@ -9,7 +9,6 @@
 #include "emulated.hpp"
 #include "engine.hpp"
 #include "faulty.hpp"
-#include "skip.hpp"
 
 #include <cerrno>
 #include <cstdio>

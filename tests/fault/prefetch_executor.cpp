@@ -2,7 +2,6 @@
  * and advises through an engine: the calls return, with an error that has a name, and nothing is
  * left behind. */
 #include "disk_file.hpp"
-#include "emulated.hpp"
 #include "engine.hpp"
 #include "faulty.hpp"
 #include "skip.hpp"
@@ -42,9 +41,7 @@ void check(int code, const roma_error &error)
 TEMPLATE_TEST_CASE("each call failed while files go through an engine is told, and leaks nothing",
                    "[prefetch]", by_ring, by_threads, by_plain_calls)
 {
-    SKIP_WHERE_EMULATED();
-    disk_file beside(MiB);
-    SKIP_WHERE_NOT_ON_DISK(beside);
+    FILE_ON_DISK(beside, MiB);
     roma_provider *provider = nullptr;
     REQUIRE(roma_provider_file((beside.path + "-pages").c_str(), nullptr, &provider, nullptr) == 0);
     roma_extent_request wish = roma_extent_request_default();

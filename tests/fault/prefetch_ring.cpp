@@ -58,8 +58,7 @@ TEST_CASE("where memory for a ring is short a small one does", "[prefetch]")
 TEST_CASE("a ring of few entries does the same, later", "[prefetch]")
 {
     NEEDS_POPULATE();
-    disk_file file(16 * MiB);
-    SKIP_WHERE_NOT_ON_DISK(file);
+    FILE_ON_DISK(file, 16 * MiB);
     with_soft_rings rings;
     for (unsigned room : {4u, 5u, 9u}) {
         const outcome seen = read_with(file, room);
@@ -71,8 +70,7 @@ TEST_CASE("a ring of few entries does the same, later", "[prefetch]")
 TEST_CASE("a ring that is busy for a while is entered again", "[prefetch]")
 {
     NEEDS_POPULATE();
-    disk_file file(16 * MiB);
-    SKIP_WHERE_NOT_ON_DISK(file);
+    FILE_ON_DISK(file, 16 * MiB);
     with_soft_rings rings;
     for (int code : {-EINTR, -EAGAIN, -EBUSY}) {
         script.enters = 0;
@@ -84,8 +82,7 @@ TEST_CASE("a ring that is busy for a while is entered again", "[prefetch]")
 TEST_CASE("a ring that is interrupted or busy, however often, is a ring", "[prefetch]")
 {
     NEEDS_POPULATE();
-    disk_file file(16 * MiB);
-    SKIP_WHERE_NOT_ON_DISK(file);
+    FILE_ON_DISK(file, 16 * MiB);
     with_soft_rings rings;
     for (int code : {-EINTR, -EAGAIN}) {
         script.enters = 0;
@@ -102,9 +99,7 @@ TEST_CASE("a ring that is interrupted or busy, however often, is a ring", "[pref
 TEST_CASE("a full ring is handed over, and goes on without an answer", "[prefetch]")
 {
     NEEDS_POPULATE();
-    disk_file file(64 * MiB);
-    SKIP_WHERE_NOT_ON_DISK(file);
-    REQUIRE(file.chill());
+    COLD_FILE(file, 64 * MiB);
     with_soft_rings rings;
     script.room = 4; /* one op at a time */
     script.holds = [](const roma__call &call) { return is_populate(call) && call.bytes >= MiB; };
@@ -121,12 +116,8 @@ TEST_CASE("a full ring is handed over, and goes on without an answer", "[prefetc
 TEST_CASE("thousands who want what is in flight keep nobody else waiting", "[prefetch]")
 {
     NEEDS_POPULATE();
-    disk_file file(64 * MiB);
-    SKIP_WHERE_NOT_ON_DISK(file);
-    REQUIRE(file.chill());
-    with_soft_rings rings;
-    owned_engine engine(ROMA_PREFETCH_URING);
-    REQUIRE(engine.lacks.empty());
+    COLD_FILE(file, 64 * MiB);
+    ring_engine engine;
     script.holds = [](const roma__call &call) {
         return is_populate(call) && call.bytes >= MiB; /* of long runs */
     };
@@ -147,8 +138,7 @@ TEST_CASE("thousands who want what is in flight keep nobody else waiting", "[pre
 TEST_CASE("a ring that breaks is left, and all that was asked for is done", "[prefetch]")
 {
     NEEDS_POPULATE();
-    disk_file file(16 * MiB);
-    SKIP_WHERE_NOT_ON_DISK(file);
+    FILE_ON_DISK(file, 16 * MiB);
     with_soft_rings rings;
     for (unsigned breaks_at : {1u, 2u, 3u, 4u}) {
         INFO("at enter " << breaks_at);

@@ -12,12 +12,8 @@ using namespace soft_rings;
 TEST_CASE("cancelling ranges returns when what is in flight there has come back", "[prefetch]")
 {
     NEEDS_POPULATE();
-    disk_file file(64 * MiB);
-    SKIP_WHERE_NOT_ON_DISK(file);
-    REQUIRE(file.chill());
-    with_soft_rings rings;
-    owned_engine engine(ROMA_PREFETCH_URING);
-    REQUIRE(engine.lacks.empty());
+    COLD_FILE(file, 64 * MiB);
+    ring_engine engine;
     script.holds = is_populate;
     const roma_file_range range = file.range(0, file.bytes);
     owned_handle handle(engine, range);
@@ -39,12 +35,8 @@ TEST_CASE("cancelling ranges returns when what is in flight there has come back"
 TEST_CASE("many cancels of parts that touch leave the rest alone", "[prefetch]")
 {
     NEEDS_POPULATE();
-    disk_file file(64 * MiB);
-    SKIP_WHERE_NOT_ON_DISK(file);
-    REQUIRE(file.chill());
-    with_soft_rings rings;
-    owned_engine engine(ROMA_PREFETCH_URING);
-    REQUIRE(engine.lacks.empty());
+    COLD_FILE(file, 64 * MiB);
+    ring_engine engine;
     script.holds = is_populate;
     const roma_file_range ranges[] = {file.range(0, 32 * MiB), file.range(32 * MiB, 16 * MiB),
                                       file.range(48 * MiB, 16 * MiB)};
@@ -67,12 +59,8 @@ TEST_CASE("many cancels of parts that touch leave the rest alone", "[prefetch]")
 TEST_CASE("what waits to be read again is not read in what was given up", "[prefetch]")
 {
     NEEDS_POPULATE();
-    disk_file file(32 * MiB);
-    SKIP_WHERE_NOT_ON_DISK(file);
-    REQUIRE(file.chill());
-    with_soft_rings rings;
-    owned_engine engine(ROMA_PREFETCH_URING);
-    REQUIRE(engine.lacks.empty());
+    COLD_FILE(file, 32 * MiB);
+    ring_engine engine;
     std::atomic<bool> has_left{false};
     std::atomic<unsigned> wrong{0};
     script.holds = is_populate;
@@ -102,9 +90,7 @@ TEST_CASE("a flush that is given up before its sync has done nothing", "[prefetc
 {
     SKIP_WHERE_EMULATED();
     disk_file file(40 * MiB);
-    with_soft_rings rings;
-    owned_engine engine(ROMA_PREFETCH_URING);
-    REQUIRE(engine.self != nullptr);
+    ring_engine engine;
     const roma_file_range range = file.range(0, file.bytes);
     for (bool by_range : {false, true}) {
         roma_prefetch_handle *handle = nullptr;

@@ -16,9 +16,7 @@ TEST_CASE("a map that is closed while its engine is destroyed waits for what is 
 {
     NEEDS_POPULATE();
     with_soft_rings rings;
-    disk_file file(8 * MiB);
-    SKIP_WHERE_NOT_ON_DISK(file);
-    REQUIRE(file.chill());
+    COLD_FILE(file, 8 * MiB);
     script.holds = is_populate;
     roma_prefetch_engine *engine = nullptr;
     roma_prefetch_options options = owned_engine::with_way(ROMA_PREFETCH_URING);
@@ -45,12 +43,8 @@ TEST_CASE("a map that is closed while its engine is destroyed waits for what is 
 TEST_CASE("a part of a file is read through a descriptor that was given for it", "[prefetch]")
 {
     NEEDS_POPULATE();
-    disk_file file(32 * MiB);
-    SKIP_WHERE_NOT_ON_DISK(file);
-    REQUIRE(file.chill());
-    with_soft_rings rings;
-    owned_engine engine(ROMA_PREFETCH_URING);
-    REQUIRE(engine.lacks.empty());
+    COLD_FILE(file, 32 * MiB);
+    ring_engine engine;
     owned_map second(file);
     roma_map *first = nullptr;
     roma_map_options half = roma_map_options_default();
@@ -80,11 +74,8 @@ TEST_CASE("a part of a file is read through a descriptor that was given for it",
 TEST_CASE("what nobody waits for is read though its provider has ended", "[prefetch]")
 {
     NEEDS_POPULATE();
-    disk_file beside(MiB);
-    SKIP_WHERE_NOT_ON_DISK(beside);
-    with_soft_rings rings;
-    owned_engine engine(ROMA_PREFETCH_URING);
-    REQUIRE(engine.lacks.empty());
+    FILE_ON_DISK(beside, MiB);
+    ring_engine engine;
     roma_executor executor = {};
     REQUIRE(roma_prefetch_executor(engine.self, &executor) == 0);
     roma_file_options options = roma_file_options_default();
@@ -116,9 +107,7 @@ TEST_CASE("an engine that is being destroyed takes nothing from its callbacks", 
 {
     NEEDS_POPULATE();
     with_soft_rings rings;
-    disk_file file(64 * MiB);
-    SKIP_WHERE_NOT_ON_DISK(file);
-    REQUIRE(file.chill());
+    COLD_FILE(file, 64 * MiB);
     script.holds = is_populate;
     roma_prefetch_options options = owned_engine::with_way(ROMA_PREFETCH_URING);
     options.chunk_bytes = 2 * MiB;

@@ -13,8 +13,7 @@ using namespace soft_rings;
 TEST_CASE("every result that a call may have is a named error or another try", "[prefetch]")
 {
     NEEDS_POPULATE();
-    disk_file file(16 * MiB);
-    SKIP_WHERE_NOT_ON_DISK(file);
+    FILE_ON_DISK(file, 16 * MiB);
     with_soft_rings rings;
     const struct {
         int result, code;
@@ -50,8 +49,7 @@ TEST_CASE("every result that a call may have is a named error or another try", "
 TEST_CASE("a short run is waited for where it has not come, and only there", "[prefetch]")
 {
     NEEDS_POPULATE();
-    disk_file file(16 * MiB);
-    SKIP_WHERE_NOT_ON_DISK(file);
+    FILE_ON_DISK(file, 16 * MiB);
     with_soft_rings rings;
     unsigned waits = 0;
     const auto count_waits = [&](const roma__call &call) {
@@ -59,9 +57,7 @@ TEST_CASE("a short run is waited for where it has not come, and only there", "[p
         return 0;
     };
     const auto read_both = [&] {
-        return read_ranges(file, {file.range(0, 4096), file.range(12 * MiB, 4096)}, 64,
-                           ROMA_PREFETCH_RESIDENT)
-            .code;
+        return read_ranges(file, {file.range(0, 4096), file.range(12 * MiB, 4096)}).code;
     };
     SECTION("what was advised has not come")
     {
@@ -105,8 +101,7 @@ TEST_CASE("a short run is waited for where it has not come, and only there", "[p
 TEST_CASE("calls that are told to come again come again", "[prefetch]")
 {
     NEEDS_POPULATE();
-    disk_file file(16 * MiB);
-    SKIP_WHERE_NOT_ON_DISK(file);
+    FILE_ON_DISK(file, 16 * MiB);
     with_soft_rings rings;
     for (int result : {-EINTR, -EAGAIN}) {
         script.calls = 0;
@@ -121,8 +116,7 @@ TEST_CASE("calls that are told to come again come again", "[prefetch]")
 TEST_CASE("what the kernel has no memory for is asked for again a little later", "[prefetch]")
 {
     NEEDS_POPULATE();
-    disk_file file(16 * MiB);
-    SKIP_WHERE_NOT_ON_DISK(file);
+    FILE_ON_DISK(file, 16 * MiB);
     with_soft_rings rings;
     struct timespec start = {};
     clock_gettime(CLOCK_MONOTONIC, &start);
@@ -139,15 +133,11 @@ TEST_CASE("what the kernel has no memory for is asked for again a little later",
 TEST_CASE("an error of one range is not one of others", "[prefetch]")
 {
     NEEDS_POPULATE();
-    disk_file file(16 * MiB);
-    SKIP_WHERE_NOT_ON_DISK(file);
-    with_soft_rings rings;
+    COLD_FILE(file, 16 * MiB);
+    ring_engine engine;
     script.result = [](const roma__call &call, unsigned) {
         return call.kind == ROMA__CALL_FADVISE && call.offset == 4 * MiB ? -EIO : 0;
     };
-    owned_engine engine(ROMA_PREFETCH_URING);
-    REQUIRE(engine.lacks.empty());
-    (void)file.chill();
     const roma_file_range ranges[] = {file.range(0, 4096), file.range(4 * MiB, 4096),
                                       file.range(12 * MiB, 4096)};
     owned_handle handle(engine, ranges, 3);
@@ -161,11 +151,8 @@ TEST_CASE("an error of one range is not one of others", "[prefetch]")
 TEST_CASE("a page that cannot be read is the error of the ranges that have it", "[prefetch]")
 {
     NEEDS_POPULATE();
-    disk_file file(32 * MiB);
-    SKIP_WHERE_NOT_ON_DISK(file);
-    with_soft_rings rings;
-    owned_engine engine(ROMA_PREFETCH_URING);
-    REQUIRE(engine.lacks.empty());
+    FILE_ON_DISK(file, 32 * MiB);
+    ring_engine engine;
     const size_t bad = 9 * MiB + 5 * page_bytes();
     for (size_t step : {page_bytes(), 2 * MiB}) {
         REQUIRE(file.chill());
@@ -191,8 +178,7 @@ TEST_CASE("a page that cannot be read is the error of the ranges that have it", 
 TEST_CASE("a file that is cut while it is read: what is left of it is read", "[prefetch]")
 {
     NEEDS_POPULATE();
-    disk_file file(16 * MiB);
-    SKIP_WHERE_NOT_ON_DISK(file);
+    FILE_ON_DISK(file, 16 * MiB);
     with_soft_rings rings;
     bool cut = false;
     script.result = [&](const roma__call &call, unsigned) {
@@ -213,9 +199,7 @@ TEST_CASE("a flush tells what its sync met", "[prefetch]")
 {
     SKIP_WHERE_EMULATED();
     disk_file file(40 * MiB);
-    with_soft_rings rings;
-    owned_engine engine(ROMA_PREFETCH_URING);
-    REQUIRE(engine.self != nullptr);
+    ring_engine engine;
     for (int code : {-EIO, -ENOSPC}) {
         script.result = [&](const roma__call &call, unsigned) {
             return call.kind == ROMA__CALL_SYNC ? code : 0;

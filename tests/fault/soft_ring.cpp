@@ -162,13 +162,13 @@ with_soft_rings::~with_soft_rings()
 }
 
 outcome read_ranges(const disk_file &file, const std::vector<roma_file_range> &ranges,
-                    unsigned room, roma_prefetch_level level)
+                    unsigned room)
 {
     script.room = room;
     owned_engine engine(ROMA_PREFETCH_URING);
     REQUIRE(engine.lacks.empty());
     (void)file.chill();
-    owned_handle handle(engine, ranges.data(), ranges.size(), level);
+    owned_handle handle(engine, ranges.data(), ranges.size());
     outcome seen = {};
     seen.code = handle.wait();
     for (size_t i = 0; i < ranges.size(); i++) {
@@ -182,11 +182,11 @@ outcome read_ranges(const disk_file &file, const std::vector<roma_file_range> &r
     return seen;
 }
 
-outcome read_with(const disk_file &file, unsigned room, roma_prefetch_level level)
+outcome read_with(const disk_file &file, unsigned room)
 {
     return read_ranges(
         file, {file.range(0, 8 * MiB), file.range(10 * MiB, 4096), file.range(12 * MiB, 4096)},
-        room, level);
+        room);
 }
 
 } // namespace soft_rings

@@ -4,6 +4,8 @@
 #define ROMA_TESTS_DISK_FILE_HPP
 
 #include "catch.hpp"
+#include "emulated.hpp"
+#include "skip.hpp"
 
 #include <roma/prefetch.h>
 
@@ -139,8 +141,17 @@ class owned_map {
 
 } // namespace roma_tests
 
-#define SKIP_WHERE_NOT_ON_DISK(file)                                                               \
-    if (!(file).on_disk)                                                                           \
+/* A disk_file `name` of which is asked what is in memory: the test is left out by name where that
+ * cannot be told, or nothing is ever out of it. */
+#define FILE_ON_DISK(name, length)                                                                 \
+    SKIP_WHERE_EMULATED();                                                                         \
+    roma_tests::disk_file name(length);                                                            \
+    if (!name.on_disk)                                                                             \
     SKIP_TEST("neither /var/tmp nor /tmp is on a disk")
+
+/* The same, and nothing of it is in memory. */
+#define COLD_FILE(name, length)                                                                    \
+    FILE_ON_DISK(name, length);                                                                    \
+    REQUIRE(name.chill())
 
 #endif

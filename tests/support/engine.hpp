@@ -6,6 +6,7 @@
 #include "catch.hpp"
 #include "figure.hpp"
 #include "sanitized.hpp"
+#include "skip.hpp"
 
 #include <roma/prefetch.h>
 

@@ -1,6 +1,5 @@
 /* prefetch_map.cpp - files mapped through roma, and engines that refuse their options. */
 #include "disk_file.hpp"
-#include "emulated.hpp"
 #include "engine.hpp"
 #include "faulty.hpp"
 #include "skip.hpp"
@@ -216,10 +215,7 @@ TEST_CASE("how far a device reads ahead is known of a partition, too")
 
 TEST_CASE("a page that is being read is not resident yet", "[prefetch]")
 {
-    SKIP_WHERE_EMULATED();
-    disk_file file(16 * MiB);
-    SKIP_WHERE_NOT_ON_DISK(file);
-    REQUIRE(file.chill());
+    COLD_FILE(file, 16 * MiB);
     faulty table; /* to cachestat it is in the page cache from when its read begins */
     table.calls.cachestat = [](int fd, const void *range, void *found, unsigned flags) {
         const int code = roma__sys_kernel.cachestat(fd, range, found, flags);

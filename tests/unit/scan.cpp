@@ -274,10 +274,7 @@ TEST_CASE("an empty range and an empty list are at their end at once", "[scan]")
 TEST_CASE("each piece is in memory when it is given, and the window ahead of it, not more",
           "[scan]")
 {
-    SKIP_WHERE_EMULATED();
-    const disk_file file(96 * MiB);
-    SKIP_WHERE_NOT_ON_DISK(file);
-    REQUIRE(file.chill());
+    COLD_FILE(file, 96 * MiB);
     const owned_map map(file);
     const owned_engine on(ROMA_PREFETCH_AUTO);
     const size_t window = 8 * MiB, step = 2 * MiB, more = 16 * MiB; /* as far as a read goes on */
@@ -328,10 +325,7 @@ TEST_CASE("a scan that maps has each piece in the page table when it is given", 
 
 TEST_CASE("what lies behind the reader is dropped, forwards, backwards and from a list", "[scan]")
 {
-    SKIP_WHERE_EMULATED();
-    const disk_file file(48 * MiB + 100);
-    SKIP_WHERE_NOT_ON_DISK(file);
-    REQUIRE(file.chill());
+    COLD_FILE(file, 48 * MiB + 100);
     const owned_map map(file);
     const owned_engine on(ROMA_PREFETCH_AUTO);
     std::vector<uint64_t> pages;
@@ -465,10 +459,7 @@ TEST_CASE("the end of a map that was refreshed since is an error of the pieces t
 
 TEST_CASE("a read that fails is the error of its pieces alone", "[scan]")
 {
-    SKIP_WHERE_EMULATED();
-    const disk_file file(16 * MiB);
-    SKIP_WHERE_NOT_ON_DISK(file);
-    REQUIRE(file.chill());
+    COLD_FILE(file, 16 * MiB);
     gate reads;
     {
         const owned_map map(file);
@@ -487,10 +478,7 @@ TEST_CASE("a read that fails is the error of its pieces alone", "[scan]")
 
 TEST_CASE("pieces that somebody cancels are told so, and the scan goes on behind them", "[scan]")
 {
-    SKIP_WHERE_EMULATED();
-    const disk_file file(24 * MiB);
-    SKIP_WHERE_NOT_ON_DISK(file);
-    REQUIRE(file.chill());
+    COLD_FILE(file, 24 * MiB);
     gate reads;
     {
         const owned_map map(file);
@@ -510,10 +498,7 @@ TEST_CASE("pieces that somebody cancels are told so, and the scan goes on behind
 
 TEST_CASE("closing a scan waits for its reads in flight", "[scan]")
 {
-    SKIP_WHERE_EMULATED();
-    const disk_file file(12 * MiB);
-    SKIP_WHERE_NOT_ON_DISK(file);
-    REQUIRE(file.chill());
+    COLD_FILE(file, 12 * MiB);
     gate reads;
     {
         const owned_engine on(ROMA_PREFETCH_POOL);
