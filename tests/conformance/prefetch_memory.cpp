@@ -199,19 +199,15 @@ TEMPLATE_TEST_CASE("a flush leaves nothing dirty", "[prefetch]", EVERY_WAY)
     if (before.details)
         CHECK(before.dirty_bytes > 0);
     const roma_file_range ranges[] = {map.range(0, 10 * MiB), map.range(20 * MiB, 20 * MiB)};
-    roma_prefetch_handle *handle = nullptr;
-    REQUIRE(roma_flush_submit(engine.self, ranges, 2, &handle, nullptr) == 0);
-    CHECK(roma_prefetch_wait(handle, ROMA_FOREVER) == 0);
-    roma_prefetch_progress progress = {};
-    progress.size = sizeof progress;
-    CHECK(roma_prefetch_progress_of(handle, &progress) == 0);
+    owned_flush flush(engine, ranges, 2);
+    CHECK(flush.wait() == 0);
+    const roma_prefetch_progress progress = flush.progress();
     CHECK(progress.done_bytes == 30 * MiB);
     CHECK(adds_up(progress));
     CHECK(progress.calls >= 4); /* three pieces at least, and one sync */
     const roma_residency after = residency_of(map.all());
     CHECK(after.dirty_bytes == 0);
     CHECK(after.writeback_bytes == 0);
-    roma_prefetch_close(handle);
 }
 
 TEMPLATE_TEST_CASE("a flush can be cancelled, and says that nothing is sure", "[prefetch]",
@@ -222,11 +218,9 @@ TEMPLATE_TEST_CASE("a flush can be cancelled, and says that nothing is sure", "[
     disk_file file(40 * MiB);
     const roma_file_range range = file.range(0, file.bytes);
     file.write_pattern(0, file.bytes);
-    roma_prefetch_handle *handle = nullptr;
-    REQUIRE(roma_flush_submit(engine.self, &range, 1, &handle, nullptr) == 0);
-    CHECK(roma_prefetch_cancel(handle) == 0);
-    const int code = roma_prefetch_wait(handle, ROMA_FOREVER);
+    owned_flush flush(engine, range);
+    CHECK(roma_prefetch_cancel(flush.self) == 0);
+    const int code = flush.wait();
     CHECK((code == 0 || code == -ECANCELED));
-    CHECK(roma_prefetch_range_error(handle, 0, nullptr) == code);
-    roma_prefetch_close(handle);
+    CHECK(roma_prefetch_range_error(flush.self, 0, nullptr) == code);
 }

@@ -93,7 +93,6 @@ TEST_CASE("a flush that is given up before its sync has done nothing", "[prefetc
     ring_engine engine;
     const roma_file_range range = file.range(0, file.bytes);
     for (bool by_range : {false, true}) {
-        roma_prefetch_handle *handle = nullptr;
         std::atomic<bool> has_begun{false}, goes_on{false};
         script.result = [&](const roma__call &call, unsigned) {
             has_begun = true;
@@ -101,25 +100,21 @@ TEST_CASE("a flush that is given up before its sync has done nothing", "[prefetc
                 usleep(1000);
             return call.kind == ROMA__CALL_SYNC ? -EIO : 0; /* there is to be none */
         };
-        REQUIRE(roma_flush_submit(engine.self, &range, 1, &handle, nullptr) == 0);
+        owned_flush flush(engine, range);
         while (!has_begun)
             usleep(1000);
         std::thread canceller([&] {
             if (by_range)
                 (void)roma_prefetch_cancel_ranges(engine.self, &range, 1, nullptr);
             else
-                (void)roma_prefetch_cancel(handle);
+                (void)roma_prefetch_cancel(flush.self);
         });
         usleep(50000);
         goes_on = true;
         canceller.join();
-        CHECK(roma_prefetch_wait(handle, ROMA_FOREVER) == -ECANCELED);
-        roma_prefetch_progress progress = {};
-        progress.size = sizeof progress;
-        CHECK(roma_prefetch_progress_of(handle, &progress) == 0);
-        CHECK(progress.done_bytes == 0);
-        CHECK(progress.cancelled_bytes == file.bytes);
-        roma_prefetch_close(handle);
+        CHECK(flush.wait() == -ECANCELED);
+        CHECK(flush.progress().done_bytes == 0);
+        CHECK(flush.progress().cancelled_bytes == file.bytes);
     }
     CHECK(engine.figure("read.bytes") == 0);
 }

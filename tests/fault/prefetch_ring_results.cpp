@@ -204,16 +204,10 @@ TEST_CASE("a flush tells what its sync met", "[prefetch]")
         script.result = [&](const roma__call &call, unsigned) {
             return call.kind == ROMA__CALL_SYNC ? code : 0;
         };
-        const roma_file_range range = file.range(0, file.bytes);
-        roma_prefetch_handle *handle = nullptr;
-        REQUIRE(roma_flush_submit(engine.self, &range, 1, &handle, nullptr) == 0);
-        CHECK(roma_prefetch_wait(handle, ROMA_FOREVER) == code);
-        roma_prefetch_progress progress = {};
-        progress.size = sizeof progress;
-        CHECK(roma_prefetch_progress_of(handle, &progress) == 0);
-        CHECK(progress.failed_bytes == file.bytes);
-        CHECK(adds_up(progress));
-        roma_prefetch_close(handle);
+        owned_flush flush(engine, file.range(0, file.bytes));
+        CHECK(flush.wait() == code);
+        CHECK(flush.progress().failed_bytes == file.bytes);
+        CHECK(adds_up(flush.progress()));
     }
     /* One that is to come again does: an answer without a sync would be a lie. */
     for (int code : {-EINTR, -EAGAIN}) {
@@ -222,21 +216,15 @@ TEST_CASE("a flush tells what its sync met", "[prefetch]")
             script.result = [&](const roma__call &call, unsigned) {
                 return call.kind == ROMA__CALL_SYNC && (syncs++ == 0 || for_ever) ? code : 0;
             };
-            const roma_file_range range = file.range(0, file.bytes);
-            roma_prefetch_handle *handle = nullptr;
-            REQUIRE(roma_flush_submit(engine.self, &range, 1, &handle, nullptr) == 0);
-            CHECK(roma_prefetch_wait(handle, ROMA_FOREVER) == (for_ever ? code : 0));
+            owned_flush flush(engine, file.range(0, file.bytes));
+            CHECK(flush.wait() == (for_ever ? code : 0));
             CHECK((for_ever ? syncs > 2 : syncs == 2));
-            roma_prefetch_close(handle);
         }
     }
     /* That writing back could not be begun early is nobody's loss. */
     script.result = [](const roma__call &call, unsigned) {
         return call.kind == ROMA__CALL_WRITE_RANGE ? -ESPIPE : 0;
     };
-    const roma_file_range range = file.range(0, file.bytes);
-    roma_prefetch_handle *handle = nullptr;
-    REQUIRE(roma_flush_submit(engine.self, &range, 1, &handle, nullptr) == 0);
-    CHECK(roma_prefetch_wait(handle, ROMA_FOREVER) == 0);
-    roma_prefetch_close(handle);
+    owned_flush flush(engine, file.range(0, file.bytes));
+    CHECK(flush.wait() == 0);
 }

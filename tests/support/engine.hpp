@@ -98,6 +98,19 @@ class owned_handle {
     }
 };
 
+/* A handle of a flush. */
+class owned_flush : public owned_handle {
+  public:
+    owned_flush(const owned_engine &engine, const roma_file_range *ranges, size_t n)
+    {
+        REQUIRE(roma_flush_submit(engine.self, ranges, n, &self, nullptr) == 0);
+    }
+    owned_flush(const owned_engine &engine, const roma_file_range &range)
+        : owned_flush(engine, &range, 1)
+    {
+    }
+};
+
 /* Every byte of a done handle is accounted for. */
 inline bool adds_up(const roma_prefetch_progress &progress)
 {
