@@ -4,6 +4,7 @@
 #include "disk_file.hpp"
 #include "emulated.hpp"
 #include "engine.hpp"
+#include "filed.hpp"
 #include "skip.hpp"
 
 #include <roma.h>
@@ -18,98 +19,17 @@ using namespace roma_tests;
 
 #define EVERY_WAY by_ring, by_threads, by_plain_calls
 
-namespace {
-
-std::string path_beside(const disk_file &file, const char *name)
-{
-    return file.path + "-" + name;
-}
-
-/* A file provider on the disk that a file is on, and an extent of it that holds a pattern. */
-struct filed {
-    roma_provider *self = nullptr;
-    roma_extent extent = {};
-    std::string lacks;
-
-    filed(const disk_file &beside, size_t bytes, const roma_executor *executor = nullptr)
-    {
-        roma_file_options options = roma_file_options_default();
-        options.executor = executor;
-        REQUIRE(roma_provider_file(path_beside(beside, "pages").c_str(), &options, &self,
-                                   nullptr) == 0);
-        roma_extent_request wish = roma_extent_request_default();
-        wish.bytes = bytes;
-        wish.pages = (roma_page_kind)ROMA_PAGES_BASE;
-        if (roma_provider_acquire(self, &wish, &extent, nullptr) != 0) {
-            lacks = "this file system cannot reserve space";
-            return;
-        }
-        for (size_t at = 0; at < bytes; at += 509)
-            address()[at] = disk_file::pattern(at);
-    }
-    filed(const filed &) = delete;
-    filed &operator=(const filed &) = delete;
-    ~filed()
-    {
-        if (extent.address != nullptr)
-            CHECK(roma_provider_release(self, &extent, nullptr) == 0);
-        CHECK(roma_provider_unregister(self) == 0);
-    }
-
-    unsigned char *address() const { return static_cast<unsigned char *>(extent.address); }
-    roma_range part(size_t offset, size_t bytes) const { return {&extent, offset, bytes}; }
-    roma_range all() const { return part(0, extent.bytes); }
-
-    size_t resident() const
-    {
-        std::vector<unsigned char> present(extent.bytes / page_bytes());
-        REQUIRE(mincore(extent.address, extent.bytes, present.data()) == 0);
-        size_t sum = 0;
-        for (unsigned char page : present)
-            sum += (page & 1) != 0 ? page_bytes() : 0;
-        return sum;
-    }
-
-    /* Out of memory with it. */
-    bool chill() const
-    {
-        const roma_range whole = all();
-        for (int tries = 0; tries < 50 && resident() > 0; tries++) {
-            (void)roma_provider_sync(self, &whole, nullptr);
-            (void)roma_provider_advise(self, &whole, ROMA_ADVICE_PAGEOUT, nullptr, nullptr);
-            usleep(2000);
-        }
-        return resident() < extent.bytes / 8; /* the kernel may keep some for a while */
-    }
-
-    bool becomes_resident() const
-    {
-        for (int tries = 0; tries < 5000 && resident() < extent.bytes; tries++)
-            usleep(1000);
-        return resident() == extent.bytes;
-    }
-};
-
-roma_executor executor_of(const owned_engine &engine)
-{
-    roma_executor executor = {};
-    REQUIRE(roma_prefetch_executor(engine.self, &executor) == 0);
-    return executor;
-}
-
-} // namespace
-
 TEMPLATE_TEST_CASE("long ranges of files are read by the engine before they are populated",
                    "[prefetch]", EVERY_WAY)
 {
     owned_engine engine(TestType::way);
     SKIP_WITHOUT(engine);
     FILE_ON_DISK(file, MiB);
-    const roma_executor executor = executor_of(engine);
+    const roma_executor executor = engine.executor();
     for (bool by_options : {false, true}) {
         filed pages(file, 24 * MiB, by_options ? &executor : nullptr);
-        if (!pages.lacks.empty())
-            SKIP_TEST(pages.lacks);
+        SKIP_WITHOUT(pages);
+        pages.write_pattern();
         const roma_populate_options options = {sizeof options, 2, by_options ? nullptr : &executor};
         const roma_range all = pages.all(), head = pages.part(0, 16 * page_bytes());
         REQUIRE(pages.chill());
@@ -142,11 +62,11 @@ TEMPLATE_TEST_CASE("what is needed is read on though its provider is gone", "[pr
     owned_engine engine(TestType::way);
     SKIP_WITHOUT(engine);
     FILE_ON_DISK(file, MiB);
-    const roma_executor executor = executor_of(engine);
+    const roma_executor executor = engine.executor();
     {
         filed pages(file, 32 * MiB, &executor);
-        if (!pages.lacks.empty())
-            SKIP_TEST(pages.lacks);
+        SKIP_WITHOUT(pages);
+        pages.write_pattern();
         REQUIRE(pages.chill());
         const roma_range all = pages.all();
         REQUIRE(roma_provider_advise(pages.self, &all, ROMA_ADVICE_NEED, nullptr, nullptr) == 0);
@@ -159,7 +79,7 @@ TEST_CASE("an executor is checked as other structures are", "[prefetch]")
 {
     owned_engine engine(ROMA_PREFETCH_PLAIN);
     REQUIRE(engine.self != nullptr);
-    roma_executor executor = executor_of(engine);
+    roma_executor executor = engine.executor();
     CHECK(roma_prefetch_executor(nullptr, &executor) == -EINVAL);
     CHECK(roma_prefetch_executor(engine.self, nullptr) == -EINVAL);
     disk_file file(MiB);
@@ -184,7 +104,7 @@ TEMPLATE_TEST_CASE("an engine that runs no work leaves it to threads of the call
     SKIP_WHERE_EMULATED();
     owned_engine engine(TestType::way);
     SKIP_WITHOUT(engine);
-    const roma_executor executor = executor_of(engine);
+    const roma_executor executor = engine.executor();
     roma_extent_request wish = roma_extent_request_default();
     wish.bytes = 8 * MiB;
     wish.pages = (roma_page_kind)ROMA_PAGES_BASE;
@@ -208,10 +128,10 @@ TEMPLATE_TEST_CASE("populating in a callback is refused, and does not wait for i
     owned_engine engine(one);
     SKIP_WITHOUT(engine);
     FILE_ON_DISK(file, 24 * MiB);
-    const roma_executor executor = executor_of(engine);
+    const roma_executor executor = engine.executor();
     filed pages(file, 8 * MiB, &executor);
-    if (!pages.lacks.empty())
-        SKIP_TEST(pages.lacks);
+    SKIP_WITHOUT(pages);
+    pages.write_pattern();
     struct seen {
         const filed *pages;
         std::atomic<int> code;

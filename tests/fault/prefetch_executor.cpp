@@ -4,7 +4,7 @@
 #include "disk_file.hpp"
 #include "engine.hpp"
 #include "faulty.hpp"
-#include "skip.hpp"
+#include "filed.hpp"
 
 #include <roma.h>
 
@@ -42,18 +42,11 @@ TEMPLATE_TEST_CASE("each call failed while files go through an engine is told, a
                    "[prefetch]", by_ring, by_threads, by_plain_calls)
 {
     FILE_ON_DISK(beside, MiB);
-    roma_provider *provider = nullptr;
-    REQUIRE(roma_provider_file((beside.path + "-pages").c_str(), nullptr, &provider, nullptr) == 0);
-    roma_extent_request wish = roma_extent_request_default();
-    wish.bytes = 8 * MiB;
-    wish.pages = (roma_page_kind)ROMA_PAGES_BASE;
-    roma_extent extent;
-    if (roma_provider_acquire(provider, &wish, &extent, nullptr) != 0) {
-        REQUIRE(roma_provider_unregister(provider) == 0);
-        SKIP_TEST("this file system cannot reserve space");
-    }
-    memset(extent.address, 1, extent.bytes);
-    const roma_range all = {&extent, 0, extent.bytes};
+    filed pages(beside, 8 * MiB);
+    SKIP_WITHOUT(pages);
+    pages.write_pattern();
+    roma_provider *const provider = pages.self;
+    const roma_range all = pages.all();
     const long before = descriptors();
     for (int number : {ENOMEM, EIO, EMFILE}) {
         for (bool for_good : {false, true}) {
@@ -65,8 +58,7 @@ TEMPLATE_TEST_CASE("each call failed while files go through an engine is told, a
                 faults.table.calls.write = roma__sys_kernel.write;
                 owned_engine engine(TestType::way);
                 SKIP_WITHOUT(engine);
-                roma_executor executor = {};
-                REQUIRE(roma_prefetch_executor(engine.self, &executor) == 0);
+                const roma_executor executor = engine.executor();
                 (void)roma_provider_sync(provider, &all, nullptr);
                 (void)roma_provider_advise(provider, &all, ROMA_ADVICE_PAGEOUT, nullptr, nullptr);
                 fail_nth::left = n;
@@ -87,6 +79,4 @@ TEMPLATE_TEST_CASE("each call failed while files go through an engine is told, a
         }
     }
     CHECK(descriptors() == before);
-    REQUIRE(roma_provider_release(provider, &extent, nullptr) == 0);
-    REQUIRE(roma_provider_unregister(provider) == 0);
 }

@@ -1,8 +1,7 @@
 /* prefetch_ring_ending.cpp - maps, providers and engines that end while calls are in a ring: they
  * wait for what is in flight, and what others asked for is read all the same. */
+#include "filed.hpp"
 #include "soft_ring.hpp"
-
-#include <roma/provider.h>
 
 #include <atomic>
 #include <cerrno>
@@ -76,27 +75,15 @@ TEST_CASE("what nobody waits for is read though its provider has ended", "[prefe
     NEEDS_POPULATE();
     FILE_ON_DISK(beside, MiB);
     ring_engine engine;
-    roma_executor executor = {};
-    REQUIRE(roma_prefetch_executor(engine.self, &executor) == 0);
-    roma_file_options options = roma_file_options_default();
-    options.executor = &executor;
-    roma_provider *provider = nullptr;
-    REQUIRE(roma_provider_file((beside.path + "-pages").c_str(), &options, &provider, nullptr) ==
-            0);
-    roma_extent_request wish = roma_extent_request_default();
-    wish.bytes = 32 * MiB;
-    wish.pages = static_cast<roma_page_kind>(ROMA_PAGES_BASE);
-    roma_extent extent;
-    if (roma_provider_acquire(provider, &wish, &extent, nullptr) != 0) {
-        REQUIRE(roma_provider_unregister(provider) == 0);
-        SKIP_TEST("this file system cannot reserve space");
-    }
     script.holds = is_populate;
-    const roma_range all = {&extent, 0, extent.bytes};
-    REQUIRE(roma_provider_advise(provider, &all, ROMA_ADVICE_NEED, nullptr, nullptr) == 0);
-    await_held();
-    REQUIRE(roma_provider_release(provider, &extent, nullptr) == 0);
-    REQUIRE(roma_provider_unregister(provider) == 0);
+    {
+        const roma_executor executor = engine.executor();
+        filed pages(beside, 32 * MiB, &executor);
+        SKIP_WITHOUT(pages);
+        const roma_range all = pages.all();
+        REQUIRE(roma_provider_advise(pages.self, &all, ROMA_ADVICE_NEED, nullptr, nullptr) == 0);
+        await_held();
+    }
     let_go = true;
     CHECK(roma_prefetch_drain(engine.self, ROMA_FOREVER) == 0);
     CHECK(engine.figure("failed.bytes") == 0);

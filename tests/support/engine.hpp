@@ -59,6 +59,13 @@ class owned_engine {
         return report;
     }
 
+    roma_executor executor() const
+    {
+        roma_executor executor = {};
+        REQUIRE(roma_prefetch_executor(self, &executor) == 0);
+        return executor;
+    }
+
     uint64_t figure(const char *wanted) const
     {
         sought_figure want{wanted};
