@@ -5,6 +5,7 @@
  * Two entries are not failed. Joining a thread is done in any case, for the test to be able to go
  * on. Writing to an event descriptor, by which the ring's thread is woken, is not failed for good:
  * it has no failure that the kernel knows, and without it there is nobody to tell of one. */
+#include "descriptors.hpp"
 #include "disk_file.hpp"
 #include "emulated.hpp"
 #include "engine.hpp"
@@ -12,24 +13,18 @@
 
 #include <cerrno>
 #include <cstdio>
-#include <dirent.h>
 
 using namespace roma_tests;
 
 namespace {
 
 struct held {
-    long descriptors, mappings;
+    int descriptors, mappings;
 };
 
 held look()
 {
-    held now = {0, 0};
-    if (DIR *folder = opendir("/proc/self/fd")) {
-        while (readdir(folder) != nullptr)
-            now.descriptors++;
-        closedir(folder);
-    }
+    held now = {open_descriptors(), 0};
     if (FILE *maps = std::fopen("/proc/self/maps", "r")) {
         char line[512];
         while (std::fgets(line, sizeof line, maps) != nullptr)

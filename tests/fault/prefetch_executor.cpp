@@ -1,6 +1,7 @@
 /* prefetch_executor.cpp - each system call failed at its N-th use while a file provider populates
  * and advises through an engine: the calls return, with an error that has a name, and nothing is
  * left behind. */
+#include "descriptors.hpp"
 #include "disk_file.hpp"
 #include "engine.hpp"
 #include "faulty.hpp"
@@ -10,22 +11,10 @@
 
 #include <cerrno>
 #include <climits>
-#include <dirent.h>
 
 using namespace roma_tests;
 
 namespace {
-
-long descriptors()
-{
-    long count = 0;
-    if (DIR *folder = opendir("/proc/self/fd")) {
-        while (readdir(folder) != nullptr)
-            count++;
-        closedir(folder);
-    }
-    return count;
-}
 
 void check(int code, const roma_error &error)
 {
@@ -47,7 +36,7 @@ TEMPLATE_TEST_CASE("each call failed while files go through an engine is told, a
     pages.write_pattern();
     roma_provider *const provider = pages.self;
     const roma_range all = pages.all();
-    const long before = descriptors();
+    const int before = open_descriptors();
     for (int number : {ENOMEM, EIO, EMFILE}) {
         for (bool for_good : {false, true}) {
             for (long n = 1;; n++) {
@@ -78,5 +67,5 @@ TEMPLATE_TEST_CASE("each call failed while files go through an engine is told, a
             }
         }
     }
-    CHECK(descriptors() == before);
+    CHECK(open_descriptors() == before);
 }

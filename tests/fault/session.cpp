@@ -13,6 +13,7 @@
  *
  * The page pools of the machine must not change meanwhile: sessions are compared.
  * ROMA_FAULT_STRIDE=K looks at the first 16 uses and then at every K-th (sanitizers: 7). */
+#include "descriptors.hpp"
 #include "faults.hpp"
 #include "emulated.hpp"
 #include "session_script.hpp"
@@ -26,7 +27,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <dirent.h>
 #include <map>
 #include <string>
 #include <sys/mman.h>
@@ -64,17 +64,6 @@ struct holdings {
     int descriptors_count;
 };
 
-int open_descriptors()
-{
-    int count = 0;
-    if (DIR *folder = opendir("/proc/self/fd")) {
-        while (readdir(folder) != nullptr)
-            count++;
-        closedir(folder);
-    }
-    return count;
-}
-
 size_t malloc_bytes()
 {
 #if defined(__GLIBC__) && !defined(UNDER_SANITIZER)
@@ -87,7 +76,7 @@ size_t malloc_bytes()
 holdings look()
 {
     return {faults::mapped_bytes() - roma__heap_process_bytes(), malloc_bytes(),
-            open_descriptors()};
+            roma_tests::open_descriptors()};
 }
 
 /* What a child tells its parent. */

@@ -1,27 +1,17 @@
 /* store.cpp - each system call of a store's life failed in turn, once and for good: what fails says
  * so by name, nothing is lost of what was linked, no descriptor or mapping stays behind, and the
  * store is sound afterwards. */
+#include "descriptors.hpp"
 #include "faults.hpp"
 #include "stores.hpp"
 
 #include <cerrno>
 #include <cstring>
-#include <dirent.h>
 #include <vector>
 
 using namespace roma_tests;
 
 namespace {
-
-int descriptors()
-{
-    int count = 0;
-    DIR *folder = opendir("/proc/self/fd");
-    while (folder != nullptr && readdir(folder) != nullptr)
-        count++;
-    closedir(folder);
-    return count;
-}
 
 roma_store_options options()
 {
@@ -125,7 +115,7 @@ TEST_CASE("a store stands each failure of each call", "[store]")
                 for (unsigned long nth = 1;; nth++) {
                     store_path path;
                     bool linked = false;
-                    const int before = descriptors();
+                    const int before = open_descriptors();
                     const size_t mapped = faults::mapped_bytes();
                     faults::arm({which, nth, how, error});
                     const std::string complaint = live(path.c_str(), in_memory, linked);
@@ -135,7 +125,7 @@ TEST_CASE("a store stands each failure of each call", "[store]")
                          << " number " << nth << (how == faults::mode::once ? " once" : " for good")
                          << ", " << strerror(error));
                     CHECK(complaint == "");
-                    CHECK(descriptors() == before);
+                    CHECK(open_descriptors() == before);
                     if (which != faults::at_munmap) /* what was kept cannot be told apart */
                         CHECK(faults::mapped_bytes() == mapped);
                     if (!in_memory && which != faults::at_munmap)
