@@ -8,22 +8,15 @@
 #include <chrono>
 #include <functional>
 #include <future>
-#include <sys/statfs.h>
 #include <thread>
 #include <vector>
 
+using roma_tests::cleanness;
 using roma_tests::faults_in;
 using roma_tests::held_store;
 using roma_tests::store_place;
 
 namespace {
-
-int answer_xfs(int fd, struct statfs *status)
-{
-    const int code = roma__sys_kernel.fstatfs(fd, status);
-    status->f_type = 0x58465342;
-    return code;
-}
 
 /* The first wait for the file lock after `is_armed` opens another store meanwhile. */
 struct other_opening {
@@ -53,7 +46,8 @@ TEST_CASE("store locks: a checkpoint that waits for the file lock keeps nobody f
 {
     store_place place;
     roma_tests::faulty table;
-    table.calls.fstatfs = answer_xfs; /* pages may be shared: the superblock says so meanwhile */
+    /* Pages may be shared: the superblock says so meanwhile. */
+    table.calls.fstatfs = roma_tests::answer_xfs;
     table.calls.lock = other_opening::lock;
     held_store store(held_store::create(place.path));
     other_opening::path = place.beside("other");
@@ -203,12 +197,6 @@ struct before_unmapping {
     }
 };
 
-bool is_clean(const std::string &path)
-{
-    roma_store_info info;
-    return roma_store_info_of(path.c_str(), &info, nullptr) == 0 && info.is_clean;
-}
-
 } // namespace
 
 TEST_CASE("store locks: one session goes while another one is the last, and a third begins")
@@ -218,25 +206,24 @@ TEST_CASE("store locks: one session goes while another one is the last, and a th
     table.calls.munmap = before_unmapping::munmap;
     held_store first(held_store::create(place.path));
     roma_store *second = held_store::open(place.path), *third = nullptr;
-    int closed = -1, opened = -1;
-    bool was_clean = false, is_in_use = false;
+    int closed = -1, opened = -1, clean_between = -1, clean_then = -1;
     before_unmapping::act = [&] {
         closed = roma_store_close(second);
-        was_clean = is_clean(place.path);
+        clean_between = cleanness(place.path);
         opened = roma_store_open(place.path.c_str(), nullptr, &third, nullptr);
-        is_in_use = !is_clean(place.path);
+        clean_then = cleanness(place.path);
     };
     before_unmapping::is_armed = true;
     first.close();
     before_unmapping::acting.get();
     CHECK(before_unmapping::was_in_time);
     CHECK(closed == 0);
-    CHECK(was_clean);
+    CHECK(clean_between == 1);
     REQUIRE(opened == 0);
-    CHECK(is_in_use);
+    CHECK(clean_then == 0);
     CHECK(faults_in(third) == 0);
     CHECK(roma_store_close(third) == 0);
-    CHECK(is_clean(place.path));
+    CHECK(cleanness(place.path) == 1);
 }
 
 namespace {

@@ -7,22 +7,15 @@
 #include <atomic>
 #include <chrono>
 #include <future>
-#include <sys/statfs.h>
 #include <thread>
 #include <utility>
 
+using roma_tests::cleanness;
 using roma_tests::faults_in;
 using roma_tests::held_store;
 using roma_tests::store_place;
 
 namespace {
-
-bool is_clean(const std::string &path)
-{
-    roma_store_info info;
-    REQUIRE(roma_store_info_of(path.c_str(), &info, nullptr) == 0);
-    return info.is_clean;
-}
 
 int open_at(const std::string &path, roma_store **store)
 {
@@ -53,7 +46,7 @@ TEST_CASE("store opening: one that fails leaves a store clean that was")
             failed += code < 0;
             if (code == 0)
                 CHECK(roma_store_close(store) == 0);
-            CHECK(is_clean(place.path));
+            CHECK(cleanness(place.path) == 1);
             if (!has_fired)
                 break;
         }
@@ -148,13 +141,6 @@ TEST_CASE("store opening: a store that could not be made is nobody's")
 
 namespace {
 
-int answer_xfs(int fd, struct statfs *status)
-{
-    const int code = roma__sys_kernel.fstatfs(fd, status);
-    status->f_type = 0x58465342;
-    return code;
-}
-
 /* A file system that shares pages, or says so; `code`: what comes of having one's own again. */
 struct sharing {
     static constexpr int unshare_range = 0x40;
@@ -198,7 +184,7 @@ TEST_CASE("store opening: what a killed checkpoint left shared is the first sess
 {
     store_place place;
     roma_tests::faulty table;
-    table.calls.fstatfs = answer_xfs;
+    table.calls.fstatfs = roma_tests::answer_xfs;
     table.calls.fallocate = sharing::fallocate;
     table.calls.clone_file = [](int, int) { return kill(getpid(), SIGKILL); };
     held_store(held_store::create(place.path)).close();

@@ -7,6 +7,7 @@
 #include "tree.hpp"
 
 #include "store/view.h"
+#include "sys/sys.h"
 
 #include <cerrno>
 #include <csignal>
@@ -14,6 +15,7 @@
 #include <cstring>
 #include <fcntl.h>
 #include <string>
+#include <sys/statfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -86,6 +88,14 @@ public:
     static bool is_there(const std::string &path) { return access(path.c_str(), F_OK) == 0; }
 };
 
+/* Was the store closed by all who had it open? 1 or 0, or -errno. Any thread may ask. */
+inline int cleanness(const std::string &path)
+{
+    roma_store_info info;
+    const int code = roma_store_info_of(path.c_str(), &info, nullptr);
+    return code == 0 ? info.is_clean : code;
+}
+
 /* Change the superblock of a file that nobody has open, and make its checksum right again. */
 template <typename function> void edit_super(const std::string &path, function edit)
 {
@@ -103,6 +113,14 @@ template <typename function> void edit_super(const std::string &path, function e
     for (const off_t at : {off_t(ROMA__AT_SUPER_A), off_t(ROMA__AT_SUPER_B)})
         REQUIRE(pwrite(fd, &super, sizeof super, at) == ssize_t(sizeof super));
     close(fd);
+}
+
+/* In the place of fstatfs: the file system may share pages, as XFS may. */
+inline int answer_xfs(int fd, struct statfs *status)
+{
+    const int code = roma__sys_kernel.fstatfs(fd, status);
+    status->f_type = 0x58465342;
+    return code;
 }
 
 /* As if the machine had crashed while that store was in use. */

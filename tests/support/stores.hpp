@@ -109,6 +109,16 @@ struct open_store {
     operator roma_store *() const { return self; }
 };
 
+/* In a child, which ends with 90 where there is no store to be had. */
+inline roma_store *open_in_child(const store_path &path)
+{
+    roma_store *store = nullptr;
+    const roma_store_options options = small_store();
+    if (roma_store_open(path.c_str(), &options, &store, nullptr) != 0)
+        _exit(90);
+    return store;
+}
+
 inline roma_store *memory_store(const roma_store_options &options = small_store())
 {
     roma_store *store = nullptr;

@@ -14,15 +14,6 @@ namespace {
 
 constexpr uint64_t MANY = 600000; /* more than a lane and its own pages have entries */
 
-roma_store *open_in_child(const store_path &path)
-{
-    roma_store *store = nullptr;
-    const roma_store_options options = small_store();
-    if (roma_store_open(path.c_str(), &options, &store, nullptr) != 0)
-        _exit(90);
-    return store;
-}
-
 void check_empty(roma_store *store)
 {
     CHECK(faults_of(store) == "");

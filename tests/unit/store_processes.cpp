@@ -23,15 +23,6 @@ int end_by_kill()
     return 1;
 }
 
-roma_store *open_in_child(const store_path &path)
-{
-    roma_store *store = nullptr;
-    const roma_store_options options = small_store();
-    if (roma_store_open(path.c_str(), &options, &store, nullptr) != 0)
-        _exit(90);
-    return store;
-}
-
 /* What adopts a slab for each of 16 classes and leaves it, with another block in use. */
 void link_pairs(roma_store *store, unsigned pairs)
 {

@@ -18,6 +18,13 @@ template <typename function> void in_thread(const function &work)
     std::thread(work).join();
 }
 
+/* Threads take turns: each waits for the stage that another one sets. */
+void await(const std::atomic<int> &stage, int wanted)
+{
+    while (stage != wanted)
+        std::this_thread::yield();
+}
+
 struct lanes {
     uint32_t count = 0;
     static int visit(void *context, const roma_store_session *session)
@@ -70,25 +77,21 @@ TEST_CASE("what was sent to an owner that holds no more itself is taken from the
     roma_ref *const root = roma_store_root(store, 0);
     void *block = nullptr;
     std::atomic<int> stage{0};
-    const auto wait_for = [&](int wanted) {
-        while (stage != wanted)
-            std::this_thread::yield();
-    };
     std::thread owner([&] {
         block = roma_store_alloc(store, 64);
         CHECK(roma_store_link(store, root, block) == 0);
         stage = 1;
-        wait_for(2);
+        await(stage, 2);
         CHECK(roma_store_release(store, block) == 0); /* its one local reference */
         CHECK(roma_store_trim(store, 0) >= 0);        /* looks at what was sent */
         stage = 3;
-        wait_for(4);
+        await(stage, 4);
     });
-    wait_for(1);
+    await(stage, 1);
     CHECK(roma_store_release(store, block) == 0); /* sent */
     CHECK(roma_store_load(store, root) == block); /* by a cell: the owner gives this one up */
     stage = 2;
-    wait_for(3);
+    await(stage, 3);
     roma_store_block seen;
     CHECK(roma_store_look(store, block, &seen) == 0);
     CHECK(seen.local_count == 0);
@@ -105,16 +108,12 @@ TEST_CASE("what was sent to a thread before it ended is taken over with its lane
     open_store store(memory_store());
     void *block = nullptr;
     std::atomic<int> stage{0};
-    const auto wait_for = [&](int wanted) {
-        while (stage != wanted)
-            std::this_thread::yield();
-    };
     std::thread owner([&] {
         block = roma_store_alloc(store, 64);
         stage = 1;
-        wait_for(2);
+        await(stage, 2);
     });
-    wait_for(1);
+    await(stage, 1);
     CHECK(roma_store_release(store, block) == 0); /* sent */
     stage = 2;
     owner.join();
@@ -143,8 +142,7 @@ TEST_CASE("what idle lanes keep is used before the file grows", "[store]")
         threads.emplace_back([&] {
             void *block = roma_store_alloc(store, 40000); /* of a slab of 6 units */
             ready++;
-            while (ready != THREADS)
-                std::this_thread::yield();
+            await(ready, THREADS);
             if (roma_store_release(store, block) != 0)
                 failures++;
         });
@@ -208,8 +206,7 @@ TEST_CASE("a thread may have several stores open, and outlive them", "[store]")
                     failures++;
             }
             stage = 1;
-            while (stage != 2)
-                std::this_thread::yield();
+            await(stage, 2);
             roma_store *third = nullptr; /* perhaps where one of the others was */
             const roma_store_options options = small_store();
             if (roma_store_create_memory("third", &options, &third, nullptr) != 0 ||
@@ -217,8 +214,7 @@ TEST_CASE("a thread may have several stores open, and outlive them", "[store]")
                 roma_store_close(third) != 0)
                 failures++;
         });
-        while (stage != 1)
-            std::this_thread::yield();
+        await(stage, 1);
     }
     stage = 2;
     thread.join();

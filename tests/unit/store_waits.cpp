@@ -9,6 +9,7 @@
 #include <thread>
 #include <vector>
 
+using roma_tests::cleanness;
 using roma_tests::faults_in;
 using roma_tests::held_store;
 using roma_tests::kill_child;
@@ -79,13 +80,6 @@ class held_byte {
     int fd_;
 };
 
-bool is_clean(const std::string &path)
-{
-    roma_store_info info;
-    REQUIRE(roma_store_info_of(path.c_str(), &info, nullptr) == 0);
-    return info.is_clean;
-}
-
 } // namespace
 
 TEST_CASE("store waits: threads end, children are forked, other stores open, while calls are held")
@@ -155,10 +149,10 @@ TEST_CASE("store waits: who is not the last closes while somebody else opens, or
     CHECK(comes_to_its_end(closed));
     opener.let_go();
     CHECK(closed.get() == 0);
-    CHECK_FALSE(is_clean(place.path));
+    CHECK(cleanness(place.path) == 0);
     CHECK(faults_in(store) == 0);
     store.close();
-    CHECK(is_clean(place.path));
+    CHECK(cleanness(place.path) == 1);
 }
 
 TEST_CASE("store waits: of several that close at once one makes it clean")
@@ -182,6 +176,6 @@ TEST_CASE("store waits: of several that close at once one makes it clean")
         for (std::thread &thread : threads)
             thread.join();
         REQUIRE(failed == 0);
-        REQUIRE(is_clean(place.path));
+        REQUIRE(cleanness(place.path) == 1);
     }
 }
