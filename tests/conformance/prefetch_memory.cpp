@@ -4,7 +4,6 @@
 #include "emulated.hpp"
 #include "engine.hpp"
 #include "huge_pages.hpp"
-#include "skip.hpp"
 
 #include <roma/prefetch.h>
 
@@ -86,8 +85,7 @@ TEMPLATE_TEST_CASE("a hugetlb file has nothing to read, and is mapped from the p
     owned_engine engine(TestType::way);
     SKIP_WITHOUT(engine);
     huge_pages pages(4);
-    if (!pages.are_there)
-        SKIP_TEST_HUGE("no 4 free hugetlb pages, and they cannot be reserved");
+    SKIP_WITHOUT_PAGES(pages);
     memory_file file(4 * pages.page_bytes, MFD_HUGETLB);
     REQUIRE(file.fd >= 0);
     roma_map *map = nullptr;
@@ -118,8 +116,7 @@ TEMPLATE_TEST_CASE("an empty page pool is an error, not a signal", "[prefetch]",
     owned_engine engine(TestType::way);
     SKIP_WITHOUT(engine);
     huge_pages pages(1);
-    if (!pages.are_there)
-        SKIP_TEST_HUGE("no free hugetlb page, and none can be reserved");
+    SKIP_WITHOUT_PAGES(pages);
     const size_t count = pages.figure("free_hugepages") + 4;
     memory_file file(count * pages.page_bytes, MFD_HUGETLB);
     REQUIRE(file.fd >= 0);

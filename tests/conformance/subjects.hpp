@@ -78,7 +78,7 @@ struct anonymous_hugetlb : subject {
         roma_error error;
         char text[256];
         if (!reserved.are_there)
-            lacks = "no 48 free hugetlb pages, and they cannot be reserved";
+            lacks = reserved.lack();
         else if (roma_provider_probe(provider, &wish, &error) != 0)
             lacks = roma_error_text(&error, text, sizeof text);
     }

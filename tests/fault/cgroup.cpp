@@ -159,8 +159,7 @@ void *map_and_show(void *address, size_t bytes, int protection, int flags, int f
 
 #define IN_A_LIMITED_GROUP(pool, group)                                                            \
     huge_pages pool(8);                                                                            \
-    if (!pool.are_there)                                                                           \
-        SKIP_TEST_HUGE("no 8 free hugetlb pages, and they cannot be reserved");                    \
+    SKIP_WITHOUT_PAGES(pool);                                                                      \
     limited_group group(pool.page_bytes);                                                          \
     if (!group.is_there)                                                                           \
     SKIP_TEST("no cgroup with the hugetlb controller can be made here")

@@ -3,7 +3,7 @@
 #include "emulated.hpp"
 #include "faulty.hpp"
 #include "huge_pages.hpp"
-#include "skip.hpp"
+#include "sanitized.hpp"
 
 #include "sys/kernel.h"
 
@@ -73,15 +73,6 @@ roma_extent_request ask(const huge_pages &pool, size_t pages, unsigned threads)
     return wish;
 }
 
-/* Sanitizers have a handler of their own; then it is enough that theirs stays. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define IS_SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define IS_SANITIZED 1
-#endif
-#endif
-
 using handler = void (*)(int);
 
 handler sigbus_handler()
@@ -91,9 +82,10 @@ handler sigbus_handler()
     return now.sa_handler; /* shares its place with the other form of handlers */
 }
 
+/* Sanitizers have one of their own; then it is enough that theirs stays. */
 handler expected_handler()
 {
-#ifdef IS_SANITIZED
+#ifdef ROMA_TESTS_UNDER_SANITIZER
     static const handler first = sigbus_handler();
     return first;
 #else
@@ -122,14 +114,27 @@ void *strike_then_map(void *address, size_t bytes, int protection, int flags, in
     return mmap(address, bytes, protection, flags, fd, offset);
 }
 
+/* For its time the first mapping of huge pages is that moment, and the rival leaves so many. */
+struct contest {
+    faulty table;
+
+    contest(const huge_pages &pool, competitor &other, uint64_t rest)
+    {
+        contested = &pool;
+        rival = &other;
+        rest_count = rest;
+        untouched_then = false;
+        table.calls.mmap = strike_then_map;
+    }
+};
+
 } // namespace
 
 TEST_CASE("without populate, a touch of a dry pool is a SIGBUS: the danger is real", "[pool]")
 {
     SKIP_WHERE_EMULATED();
     huge_pages pool(4);
-    if (!pool.are_there)
-        SKIP_TEST_HUGE("no 4 free hugetlb pages, and they cannot be reserved");
+    SKIP_WITHOUT_PAGES(pool);
     competitor other;
     other.take_all_but(pool, 1);
     pid_t child = fork();
@@ -142,7 +147,7 @@ TEST_CASE("without populate, a touch of a dry pool is a SIGBUS: the danger is re
     }
     int status;
     REQUIRE(waitpid(child, &status, 0) == child);
-#ifndef IS_SANITIZED
+#ifndef ROMA_TESTS_UNDER_SANITIZER
     CHECK(WIFSIGNALED(status));
     CHECK(WTERMSIG(status) == SIGBUS);
 #else
@@ -155,8 +160,7 @@ TEST_CASE("a pool that runs dry between pre-flight and populate is -ENOMEM, with
 {
     SKIP_WHERE_EMULATED();
     huge_pages pool(10);
-    if (!pool.are_there)
-        SKIP_TEST_HUGE("no 10 free hugetlb pages, and they cannot be reserved");
+    SKIP_WITHOUT_PAGES(pool);
     for (unsigned threads : {0u, 1u, 2u, 4u}) {
         roma_provider *provider = roma_provider_anonymous();
         auto wish = ask(pool, 6, threads);
@@ -165,12 +169,7 @@ TEST_CASE("a pool that runs dry between pre-flight and populate is -ENOMEM, with
         roma_error error;
         competitor other;
         {
-            faulty table;
-            table.calls.mmap = strike_then_map;
-            contested = &pool;
-            rival = &other;
-            rest_count = 3;
-            untouched_then = false;
+            const contest striking(pool, other, 3);
             CHECK(sigbus_is_untouched());
             CHECK(roma_provider_acquire(provider, &wish, &extent, &error) == -ENOMEM);
         }
@@ -201,8 +200,7 @@ TEST_CASE("a pool with too few pages is refused by the pre-flight, which tells h
 {
     SKIP_WHERE_EMULATED();
     huge_pages pool(4);
-    if (!pool.are_there)
-        SKIP_TEST_HUGE("no 4 free hugetlb pages, and they cannot be reserved");
+    SKIP_WITHOUT_PAGES(pool);
     auto wish = ask(pool, (size_t)pool.figure("nr_hugepages") + 1, 1);
     const uint64_t free_before = pool.free_count();
     roma_error error;
@@ -221,8 +219,7 @@ TEST_CASE("growing into a pool that runs dry leaves the old pages where they wer
 {
     SKIP_WHERE_EMULATED();
     huge_pages pool(10);
-    if (!pool.are_there)
-        SKIP_TEST_HUGE("no 10 free hugetlb pages, and they cannot be reserved");
+    SKIP_WITHOUT_PAGES(pool);
     roma_provider *provider = roma_provider_anonymous();
     for (bool may_move : {false, true}) {
         auto wish = ask(pool, 7, 1);
@@ -239,11 +236,7 @@ TEST_CASE("growing into a pool that runs dry leaves the old pages where they wer
         const roma_extent before = extent;
         competitor other;
         {
-            faulty table;
-            table.calls.mmap = strike_then_map;
-            contested = &pool;
-            rival = &other;
-            rest_count = 2;
+            const contest striking(pool, other, 2);
             CHECK(roma_provider_resize(provider, &extent, 7 * pool.page_bytes, may_move, &error) ==
                   -ENOMEM);
         }

@@ -114,8 +114,7 @@ TEST_CASE("an emulator that agrees to every advice is not believed", "[populate]
     REQUIRE(roma_provider_acquire(roma_provider_anonymous(), &request, &extent, nullptr) == 0);
     CHECK(resident(extent) == extent.bytes);
     CHECK(roma_provider_release(roma_provider_anonymous(), &extent, nullptr) == 0);
-    if (!pool.are_there)
-        SKIP_TEST_HUGE("no 2 free hugetlb pages, and they cannot be reserved");
+    SKIP_WITHOUT_PAGES(pool);
     roma_error error = failure_of(ask(pool.kind, 2 * pool.page_bytes, 1));
     CHECK(error.code == -EOPNOTSUPP);
     CHECK(error.why == ROMA_WHY_UNSUPPORTED);
@@ -162,8 +161,7 @@ TEST_CASE("a failed part of a populate of hugetlb pages gives all pages back", "
 {
     SKIP_WHERE_EMULATED();
     huge_pages pool(8);
-    if (!pool.are_there)
-        SKIP_TEST_HUGE("no 8 free hugetlb pages, and they cannot be reserved");
+    SKIP_WITHOUT_PAGES(pool);
     faulty table;
     table.calls.madvise = fail_some;
     const uint64_t free_before = pool.free_count();

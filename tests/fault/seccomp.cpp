@@ -184,8 +184,7 @@ TEST_CASE("ordinary pages are populated also where MADV_POPULATE_WRITE is refuse
 TEST_CASE("hugetlb pages are refused by name where MADV_POPULATE_WRITE is", "[seccomp]")
 {
     huge_pages pool(4);
-    if (!pool.are_there)
-        SKIP_TEST_HUGE("no 4 free hugetlb pages, and they cannot be reserved");
+    SKIP_WITHOUT_PAGES(pool);
     const uint64_t free_before = pool.free_count();
     outcome seen = acquire_under({no_populate}, {pool.kind, false, false, 1, 2});
     NEEDS_FILTER(seen);

@@ -5,6 +5,8 @@
 #ifndef ROMA_TESTS_HUGE_PAGES_HPP
 #define ROMA_TESTS_HUGE_PAGES_HPP
 
+#include "skip.hpp"
+
 #include <roma/topology.h>
 
 #include <cstdint>
@@ -18,7 +20,7 @@ namespace roma_tests {
 
 class huge_pages {
   public:
-    explicit huge_pages(uint64_t count)
+    explicit huge_pages(uint64_t count) : asked(count)
     {
         kind = roma_topology_resolve(roma_topology_get(), (roma_page_kind)ROMA_PAGES_HUGETLB);
         page_bytes = roma_page_bytes(kind);
@@ -65,6 +67,14 @@ class huge_pages {
         }
     }
 
+    /* Why they are not there. */
+    std::string lack() const
+    {
+        return asked == 1 ? "no free hugetlb page, and none can be reserved"
+                          : "no " + std::to_string(asked) +
+                                " free hugetlb pages, and they cannot be reserved";
+    }
+
     roma_page_kind kind = 0;
     size_t page_bytes = 0;
     bool are_there = false;
@@ -84,11 +94,17 @@ class huge_pages {
         added = lasting_count() - before;
     }
 
+    const uint64_t asked;
     std::string folder;
     int file = -1;
     uint64_t added = 0;
 };
 
 } // namespace roma_tests
+
+/* Where there are not as many, the test is left out by name. */
+#define SKIP_WITHOUT_PAGES(pool)                                                                   \
+    if (!(pool).are_there)                                                                         \
+    SKIP_TEST_HUGE((pool).lack())
 
 #endif

@@ -214,8 +214,7 @@ TEST_CASE("huge pages are migrated as they are", "[migrate]")
     SKIP_WHERE_EMULATED();
     NODE_HERE(here);
     roma_tests::huge_pages reserved(4);
-    if (!reserved.are_there)
-        SKIP_TEST_HUGE("no 4 free hugetlb pages, and they cannot be reserved");
+    SKIP_WITHOUT_PAGES(reserved);
     owned manager;
     roma_request want = roma_request_default();
     want.bytes = 2 * reserved.page_bytes;

@@ -51,8 +51,7 @@ TEST_CASE("mapping: n hugetlb pages take exactly n pages of the pool, in whateve
 {
     SKIP_WHERE_EMULATED();
     huge_pages pool(16);
-    if (!pool.are_there)
-        SKIP_TEST_HUGE("no 16 free hugetlb pages, and they cannot be reserved");
+    SKIP_WITHOUT_PAGES(pool);
     roma_provider *provider = roma_provider_anonymous();
     const uint64_t before = pool.free_count();
     roma_extent held[3];
@@ -80,8 +79,7 @@ TEST_CASE("mapping: hugetlb pages are not there in a child, unless asked", "[map
 {
     SKIP_WHERE_EMULATED();
     huge_pages pool(6);
-    if (!pool.are_there)
-        SKIP_TEST_HUGE("no 6 free hugetlb pages, and they cannot be reserved");
+    SKIP_WITHOUT_PAGES(pool);
     roma_provider *provider = roma_provider_anonymous();
     for (bool inherit : {false, true}) {
         auto wish = ask(pool.kind, pool.page_bytes);
@@ -101,8 +99,7 @@ TEST_CASE("mapping: discarding hugetlb pages is refused, for the next touch coul
 {
     SKIP_WHERE_EMULATED();
     huge_pages pool(1);
-    if (!pool.are_there)
-        SKIP_TEST_HUGE("no free hugetlb page, and none can be reserved");
+    SKIP_WITHOUT_PAGES(pool);
     auto wish = ask(pool.kind, 1);
     roma_extent extent;
     roma_error error;
