@@ -56,6 +56,12 @@ TEST_CASE("a short run is waited for where it has not come, and only there", "[p
         waits += call.kind == ROMA__CALL_POPULATE;
         return 0;
     };
+    const auto come_at_once = [&](const roma__call &call, unsigned) {
+        char byte;
+        if (call.kind == ROMA__CALL_FADVISE)
+            return pread(file.fd, &byte, 1, off_t(call.offset)) == 1 ? NOT_MADE : -EIO;
+        return count_waits(call);
+    };
     const auto read_both = [&] {
         return read_ranges(file, {file.range(0, 4096), file.range(12 * MiB, 4096)}).code;
     };
@@ -69,12 +75,7 @@ TEST_CASE("a short run is waited for where it has not come, and only there", "[p
     }
     SECTION("it has come")
     {
-        script.result = [&](const roma__call &call, unsigned) {
-            char byte;
-            if (call.kind == ROMA__CALL_FADVISE)
-                return pread(file.fd, &byte, 1, off_t(call.offset)) == 1 ? NOT_MADE : -EIO;
-            return count_waits(call);
-        };
+        script.result = come_at_once;
         CHECK(read_both() == 0);
         CHECK(waits == 0);
     }
@@ -85,12 +86,7 @@ TEST_CASE("a short run is waited for where it has not come, and only there", "[p
             errno = EPERM;
             return -1;
         };
-        script.result = [&](const roma__call &call, unsigned) {
-            char byte;
-            if (call.kind == ROMA__CALL_FADVISE)
-                return pread(file.fd, &byte, 1, off_t(call.offset)) == 1 ? NOT_MADE : -EIO;
-            return count_waits(call);
-        };
+        script.result = come_at_once;
         CHECK(read_both() == 0);
         CHECK(waits == 2);
     }

@@ -54,11 +54,17 @@ bool run(const std::string &command)
 }
 
 /* A file system in a file of so many MiB, on a loop device, at `at`. */
-bool mount_image(const std::string &make, const std::string &image, const std::string &at,
-                 int mebibytes)
+bool mount_image(const std::string &make, const tree &images, const std::string &at, int mebibytes)
 {
+    const std::string image = std::string(images.root()) + "/i";
     return run("truncate -s " + std::to_string(mebibytes) + "M " + image) &&
            run(make + " " + image) && run("mount -o loop " + image + " " + at);
+}
+
+/* A smaller one cannot be made. */
+bool mount_xfs(const tree &images, const std::string &at)
+{
+    return mount_image("mkfs.xfs -q", images, at, 320);
 }
 
 roma_store *create(const std::string &path)
@@ -262,39 +268,33 @@ TEST_CASE("store mounts: a full ext4 is an error, and nothing is lost")
 {
     tree folder, images;
     const std::string at = folder.root();
-    RUN_INSIDE(
-        [&] { return mount_image("mkfs.ext4 -q", std::string(images.root()) + "/i", at, 24); },
-        [&] { return fill_disk(at); });
+    RUN_INSIDE([&] { return mount_image("mkfs.ext4 -q", images, at, 24); },
+               [&] { return fill_disk(at); });
 }
 
 TEST_CASE("store mounts: a full XFS is an error, and nothing is lost")
 {
     tree folder, images;
     const std::string at = folder.root();
-    RUN_INSIDE(
-        [&] { return mount_image("mkfs.xfs -q", std::string(images.root()) + "/i", at, 320); },
-        [&] {
-            const int code = run("fallocate -l 230M " + at + "/other") ? 0 : 1;
-            return code != 0 ? code : fill_disk(at);
-        });
+    RUN_INSIDE([&] { return mount_xfs(images, at); },
+               [&] {
+                   const int code = run("fallocate -l 230M " + at + "/other") ? 0 : 1;
+                   return code != 0 ? code : fill_disk(at);
+               });
 }
 
 TEST_CASE("store mounts: on XFS checkpoints share pages, and the promise is kept or withdrawn")
 {
     tree folder, images;
     const std::string at = folder.root();
-    RUN_INSIDE(
-        [&] { return mount_image("mkfs.xfs -q", std::string(images.root()) + "/i", at, 320); },
-        [&] { return share_pages(at); });
+    RUN_INSIDE([&] { return mount_xfs(images, at); }, [&] { return share_pages(at); });
 }
 
 TEST_CASE("store mounts: on a full XFS that cannot be unshared the promise is withdrawn")
 {
     tree folder, images;
     const std::string at = folder.root();
-    RUN_INSIDE(
-        [&] { return mount_image("mkfs.xfs -q", std::string(images.root()) + "/i", at, 320); },
-        [&] { return share_when_full(at); });
+    RUN_INSIDE([&] { return mount_xfs(images, at); }, [&] { return share_when_full(at); });
 }
 
 TEST_CASE("store mounts: a read-only file system")

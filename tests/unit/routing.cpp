@@ -43,21 +43,19 @@ void route(roma_manager *manager, const std::string &text)
     REQUIRE(code == 0);
 }
 
+roma_options over(roma_provider *const (&both)[2])
+{
+    roma_options options = roma_options_default();
+    options.providers = both;
+    options.providers_count = 2;
+    return options;
+}
+
 /* Two places, and a manager that knows both. */
 struct two_places {
     place near{"near"}, far{"far"};
     roma_provider *both[2] = {near.self, far.self};
-    owned manager;
-
-    two_places() : manager(options()) {}
-
-    roma_options options() const
-    {
-        roma_options options = roma_options_default();
-        options.providers = both;
-        options.providers_count = 2;
-        return options;
-    }
+    owned manager{over(both)};
 };
 
 roma_request of(size_t bytes)
@@ -329,10 +327,7 @@ TEST_CASE("otherwise plain: when all steps fail, it is tried as if nothing was w
 {
     place small("small", 1 << 20);
     roma_provider *both[] = {small.self, roma_provider_anonymous()};
-    roma_options options = roma_options_default();
-    options.providers = both;
-    options.providers_count = 2;
-    owned manager(options);
+    owned manager(over(both));
     roma_request want = of(8 << 20);
     roma_grant grant;
 
@@ -356,10 +351,7 @@ TEST_CASE("otherwise plain: the manager's own providers are tried, whatever the 
 {
     place full("full", 1 << 20), spare("spare");
     roma_provider *both[] = {spare.self, full.self};
-    roma_options options = roma_options_default();
-    options.providers = both;
-    options.providers_count = 2;
-    owned manager(options);
+    owned manager(over(both));
     roma_request want = of(8 << 20);
     roma_grant grant;
     for (const char *strict : {"", ", strict"}) {

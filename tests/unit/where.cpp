@@ -88,6 +88,15 @@ int no_scan(int, void *)
     return -1;
 }
 
+/* This machine's kernel, or one that does not scan page maps. */
+struct kernel_that : faulty {
+    explicit kernel_that(bool can_scan)
+    {
+        if (!can_scan)
+            calls.pagemap_scan = no_scan;
+    }
+};
+
 bool kernel_tells_presence()
 {
     mapping probe(base_bytes, base_bytes);
@@ -100,18 +109,19 @@ bool kernel_tells_presence()
 
 } // namespace
 
+#define SKIP_WITHOUT_PRESENCE()                                                                    \
+    if (!kernel_tells_presence())                                                                  \
+    SKIP_TEST("/proc/self/pagemap does not tell about this process (emulated?)")
+
 TEST_CASE("a report counts the pages that are present, to the byte of the range")
 {
-    if (!kernel_tells_presence())
-        SKIP_TEST("/proc/self/pagemap does not tell about this process (emulated?)");
+    SKIP_WITHOUT_PRESENCE();
     mapping memory(64 * base_bytes, base_bytes);
     madvise(memory.at, memory.bytes, MADV_NOHUGEPAGE);
     for (unsigned page = 0; page < 64; page += 2)
         memory.at[page * base_bytes] = 1;
     for (bool can_scan : {true, false}) {
-        faulty table;
-        if (!can_scan)
-            table.calls.pagemap_scan = no_scan;
+        const kernel_that kernel(can_scan);
         roma_report report = where(memory.at, memory.bytes, ROMA_PAGES_BASE);
         CHECK(report.resident_bytes == 32 * base_bytes);
         CHECK(report.kinds_known);
@@ -133,8 +143,7 @@ TEST_CASE("a report counts the pages that are present, to the byte of the range"
 
 TEST_CASE("reports of several ranges add up, and one unknown part makes the sum unknown")
 {
-    if (!kernel_tells_presence())
-        SKIP_TEST("/proc/self/pagemap does not tell about this process (emulated?)");
+    SKIP_WITHOUT_PRESENCE();
     mapping memory(4 * base_bytes, base_bytes);
     std::memset(memory.at, 1, memory.bytes);
     roma_report report = {};
@@ -167,8 +176,7 @@ TEST_CASE("reports of several ranges add up, and one unknown part makes the sum 
 TEST_CASE("transparent huge pages are told apart from base pages")
 {
     roma_error error;
-    if (!kernel_tells_presence())
-        SKIP_TEST("/proc/self/pagemap does not tell about this process (emulated?)");
+    SKIP_WITHOUT_PRESENCE();
     if (roma__machine_thp_ready(ROMA_PAGES_THP, &error) != 0)
         SKIP_TEST("transparent huge pages are switched off");
     const size_t huge = thp_bytes();
@@ -241,9 +249,7 @@ TEST_CASE("hugetlb pages are reported by their size")
     REQUIRE(memory.is_there);
     memory.at[0] = 1;
     for (bool can_scan : {true, false}) {
-        faulty table;
-        if (!can_scan)
-            table.calls.pagemap_scan = no_scan;
+        const kernel_that kernel(can_scan);
         const roma_pages kind = ROMA_PAGES_OF(ROMA_PAGE_CLASS_HUGETLB, shift);
         roma_report report = where(memory.at, memory.bytes, kind);
         CHECK(report.resident_bytes == size);
@@ -261,8 +267,7 @@ TEST_CASE("hugetlb pages are reported by their size")
 
 TEST_CASE("many runs are all visited, scanned or read, and a visitor may stop")
 {
-    if (!kernel_tells_presence())
-        SKIP_TEST("/proc/self/pagemap does not tell about this process (emulated?)");
+    SKIP_WITHOUT_PRESENCE();
     mapping memory(1001 * base_bytes, base_bytes);
     madvise(memory.at, memory.bytes, MADV_NOHUGEPAGE);
     for (unsigned page = 1; page < 1001; page += 2)
@@ -270,9 +275,7 @@ TEST_CASE("many runs are all visited, scanned or read, and a visitor may stop")
     memory.at[0] = memory.at[1000 * base_bytes] = 1;
     const auto start = reinterpret_cast<uintptr_t>(memory.at);
     for (bool can_scan : {true, false}) {
-        faulty table;
-        if (!can_scan)
-            table.calls.pagemap_scan = no_scan;
+        const kernel_that kernel(can_scan);
         std::vector<roma__present> runs;
         bool huge_known = false;
         CHECK(roma__pagemap_each(
