@@ -13,6 +13,12 @@ static int result_of(int result)
     return result < 0 ? -errno : 0;
 }
 
+static int read_last_byte(const roma__call *call)
+{
+    char byte;
+    return (int)roma__sys->pread(call->fd, &byte, 1, (off_t)(call->offset + call->bytes - 1));
+}
+
 int roma__call_make(const roma__call *call)
 {
     const struct roma__sys *sys = roma__sys;
@@ -20,6 +26,7 @@ int roma__call_make(const roma__call *call)
     switch (call->kind) {
     case ROMA__CALL_FADVISE:
         return result_of(sys->fadvise(call->fd, offset, bytes, POSIX_FADV_WILLNEED));
+    case ROMA__CALL_AWAIT: return result_of(read_last_byte(call));
     case ROMA__CALL_WILLNEED:
         return result_of(sys->madvise(call->address, call->bytes, MADV_WILLNEED));
     case ROMA__CALL_POPULATE:
@@ -35,6 +42,7 @@ const char *roma__call_name(roma__call_kind kind)
 {
     switch (kind) {
     case ROMA__CALL_FADVISE: return "posix_fadvise";
+    case ROMA__CALL_AWAIT: return "pread";
     case ROMA__CALL_WILLNEED:
     case ROMA__CALL_POPULATE: return "madvise";
     case ROMA__CALL_WRITE_RANGE: return "sync_file_range";

@@ -11,6 +11,7 @@ extern "C" {
 
 typedef enum roma__call_kind {
     ROMA__CALL_FADVISE = 1, /* FADV_WILLNEED: done means issued                                   */
+    ROMA__CALL_AWAIT,       /* read the last byte: done, whatever it says, means look again       */
     ROMA__CALL_WILLNEED,    /* MADV_WILLNEED: asks swapped pages of a tmpfs back                  */
     ROMA__CALL_POPULATE,    /* MADV_POPULATE_READ: done means resident, and mapped there          */
     ROMA__CALL_WRITE_RANGE, /* SYNC_FILE_RANGE_WRITE: done means begun                            */

@@ -85,6 +85,7 @@ struct roma__op {
     bool dense;
     bool look;                /* ask whether it is resident, before reading it or waiting for it  */
     bool issued;              /* its fadvise was made: next it is seen whether it came            */
+    bool awaited;             /* the ring tells when to see that                                  */
     unsigned tries;
     uint64_t offset;
     uint64_t bytes;
@@ -98,6 +99,7 @@ struct roma__op {
     unsigned calls_count, calls_left;
     roma__shadow shadow;      /* its own                                                          */
     bool was_resident;
+    bool has_come;            /* awaited, and seen to be there                                    */
     int code;                 /* judged: 0, or -errno of what is past `good_bytes`                */
     uint64_t good_bytes;      /* with a code: this much from its start is to be read again        */
     bool come_again;
@@ -230,6 +232,12 @@ struct roma_prefetch_engine {
     /* The thread's own: a poll of wake_fd is in the ring; calls are queued and not handed over;
      * there was no room for more; and since when enter has said nothing but that it is busy. */
     bool polls, queued, is_full;
+    /* Its own, too: short runs have a call behind their advice that tells when they may have come
+     * (constant, but for a ring that broke); as many as may be were on their way when the thread
+     * last went to sleep; the device has all but outrun it since; and how many were advised, and
+     * have not come. */
+    bool awaits, was_deep, is_starved;
+    unsigned awaited;
     uint64_t busy_since_ns;
 
     /* Of the pool's. */

@@ -89,7 +89,7 @@ static void finish_read(roma_prefetch_engine *engine, roma__op *op)
 {
     roma__job *job = op->job;
     bool is_good = op->code == 0 && !op->come_again;
-    if (is_good && op->window != 0 && !op->issued && !op->was_resident) {
+    if (is_good && op->window != 0 && !op->issued && !op->was_resident && !op->has_come) {
         roma__work_push_issued(engine, op);
         return;
     }

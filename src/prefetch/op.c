@@ -3,9 +3,10 @@
  * They stand in one array and go from list to list; a piece in flight counts against the depth for
  * long or short runs and against the byte budget.
  *
- * A short run that has to be resident comes twice: once its read is issued, and again, when others
- * have been issued behind it, to see whether it has come. Most have by then, and no worker had to
- * sleep for them. */
+ * A short run that has to be resident, and that no ring awaits, comes twice: once its read is
+ * issued, and again, when others have been issued behind it, to see whether it has come. Most have
+ * by then, and no thread had to sleep for them. Of those that a ring awaited only who had not come
+ * when it answered comes again, at once. */
 #include "prefetch/work.h"
 
 #include "base/bits.h"
@@ -151,7 +152,8 @@ void roma__work_push_issued(roma_prefetch_engine *engine, roma__op *op)
 {
     engine->advising--;
     op->issued = true;
-    op->issued_at = engine->taken;
+    /* Who was awaited has had its time. */
+    op->issued_at = engine->taken - (op->awaited ? engine->options.sparse_depth : 0);
     op->next = NULL;
     if (engine->issued == NULL)
         engine->issued = op;

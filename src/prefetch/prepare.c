@@ -5,15 +5,16 @@
  *
  *                ISSUED               RESIDENT                     MAPPED
  *   long run     populate a shadow    populate a shadow            and then the program's mapping
- *   short run    fadvise              fadvise; populate a window   fadvise, the program's mapping
+ *   short run    fadvise              fadvise; await; populate     fadvise, the program's mapping
  *   tmpfs        madvise(WILLNEED)    madvise(WILLNEED)            the program's mapping
  *   hugetlbfs    nothing              nothing                      the program's mapping
  *
  * What is resident gets the last column's last call alone, or none; what a short run finds there
  * while it is still being read is waited for, as if it were not. A shadow of a long run has huge
  * faults, a window of short ones has none: there fadvise has read what is wanted, and populating
- * only waits for it. It is called when others have been issued behind it, and not at all where
- * mincore() says of the window that the pages have been read.
+ * only waits for it. It is called where mincore() does not say of the window that all has been
+ * read: that is asked when a ring says so, which awaits the run's last byte, and without a ring
+ * when others have been issued behind it.
  *
  * The judge: the kernel says -EFAULT whatever made a page unreadable. The file's length tells
  * whether it was cut; if not, the device failed, or memory did where the pages are the file. What
@@ -145,6 +146,15 @@ static char *window_address(const roma__op *op)
     return window->shadow.address + (op->offset - window->offset);
 }
 
+/* Short runs that have to be known to be there are awaited by a ring. */
+static void add_short_calls(roma__op *op)
+{
+    add_call(op, ROMA__CALL_FADVISE, NULL);
+    op->awaited = op->window != 0 && op->job->engine->awaits;
+    if (op->awaited)
+        add_call(op, ROMA__CALL_AWAIT, NULL);
+}
+
 static void add_reading_calls(roma__op *op)
 {
     if (op->file->kind == ROMA__FILE_TMPFS) {
@@ -154,7 +164,7 @@ static void add_reading_calls(roma__op *op)
         if (op->dense)
             add_shadow_call(op, ROMA__CALL_POPULATE, ROMA__SHADOW_HUGE);
         else
-            add_call(op, ROMA__CALL_FADVISE, NULL);
+            add_short_calls(op);
     }
 }
 
@@ -208,7 +218,7 @@ void roma__op_prepare(roma__op *op)
     op->code = 0;
     op->good_bytes = 0;
     op->come_again = false;
-    op->was_resident = false;
+    op->was_resident = op->awaited = op->has_come = false;
     op->begun_ns = roma__now_ns();
     switch (op->task) {
     case ROMA__TASK_PLAN: plan(op); break;
@@ -277,12 +287,14 @@ void roma__op_judge(roma__op *op)
 {
     for (unsigned i = 0; i < op->calls_count; i++) {
         int result = op->results[i];
-        if (result >= 0)
+        if (result >= 0 || op->calls[i].kind == ROMA__CALL_AWAIT) /* whatever that says: look */
             continue;
         /* Of several the first: those behind it are cancelled by its failure. */
         judge_result(op, &op->calls[i], result);
         break;
     }
+    if (op->awaited && op->code == 0 && !op->come_again)
+        op->has_come = op->file->may_ask && !is_on_its_way(op);
     if (op->task == ROMA__TASK_READ)
         roma__shadow_unmap(&op->shadow);
 }

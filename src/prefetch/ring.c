@@ -39,6 +39,13 @@ static void never_queue(roma__ring *ring, const roma__call *call, uint64_t tag, 
     never_close(ring);
 }
 
+static int never_make(roma__ring *ring, const roma__call *call)
+{
+    (void)call;
+    never_close(ring);
+    return 0;
+}
+
 static void never_queue_poll(roma__ring *ring, int fd, uint64_t tag)
 {
     (void)fd;
@@ -74,6 +81,7 @@ const struct roma__rings roma__rings_kernel = {
     .forget = never_close,
     .room = never_room,
     .queue = never_queue,
+    .make = never_make,
     .queue_poll = never_queue_poll,
     .enter = never_enter,
     .reap = never_reap,

@@ -1,5 +1,5 @@
-/* ring.h - a ring of calls on their way: io_uring behind five functions, so that a test can put its
- * own in place and fail any of them, or choose what a call results in.
+/* ring.h - a ring of calls on their way: io_uring behind a few functions, so that a test can put
+ * its own in place and fail any of them, or choose what a call results in.
  *
  * A ring belongs to one thread: what a thread submitted is cancelled by the kernel when it ends. */
 #ifndef ROMA_PREFETCH_RING_H
@@ -35,6 +35,8 @@ struct roma__rings {
     /* Queue a call; with `linked` the next one begins when it is done, and is -ECANCELED when it
      * failed. There is room. */
     void (*queue)(roma__ring *ring, const roma__call *call, uint64_t tag, bool linked);
+    /* Carry a call out at once, on this thread. Returns 0 or -errno. */
+    int (*make)(roma__ring *ring, const roma__call *call);
     /* Queue an answer for when a descriptor is readable. There is room. */
     void (*queue_poll)(roma__ring *ring, int fd, uint64_t tag);
     /* Hand what is queued to the kernel, and wait for so many answers (0 or 1). Returns 0, or

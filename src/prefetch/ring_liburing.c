@@ -3,9 +3,11 @@
  * The ring is set up through the table of system calls, so that a refusal can be tested as those of
  * other calls are, and then handed to liburing, which keeps its queues. What the kernel knows is
  * asked from itself (IORING_REGISTER_PROBE, Linux 5.6): a ring that lacks one of the calls is no
- * ring for us, since the others would not make up for it. The kernel runs all of these calls on
- * workers of its own, as many as it likes; more than its default are asked for where it can be told
- * (Linux 5.15), because few of them are at work on the processor at a time. */
+ * ring for us, since the others would not make up for it. The kernel runs these calls on workers of
+ * its own, as many as it likes; more than its default are asked for where it can be told (Linux
+ * 5.15), because few of them are at work on the processor at a time. Reading a byte is the one that
+ * needs none: where the file system can be told to answer later (ext4, xfs, btrfs and block devices
+ * can), the end of the page's own read completes it. */
 #include "prefetch/ring.h"
 
 #ifdef ROMA_HAS_LIBURING
@@ -24,7 +26,8 @@
 
 struct roma__ring {
     struct io_uring uring;
-    unsigned forgotten; /* of the entries that were not handed over, the first so many */
+    char byte;          /* where those go that are read to be waited for                        */
+    unsigned forgotten; /* of the entries that were not handed over, the first so many            */
 };
 
 /* ---- opening -------------------------------------------------------------------------------- */
@@ -35,6 +38,7 @@ static const struct {
 } needed[] = {
     {IORING_OP_FADVISE, "IORING_OP_FADVISE (Linux 5.6)"},
     {IORING_OP_MADVISE, "IORING_OP_MADVISE (Linux 5.6)"},
+    {IORING_OP_READ, "IORING_OP_READ (Linux 5.6)"},
     {IORING_OP_SYNC_FILE_RANGE, "IORING_OP_SYNC_FILE_RANGE (Linux 5.2)"},
     {IORING_OP_FSYNC, "IORING_OP_FSYNC"},
     {IORING_OP_POLL_ADD, "IORING_OP_POLL_ADD"},
@@ -137,6 +141,9 @@ static void queue(roma__ring *ring, const roma__call *call, uint64_t tag, bool l
     case ROMA__CALL_FADVISE:
         io_uring_prep_fadvise(entry, call->fd, call->offset, bytes, POSIX_FADV_WILLNEED);
         break;
+    case ROMA__CALL_AWAIT:
+        io_uring_prep_read(entry, call->fd, &ring->byte, 1, call->offset + call->bytes - 1);
+        break;
     case ROMA__CALL_WILLNEED:
         io_uring_prep_madvise(entry, call->address, bytes, MADV_WILLNEED);
         break;
@@ -151,6 +158,12 @@ static void queue(roma__ring *ring, const roma__call *call, uint64_t tag, bool l
     io_uring_sqe_set_data64(entry, tag);
     if (linked)
         io_uring_sqe_set_flags(entry, IOSQE_IO_LINK);
+}
+
+static int make(roma__ring *ring, const roma__call *call)
+{
+    (void)ring;
+    return roma__call_make(call);
 }
 
 static void queue_poll(roma__ring *ring, int fd, uint64_t tag)
@@ -196,6 +209,7 @@ const struct roma__rings roma__rings_kernel = {
     .forget = forget_ring,
     .room = room,
     .queue = queue,
+    .make = make,
     .queue_poll = queue_poll,
     .enter = enter,
     .reap = reap,

@@ -5,6 +5,14 @@
  * the kernel's workers. So a program's thread only puts its job into the list, and wakes this one
  * through a descriptor that a poll in the ring waits on, when it is asleep.
  *
+ * Short runs that have to be resident are the exception to calls by the kernel's workers. A worker
+ * that waits for a page sleeps, and 32 asleep are none left to begin reads; waking one takes longer
+ * than beginning a read does. So this thread gives the advice by itself, and puts a read of one
+ * byte behind it, which no worker has to sleep for: the ring answers when the page's own read ends.
+ * What the byte says is nothing; the answer means that it is time to look. Where one thread cannot
+ * keep up, because the device is quick or the way to a page has to be read first, nearly all that
+ * were on their way have come at once: then workers give the advice, until that is over.
+ *
  * The loop: take ops and queue their calls as long as there are both ops and room; hand them over
  * and sleep until something comes back, but for when there was no more room; account for it. Before
  * a step that the engine does itself, what is queued is handed over, so that the device works
@@ -27,7 +35,11 @@
 
 #define WAKE_TAG (UINT64_MAX - 1) /* liburing keeps the last one for itself */
 
-enum { ANSWERS = 64, PAUSE_NS = 1000000 };
+enum {
+    ANSWERS = 64,
+    PAUSE_NS = 1000000,
+    ADVISED_HERE_MOST_BYTES = 128 << 10 /* longer ones are worth a worker */
+};
 /* So long the kernel may say that it is busy, or short of memory, before the ring counts as
  * broken. */
 static const uint64_t BUSY_MOST_NS = UINT64_C(5) * 1000000000;
@@ -47,6 +59,36 @@ static void finish(roma_prefetch_engine *engine, roma__op *op)
     roma__engine_unlock(engine);
 }
 
+static void queue(roma_prefetch_engine *engine, const roma__op *op, unsigned call, bool linked)
+{
+    engine->queued = true;
+    roma__rings->queue(engine->ring, &op->calls[call], tag_of(engine, op, call), linked);
+}
+
+/* Its advice was given: whoever of the two calls fails first ends it. */
+static void advised(roma_prefetch_engine *engine, roma__op *op, int result)
+{
+    op->results[0] = result;
+    if (result >= 0 && !engine->broken) {
+        op->calls_left = 1;
+        queue(engine, op, 1, false);
+        return;
+    }
+    op->calls_left = 0;
+    engine->awaited--;
+    finish(engine, op);
+}
+
+static void begin_awaited(roma_prefetch_engine *engine, roma__op *op)
+{
+    engine->awaited++;
+    op->calls_left = op->calls_count;
+    if (engine->is_starved || op->bytes > ADVISED_HERE_MOST_BYTES)
+        queue(engine, op, 0, false);
+    else
+        advised(engine, op, roma__rings->make(engine->ring, &op->calls[0]));
+}
+
 static void begin(roma_prefetch_engine *engine, roma__op *op)
 {
     if (!roma__work_is_piece(op) && engine->queued && !engine->broken)
@@ -57,20 +99,30 @@ static void begin(roma_prefetch_engine *engine, roma__op *op)
         finish(engine, op);
         return;
     }
+    if (op->awaited) {
+        begin_awaited(engine, op);
+        return;
+    }
     op->calls_left = op->calls_count;
-    engine->queued = true;
     for (unsigned i = 0; i < op->calls_count; i++)
-        roma__rings->queue(engine->ring, &op->calls[i], tag_of(engine, op, i),
-                           i + 1 < op->calls_count);
+        queue(engine, op, i, i + 1 < op->calls_count);
 }
 
 static void answer(roma_prefetch_engine *engine, uint64_t tag, int result)
 {
     roma__op *op = &engine->ops[tag / ROMA__OP_CALLS];
+    unsigned call = tag % ROMA__OP_CALLS;
     roma_check(tag / ROMA__OP_CALLS < engine->ops_count && op->calls_left > 0);
-    op->results[tag % ROMA__OP_CALLS] = result < 0 ? result : 0;
-    if (--op->calls_left == 0)
-        finish(engine, op);
+    result = result < 0 ? result : 0;
+    if (op->awaited && call == 0) {
+        advised(engine, op, result);
+        return;
+    }
+    op->results[call] = result;
+    if (--op->calls_left > 0)
+        return;
+    engine->awaited -= op->awaited;
+    finish(engine, op);
 }
 
 /* ---- the loop ------------------------------------------------------------------------------- */
@@ -78,6 +130,7 @@ static void answer(roma_prefetch_engine *engine, uint64_t tag, int result)
 /* Take what can be begun. Returns false when the thread is to end. */
 static bool begin_all(roma_prefetch_engine *engine)
 {
+    engine->is_starved = engine->was_deep && engine->awaited < engine->options.sparse_depth / 4;
     roma__engine_lock(engine);
     engine->asleep = false;
     for (;;) {
@@ -90,6 +143,7 @@ static bool begin_all(roma_prefetch_engine *engine)
             /* With the queue full there may be more to be taken after the next enter. */
             engine->is_full = !has_room;
             engine->asleep = goes_on && has_room && !engine->kicked;
+            engine->was_deep = engine->sparse_flying >= engine->options.sparse_depth;
             roma__engine_unlock(engine);
             return goes_on;
         }
@@ -136,6 +190,7 @@ static void break_ring(roma_prefetch_engine *engine, int code)
 {
     roma__engine_lock(engine);
     engine->broken = true;
+    engine->awaits = false;
     roma_prefetch_report *report = &engine->report;
     if (report->steps_count < ROMA_PREFETCH_STEPS) {
         struct roma_prefetch_step *step = &report->steps[report->steps_count++];
@@ -246,8 +301,10 @@ static int start(roma_prefetch_engine *engine, roma_error *error)
         return code;
     }
     engine->report.entries = roma__rings->room(engine->ring); /* which the kernel may round */
+    engine->awaits = true;
     if (roma__sys->thread_start(&engine->thread, run, engine) < 0) {
         code = roma__error_call(error, "pthread_create", errno);
+        engine->awaits = false;
         (void)roma__sys->close(engine->wake_fd);
         engine->wake_fd = -1;
         close_ring(engine);

@@ -6,8 +6,9 @@
  * looked at that are due, which are at their end or have just made a step, and who is to be
  * planned.
  *
- * Short runs that have to be resident: their reads are issued first. Three quarters of the depth
- * later each is looked at, and waited for if it has not come: most have.
+ * Short runs that have to be resident, where no ring awaits them: their reads are issued first.
+ * Three quarters of the depth later each is looked at, and waited for if it has not come: most
+ * have.
  *
  * The cursor: a job's runs are begun in the order of the file. Long runs that are resident already
  * are passed over in stretches of up to 256 MiB, which one look each tells; a stretch that is not
@@ -330,8 +331,8 @@ static roma__op *take_in_turn(roma_prefetch_engine *engine)
     return NULL;
 }
 
-/* Has the one that was issued first had time to come? Others were issued behind it, or have been
- * taken since: it is not kept behind those for long. */
+/* Has the one that was issued first had time to come? It was awaited, or others were issued behind
+ * it, or have been taken since: it is not kept behind those for long. */
 static bool is_issued_due(const roma_prefetch_engine *engine)
 {
     if (engine->issued_count == 0)

@@ -70,10 +70,23 @@ void soft_queue_poll(roma__ring *ring, int fd, uint64_t tag)
     of(ring)->poll_tag = tag;
 }
 
+int result_of(const roma__call &call)
+{
+    const unsigned nth = ++script.calls;
+    const int result = script.result ? script.result(call, nth) : 0;
+    return result == 0 ? roma__call_make(&call) : result;
+}
+
+int soft_make(roma__ring *, const roma__call *call)
+{
+    script.made++;
+    return result_of(*call);
+}
+
 void carry_out(soft_ring *ring)
 {
     bool broken_link = false, in_link = false;
-    while (!ring->queue.empty()) {
+    for (unsigned i = 0; (i < script.answers || in_link) && !ring->queue.empty(); i++) {
         const queued next = ring->queue.front();
         ring->queue.pop_front();
         int result = -ECANCELED;
@@ -83,12 +96,8 @@ void carry_out(soft_ring *ring)
             in_link = false;
             continue;
         }
-        if (!(in_link && broken_link)) {
-            const unsigned nth = ++script.calls;
-            result = script.result ? script.result(next.call, nth) : 0;
-            if (result == 0)
-                result = roma__call_make(&next.call);
-        }
+        if (!(in_link && broken_link))
+            result = result_of(next.call);
         broken_link = result < 0;
         in_link = next.linked;
         ring->answers.push_back({next.tag, result});
@@ -137,8 +146,8 @@ bool soft_unqueue(roma__ring *ring, uint64_t *tag)
     return true;
 }
 
-const struct roma__rings table = {soft_open,       soft_close, soft_close, soft_room,   soft_queue,
-                                  soft_queue_poll, soft_enter, soft_reap,  soft_unqueue};
+const struct roma__rings table = {soft_open, soft_close,      soft_close, soft_room, soft_queue,
+                                  soft_make, soft_queue_poll, soft_enter, soft_reap, soft_unqueue};
 
 } // namespace
 

@@ -1,7 +1,8 @@
 /* soft_ring.hpp - a ring of a test's own, in the place of io_uring.
  *
- * Calls are queued, and carried out in enter(), by the thread of the engine, with results that the
- * test chooses. So every case is the same at every run, and runs where there is no io_uring.
+ * Calls are queued, and carried out in enter(), or at once where the engine asks for that, by the
+ * engine's thread, with results that the test chooses. So every case is the same at every run, and
+ * runs where there is no io_uring.
  *
  * The engine's thread reads the script while it has calls: a test changes it while there is no
  * engine or nothing was submitted. */
@@ -14,6 +15,7 @@
 #include "prefetch/ring.h"
 
 #include <atomic>
+#include <climits>
 #include <functional>
 #include <map>
 #include <vector>
@@ -27,11 +29,12 @@ constexpr int NOT_MADE = 1;
 extern struct script {
     std::map<unsigned, int> open_codes; /* entries -> what opening such a ring returns           */
     unsigned room = 64;
+    unsigned answers = UINT_MAX; /* so many of an enter, the oldest first; others at a later one  */
     std::function<int(const roma__call &, unsigned nth)> result; /* of the n-th call, from 1; 0:
                                                                     made, and its own result      */
     std::function<int(unsigned nth)> enter;                      /* of the n-th enter, from 1     */
     std::function<bool(const roma__call &)> holds; /* this call stays in flight, until let_go     */
-    unsigned calls = 0, enters = 0, opened = 0;
+    unsigned calls = 0, made = 0, enters = 0, opened = 0; /* made: those at once, of all calls    */
 } script;
 
 /* Calls that are held come to their end at the next enter after this. */
