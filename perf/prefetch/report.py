@@ -41,21 +41,25 @@ def figures_of(seen):
                                              for row in rows]) if rows else None
         found["CPU s per GiB"] = Figure([row["cpu_seconds"] / (row["bytes"] / GIB)
                                          for row in rows]) if rows else None
-    rows = seen.rows.get(("random", "random-roma", ""), [])
-    if rows:
-        limit = "fio" if ("random", "fio", "") in seen.rows else "random-direct"
-        found["random / fio limit"] = seen.ratio(
-            [row["pages"] / row["seconds"] for row in rows],
-            seen.rates(("random", limit, ""), "pages"))
-        found["random caller us per page"] = Figure(
-            [row["caller_ms"] * 1e3 / row["pages"] for row in rows])
-    rows = seen.rows.get(("overlap", "scan-roma", "long"), [])
-    if rows:
+    for most, kib in settings_of(seen, "random"):
+        rows = seen.rows[("random", "random-roma", kib)]
+        limit = "fio" if ("random", "fio", kib) in seen.rows else "random-direct"
+        ratio = seen.ratio([row["pages"] / row["seconds"] for row in rows],
+                           seen.rates(("random", limit, kib), "pages"))
+        found["random / fio limit" if most else "random, read-ahead 128"] = ratio
+        if most:
+            found["random caller us per page"] = Figure(
+                [row["caller_ms"] * 1e3 / row["pages"] for row in rows])
+    for most, setting in settings_of(seen, "overlap"):
+        rows = seen.rows[("overlap", "scan-roma", setting)]
         alone = [max(pair) for pair in zip(
-            seen.values(("overlap", "scan-resident", "long"), "seconds"),
-            seen.values(("overlap", "dense-roma", "long"), "seconds"))]
-        found["overlap / max(I/O; compute)"] = seen.ratio([row["seconds"] for row in rows], alone)
-        found["overlap p99 wait ms"] = Figure([row["wait_p99_ms"] for row in rows])
+            seen.values(("overlap", "scan-resident", setting), "seconds"),
+            seen.values(("overlap", "dense-roma", setting), "seconds"))]
+        ratio = seen.ratio([row["seconds"] for row in rows], alone)
+        compute = setting.split()[0]
+        found[f"overlap, {compute} compute" + ("" if most else ", 128")] = ratio
+        if most and compute == "long":
+            found["overlap p99 wait ms"] = Figure([row["wait_p99_ms"] for row in rows])
     rows = seen.rows.get(("resident", "resident-roma", ""), [])
     if rows:
         found["resident ms per GiB"] = Figure([row["seconds"] * 1e3 / (row["bytes"] / GIB)
@@ -65,6 +69,14 @@ def figures_of(seen):
         found["flush / msync"] = seen.ratio(rows,
                                             seen.values(("flush", "flush-msync", ""), "seconds"))
     return found
+
+
+def settings_of(seen, test):
+    """(whether read_ahead_kb is the larger one, setting) of all that roma was measured at."""
+    settings = [key[2] for key in seen.rows if key[0] == test and key[1].endswith("-roma")
+                and not key[1].startswith("dense")]
+    kib = {setting: int(str(setting).split()[-1]) for setting in settings}
+    return [(kib[setting] == max(kib.values()), setting) for setting in settings]
 
 
 def verdict(row, figure, options, state):
@@ -103,23 +115,23 @@ def print_rates(seen):
     rows = [(key, values) for key, values in seen.rows.items() if key[0] == "random"]
     if rows:
         print("\nA list of random pages of 16 KiB from cold\n")
-        print(f"  {'method':18} {'pages/s':>30} {'caller us per page':>20}")
-        for (_, method, _), values in rows:
+        print(f"  {'method':18} {'read_ahead_kb':>13} {'pages/s':>30} {'caller us per page':>20}")
+        for (_, method, kib), values in rows:
             rate = Figure([row["pages"] / row["seconds"] for row in values])
             caller = [row["caller_ms"] * 1e3 / row["pages"] for row in values
                       if "caller_ms" in row]
             text = f"{statistics.median(caller):.3f}" if caller else "all"
-            print(f"  {method:18} {rate.text():>30} {text:>20}")
+            print(f"  {method:18} {kib:13} {rate.text():>30} {text:>20}")
     rows = [(key, values) for key, values in seen.rows.items() if key[0] == "overlap"]
     if rows:
         print("\nA scan with compute from cold: `long` compute takes about three times as long as "
-              "the reading, `even` about as long\n")
-        print(f"  {'method':18} {'compute':8} {'s':>22}  first step ms")
+              "the reading, `even` about as long;\nbehind that read_ahead_kb\n")
+        print(f"  {'method':18} {'compute':10} {'s':>22}  first step ms")
         for (_, method, name), values in rows:
             took = Figure([row["seconds"] for row in values])
             first = [row["first_ms"] for row in values if "first_ms" in row]
             text = f"{statistics.median(first):.2f}" if first else ""
-            print(f"  {method:18} {name:8} {took.text():>22}  {text}")
+            print(f"  {method:18} {name:10} {took.text():>22}  {text}")
         print_waits(seen)
     rows = [(key, values) for key, values in seen.rows.items() if key[0] == "flush"]
     if rows:
@@ -133,7 +145,9 @@ def print_rates(seen):
 
 def print_waits(seen):
     """All steps of all passes, but each scan's first, by how long they took."""
-    for name in ("long", "even"):
+    for most, name in settings_of(seen, "overlap"):
+        if not most:
+            continue
         buckets = {}
         scans = seen.rows.get(("overlap", "scan-roma", name), [])
         for row in scans:
@@ -145,8 +159,8 @@ def print_waits(seen):
             continue
         total, sofar, most = sum(buckets.values()), 0, max(buckets.values())
         waits = sum(row["waits"] for row in scans)
-        print(f"\n  How long roma_scan_next() took, {name} compute, {total} steps, and for "
-              f"{waits:.0f} pieces\n  (first ones included) the device was waited for:")
+        print(f"\n  How long roma_scan_next() took, {name.split()[0]} compute, {total} steps, "
+              f"and for {waits:.0f} pieces\n  (first ones included) the device was waited for:")
         for power in range(min(buckets), max(buckets) + 1):
             count = buckets.get(power, 0)
             sofar += count
