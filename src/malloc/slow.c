@@ -74,23 +74,31 @@ static void *take_from_heap(roma__heap *heap, size_t bytes, size_t align, bool z
     return code < 0 ? NULL : cell.address;
 }
 
+/* Where all blocks are of one heap. Of several, which one's parked runs a length may have is known
+ * by its route alone. */
+static void *take_of_one(roma__heap *heap, size_t bytes, size_t align, bool zero)
+{
+    void *block = bytes <= ROMA__CLASS_MAX_BYTES ? take_cached(bytes, align, zero)
+                  : zero                         ? NULL
+                                                 : roma__heap_take_parked(heap, bytes, align);
+    return block != NULL ? block : take_from_heap(heap, bytes, align, zero);
+}
+
 void *roma__take_slow(size_t bytes, size_t align, bool zero)
 {
     void *block = NULL;
-    if (roma__mine.state == ROMA__THREAD_BOUND && roma__routes_part) /* it has seen them opened */
+    bool is_bound = roma__mine.state == ROMA__THREAD_BOUND;
+    if (is_bound && roma__routes_part) /* it has seen them opened */
         block = roma__routes_take_cached(bytes, align, zero);
     if (block != NULL)
         return block;
     int saved = errno;
     roma__heap *heap = roma__shim_heap();
     if (heap != NULL && bytes <= PTRDIFF_MAX) {
-        bind(heap);
-        block = bytes <= ROMA__CLASS_MAX_BYTES ? take_cached(bytes, align, zero)
-                : zero                         ? NULL
-                                               : roma__heap_take_parked(heap, bytes, align);
-        if (block == NULL)
-            block = roma__routes_part ? roma__routes_take(bytes, align, zero)
-                                      : take_from_heap(heap, bytes, align, zero);
+        if (!is_bound)
+            bind(heap);
+        block = roma__routes_part ? roma__routes_take(bytes, align, zero)
+                                  : take_of_one(heap, bytes, align, zero);
         roma__background_serve();
     }
     errno = block != NULL ? saved : ENOMEM;

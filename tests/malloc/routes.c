@@ -2,6 +2,7 @@
  * whole, whatever thread frees them and wherever realloc takes them.
  *
  *   routes pages     under `size < 64K -> pages base; any -> pages thp base`
+ *   routes parked    under `size >= 2M size < 4M -> pages base; any -> pages thp base`
  *   routes work      under any policy that serves all lengths
  *   routes fails     under one that serves none from 1M on, and says no more
  *   routes serves    under the same with `otherwise plain`
@@ -98,6 +99,26 @@ static void realloc_goes_over(void)
         before = lengths[i];
     }
     free(block);
+}
+
+/* A freed block of an extent of its own waits as it is for the next who asks: of its own heap,
+ * though it would be long enough for a length of another rule's. */
+static void freed_runs_stay_with_their_rule(void)
+{
+    enum { LONGER = 4 * MIB, SHORTER = 3800 << 10, ROUNDS = 8 };
+    for (int round = 0; round < ROUNDS; round++) {
+        void *longer = memset(malloc(LONGER), 1, LONGER);
+        EXPECT(is_huge(longer) == 1);
+        free(longer);
+        void *aligned = NULL, *shorter = memset(malloc(SHORTER), 1, SHORTER);
+        EXPECT(is_huge(shorter) == 0);
+        free(shorter);
+        EXPECT(posix_memalign(&aligned, MIB, SHORTER) == 0 && is_huge(aligned) == 0);
+        free(aligned);
+        shorter = realloc(memset(malloc(LONGER), 1, LONGER), SHORTER);
+        EXPECT(is_huge(shorter) == 0);
+        free(shorter);
+    }
 }
 
 /* ---- work ------------------------------------------------------------------------------------ */
@@ -294,6 +315,8 @@ int main(int count, char **arguments)
     if (strcmp(what, "pages") == 0) {
         calls_route_by_length();
         realloc_goes_over();
+    } else if (strcmp(what, "parked") == 0) {
+        freed_runs_stay_with_their_rule();
     } else if (strcmp(what, "work") == 0) {
         threads_free_what_others_took(false);
         threads_free_what_others_took(true);

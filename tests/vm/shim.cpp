@@ -15,7 +15,7 @@ using namespace roma_tests;
 
 namespace {
 
-/* Bytes by length and node. */
+/* Bytes by length, or by where the program ran, and node. */
 using shares = std::map<size_t, std::map<int, size_t>>;
 
 /* This program is BUILD/tests/test_vm. */
@@ -91,6 +91,14 @@ TEST_CASE("under `any -> local` malloc's memory lies where its thread runs", "[s
             INFO("node " << node << ", " << length << " bytes");
             CHECK(lies_on(found, node));
         }
+    }
+}
+
+TEST_CASE("a block that was freed on one node is not given out on another", "[shim][several]")
+{
+    for (const auto &[node, found] : run_routed("any -> local", "around 33554432")) {
+        INFO("node " << node);
+        CHECK(lies_on(found, (unsigned)node));
     }
 }
 
