@@ -43,6 +43,7 @@ struct roma__extents {
     void *owner;
     int (*charge)(void *owner, size_t bytes);
     void (*credit)(void *owner, size_t bytes);
+    void (*obtained)(void *owner);
     void (*released)(void *owner, void *address, size_t bytes);
     /* Called under the lock before a cached extent that has a slab leaves for its provider; NULL:
      * not called. */
@@ -149,6 +150,13 @@ static inline uint64_t roma__extents_dirty_bytes(const struct roma__extents *ext
 static inline uint64_t roma__extents_clean_bytes(const struct roma__extents *extents)
 {
     return atomic_load_explicit(&extents->spans.clean_bytes, memory_order_relaxed);
+}
+
+/* Tell the owner that more is held than before, which is counted by now. */
+static inline void roma__extents_tell_obtained(const struct roma__extents *extents)
+{
+    if (extents->obtained != NULL)
+        extents->obtained(extents->owner);
 }
 
 /* The specification: NULL, or a sentence that says what is wrong. Threads: no other call. */

@@ -42,6 +42,7 @@ static void open_extents(struct roma__extents *extents, const roma__heap_options
     extents->owner = options->owner;
     extents->charge = options->charge;
     extents->credit = options->credit;
+    extents->obtained = options->obtained;
     extents->released = options->released;
     roma__text_copy(extents->label, sizeof extents->label, options->label);
 }

@@ -53,6 +53,9 @@ typedef struct roma__heap_options {
      * (the manager's limit). Both may run under the heap's locks: they must not call the heap. */
     int (*charge)(void *owner, size_t bytes);
     void (*credit)(void *owner, size_t bytes);
+    /* Called when more is held than before, and roma__heap_held_bytes() has it; not of what was
+     * charged and was not to be had. With the heap's locks held or not; NULL: not called. */
+    void (*obtained)(void *owner);
     /* Called before an address range is given back to its provider, for tools that keep marks on
      * memory; NULL: not called. Under the heap's locks, too. */
     void (*released)(void *owner, void *address, size_t bytes);

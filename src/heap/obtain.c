@@ -136,6 +136,7 @@ int roma__extents_adopt(struct roma__extents *extents, roma_extent *extent, unsi
     atomic_fetch_add_explicit(&extents->bytes, extent->bytes, memory_order_relaxed);
     atomic_fetch_add_explicit(&extents->record_bytes, roma__extent_record_bytes(record),
                               memory_order_relaxed);
+    roma__extents_tell_obtained(extents);
     *adopted = record;
     return 0;
 }

@@ -77,6 +77,16 @@ static int resize_run(roma__cell *cell, size_t bytes)
     return 0;
 }
 
+static int resize_extent(struct roma__extents *extents, struct roma__extent_record *record,
+                         size_t bytes, bool may_move)
+{
+    size_t before = record->extent.bytes;
+    int code = roma__extents_resize(extents, record, bytes, may_move);
+    if (code == 0 && record->extent.bytes > before)
+        roma__extents_tell_obtained(extents);
+    return code;
+}
+
 static int resize_own(roma__cell *cell, size_t bytes)
 {
     struct roma__extent_record *record = cell->slab->extent;
@@ -84,7 +94,7 @@ static int resize_own(roma__cell *cell, size_t bytes)
     if (roma__align_up_overflows(roma__max(bytes, 1), record->extent.page_bytes, &rounded))
         return -ENOMEM;
     if (rounded != record->extent.bytes) {
-        int code = roma__extents_resize(&cell->heap->extents, record, rounded, false);
+        int code = resize_extent(&cell->heap->extents, record, rounded, false);
         if (code < 0 && rounded > record->extent.bytes)
             return -ENOMEM;
         /* What cannot be given back from the end of a block stays with it. */
@@ -151,7 +161,7 @@ int roma__cell_move(roma__cell *cell, size_t bytes)
     if (code == 0) {
         roma__large_drop(heap, old);
         roma__slab_retire(old);
-        code = roma__extents_resize(&heap->extents, record, rounded, true);
+        code = resize_extent(&heap->extents, record, rounded, true);
         if (code < 0) {
             roma__slab_revive(old, heap, had);
             roma__large_push(heap, old);

@@ -5,7 +5,9 @@
  * it is published there (release, paired with the acquire of who walks). Those that add one take
  * turns: the first comes under the lock of opening (start.c), others under that of the routes.
  *
- * The bytes held are counted for all heaps in one place, by which the limit is kept. */
+ * The limit is kept by what the heaps charge, counted for all of them in one place. What is charged
+ * may prove not to be had; so for the peak the heaps are asked what they hold, whenever one has
+ * obtained more. */
 #include "malloc/settings.h"
 #include "malloc/shim.h"
 
@@ -16,7 +18,7 @@
 #include <stdatomic.h>
 
 static struct {
-    _Atomic(uint64_t) held_bytes, held_peak_bytes;
+    _Atomic(uint64_t) charged_bytes, held_peak_bytes;
 } all;
 
 /* ---- the limit, and what is held ------------------------------------------------------------- */
@@ -26,14 +28,39 @@ enum { BACKGROUND_BYTES = 8 << 20 }; /* less is not worth a thread */
 static int charge(void *owner, size_t bytes)
 {
     (void)owner;
-    uint64_t held = atomic_load_explicit(&all.held_bytes, memory_order_relaxed);
+    uint64_t charged = atomic_load_explicit(&all.charged_bytes, memory_order_relaxed);
     do {
         uint64_t room = roma__settings.limit_bytes;
-        if (held > room || bytes > room - held)
+        if (charged > room || bytes > room - charged)
             return -ENOMEM;
-    } while (!atomic_compare_exchange_weak_explicit(&all.held_bytes, &held, held + bytes,
+    } while (!atomic_compare_exchange_weak_explicit(&all.charged_bytes, &charged, charged + bytes,
                                                     memory_order_relaxed, memory_order_relaxed));
-    held += bytes;
+    return 0;
+}
+
+static void credit(void *owner, size_t bytes)
+{
+    (void)owner;
+    atomic_fetch_sub_explicit(&all.charged_bytes, bytes, memory_order_relaxed);
+}
+
+uint64_t roma__shim_held_bytes(void)
+{
+    uint64_t held = 0;
+    ROMA__EACH_SHIM_HEAP (at) {
+        held += roma__heap_held_bytes(at->heap);
+    }
+    return held;
+}
+
+/* What one heap gave back and another then obtained may be in the sum twice, for it is read heap by
+ * heap. It is never more than has been charged, nor is the peak then. */
+static void obtained(void *owner)
+{
+    (void)owner;
+    uint64_t held = roma__shim_held_bytes();
+    uint64_t charged = atomic_load_explicit(&all.charged_bytes, memory_order_relaxed);
+    held = held < charged ? held : charged;
     uint64_t peak = atomic_load_explicit(&all.held_peak_bytes, memory_order_relaxed);
     while (held > peak &&
            !atomic_compare_exchange_weak_explicit(&all.held_peak_bytes, &peak, held,
@@ -41,18 +68,6 @@ static int charge(void *owner, size_t bytes)
         ;
     if (held >= BACKGROUND_BYTES)
         roma__background_wish();
-    return 0;
-}
-
-static void credit(void *owner, size_t bytes)
-{
-    (void)owner;
-    atomic_fetch_sub_explicit(&all.held_bytes, bytes, memory_order_relaxed);
-}
-
-uint64_t roma__shim_held_bytes(void)
-{
-    return atomic_load_explicit(&all.held_bytes, memory_order_relaxed);
 }
 
 uint64_t roma__shim_held_peak_bytes(void)
@@ -145,6 +160,7 @@ roma__heap *roma__shim_heap_open(const roma__ladder *ladder, unsigned populate_t
         .return_delay_ns = roma__settings.return_delay_ns,
         .charge = charge,
         .credit = credit,
+        .obtained = obtained,
         .late_misuse = roma__shim_late_misuse,
     };
     roma__heap *heap = NULL;

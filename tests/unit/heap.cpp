@@ -132,6 +132,7 @@ struct fixture {
     roma_provider *provider = nullptr;
     roma__heap *heap = nullptr;
     size_t charged = 0, limit = SIZE_MAX;
+    uint64_t held_when_told = 0; /* of memory that was obtained */
 
     explicit fixture(size_t growth = 0, roma_page_kind before_base = 0)
     {
@@ -158,6 +159,10 @@ struct fixture {
         };
         options.credit = [](void *owner, size_t bytes) {
             static_cast<fixture *>(owner)->charged -= bytes;
+        };
+        options.obtained = [](void *owner) {
+            auto *me = static_cast<fixture *>(owner);
+            me->held_when_told = roma__heap_held_bytes(me->heap);
         };
         REQUIRE(roma__heap_open(&options, &heap, nullptr) == 0);
     }
@@ -510,6 +515,26 @@ TEST_CASE("a refused extent and a reached limit are errors that change nothing",
     CHECK(f.take(64, &cell) == 0); /* a slab of one granule fits the limit */
     f.free(cell);
     f.must_be_sound();
+}
+
+TEST_CASE("an owner is told of memory that is there, and not of what was not to be had", "[heap]")
+{
+    fixture f;
+    roma__cell cell{};
+    f.memory.refuse_acquire = true;
+    CHECK(f.take(8 << 20, &cell) == -ENOMEM);
+    CHECK(f.held_when_told == 0);
+    f.memory.refuse_acquire = false;
+    cell = f.must_take(2 << 20);
+    CHECK(f.held_when_told == 2 << 20);
+    f.memory.refuse_resize = true;
+    CHECK(roma__cell_resize(&cell, 6 << 20) == -ENOMEM);
+    CHECK(roma__cell_move(&cell, 6 << 20) == -ENOMEM);
+    CHECK(f.held_when_told == 2 << 20);
+    f.memory.refuse_resize = false;
+    CHECK(roma__cell_move(&cell, 6 << 20) == 0);
+    CHECK(f.held_when_told == 6 << 20);
+    f.free(cell);
 }
 
 TEST_CASE("zeroed cells read as zero on used memory, in each place that cells come from", "[heap]")
