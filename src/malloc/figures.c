@@ -42,6 +42,18 @@ roma__heap_figures roma__shim_figures(void)
     return sum;
 }
 
+/* Figures are read one after the other while other threads go on: what is a part of another may
+ * prove larger. */
+static uint64_t without(uint64_t whole, uint64_t part)
+{
+    return whole > part ? whole - part : 0;
+}
+
+uint64_t roma__shim_held(const roma__heap_figures *figures)
+{
+    return without(figures->extents_bytes, figures->returned_bytes);
+}
+
 static roma__heap_figures figures_now(void)
 {
     (void)roma__shim_heap();
@@ -83,19 +95,20 @@ static int clipped(uint64_t value)
     return value > INT_MAX ? INT_MAX : (int)value;
 }
 
-static uint64_t held(const roma__heap_figures *figures)
+/* What is in no block. */
+static uint64_t rest(const roma__heap_figures *figures)
 {
-    return figures->extents_bytes - figures->returned_bytes;
+    return without(roma__shim_held(figures), figures->usable_live);
 }
 
 struct mallinfo mallinfo(void)
 {
     roma__heap_figures figures = figures_now();
     struct mallinfo info = {
-        .arena = clipped(held(&figures)),
+        .arena = clipped(roma__shim_held(&figures)),
         .hblks = clipped(figures.extents_live),
         .uordblks = clipped(figures.usable_live),
-        .fordblks = clipped(held(&figures) - figures.usable_live),
+        .fordblks = clipped(rest(&figures)),
         .keepcost = clipped(figures.free_bytes),
     };
     return info;
@@ -108,10 +121,10 @@ struct mallinfo2 mallinfo2(void)
 {
     roma__heap_figures figures = figures_now();
     struct mallinfo2 info = {
-        .arena = held(&figures),
+        .arena = roma__shim_held(&figures),
         .hblks = figures.extents_live,
         .uordblks = figures.usable_live,
-        .fordblks = held(&figures) - figures.usable_live,
+        .fordblks = rest(&figures),
         .keepcost = figures.free_bytes,
     };
     return info;
@@ -129,7 +142,7 @@ void roma__shim_tell_figures(void)
                    (unsigned long long)figures.cells_live,
                    roma_size_text(figures.bytes_live, live, sizeof live),
                    roma_size_text(figures.usable_peak, peak, sizeof peak),
-                   roma_size_text(held(&figures), held_text, sizeof held_text),
+                   roma_size_text(roma__shim_held(&figures), held_text, sizeof held_text),
                    roma_size_text(roma__shim_held_peak_bytes(), held_peak, sizeof held_peak),
                    roma_size_text(figures.metadata_bytes, metadata, sizeof metadata));
     roma__shim_tell(line);

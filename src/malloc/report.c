@@ -87,7 +87,7 @@ static void put_figures(roma__text *text)
     put_field(text, ",", "releases", figures.releases);
     put_field(text, ",", "live_bytes", figures.bytes_live);
     put_field(text, ",", "peak_bytes", figures.usable_peak);
-    put_field(text, ",", "held_bytes", figures.extents_bytes - figures.returned_bytes);
+    put_field(text, ",", "held_bytes", roma__shim_held(&figures));
     put_field(text, ",", "held_peak_bytes", roma__shim_held_peak_bytes());
     put_field(text, ",", "free_bytes", figures.free_bytes);
     put_field(text, ",", "returned_bytes", figures.returned_bytes);

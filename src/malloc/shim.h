@@ -178,8 +178,9 @@ void roma__shim_tell_figures(void);
 /* Append the line to the file that ROMA_REPORT names (report.c). */
 void roma__shim_report(void);
 
-/* The figures of all heaps together (figures.c). */
+/* The figures of all heaps together, and what of them is held with pages (figures.c). */
 roma__heap_figures roma__shim_figures(void);
+uint64_t roma__shim_held(const roma__heap_figures *figures);
 
 /* ---- background.c ---------------------------------------------------------------------------- */
 
