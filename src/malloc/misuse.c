@@ -107,11 +107,12 @@ static void add_mapping(roma__text *text, const void *address)
 
 /* ---- the sentences --------------------------------------------------------------------------- */
 
-/* The block around an address that is not its start. */
-static bool is_inside(const void *address, const roma__cell *found, roma__cell *cell)
+/* The block around an address that is not its start. Where blocks stood and do no more (-ESTALE,
+ * and no cell found), a large one may reach by now: the page map has its start alone. */
+static bool is_inside(const void *address, int code, const roma__cell *found, roma__cell *cell)
 {
     *cell = *found;
-    return cell->slab != NULL || roma__cell_around(address, cell) == 0;
+    return cell->slab != NULL ? code != -ESTALE : roma__cell_around(address, cell) == 0;
 }
 
 void roma__shim_misuse(const char *call, const void *address, int code, const roma__cell *found)
@@ -119,14 +120,14 @@ void roma__shim_misuse(const char *call, const void *address, int code, const ro
     char sentence[SENTENCE_BYTES];
     roma__text text = roma__text_in(sentence, sizeof sentence);
     roma__cell cell;
-    if (code == -ESTALE && strcmp(call, "free") == 0) {
-        roma__text_add(&text, "double free of %p", address);
-    } else if (code == -ESTALE) {
-        roma__text_add(&text, "%s of %p, which has been freed", call, address);
-    } else if (is_inside(address, found, &cell)) {
+    if (is_inside(address, code, found, &cell)) {
         roma__text_add(&text, "%s of %p, which is %zu bytes inside the block of %zu bytes at %p",
                        call, address, (size_t)((const char *)address - (const char *)cell.address),
                        cell.usable, cell.address);
+    } else if (code == -ESTALE && strcmp(call, "free") == 0) {
+        roma__text_add(&text, "double free of %p", address);
+    } else if (code == -ESTALE) {
+        roma__text_add(&text, "%s of %p, which has been freed", call, address);
     } else {
         roma__text_add(&text, "%s of %p, which malloc has not given out", call, address);
         add_mapping(&text, address);
