@@ -3,7 +3,11 @@
  * The sentence names the pointer and what it points into: a block, a freed one, or the mapping of
  * the process that it is in ("the stack", a library's data). It is built on the stack, because
  * memory is in doubt. With ROMA_MISUSE=report the call is told and does nothing, and the program
- * goes on; at its end it hears whether the heap is whole (start.c). */
+ * goes on; at its end it hears whether the heap is whole (start.c).
+ *
+ * A double free that is found late is told under locks of the heap, deep in what may be any call. A
+ * program's handler of SIGABRT that allocates would wait there for its own thread, so it is not
+ * called then. */
 #include "malloc/settings.h"
 #include "malloc/shim.h"
 
@@ -12,6 +16,7 @@
 #include "sys/sys.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -141,5 +146,7 @@ void roma__shim_late_misuse(void *owner, void *address)
     char sentence[SENTENCE_BYTES];
     roma__text text = roma__text_in(sentence, sizeof sentence);
     roma__text_add(&text, "double free of %p, found when the block went back to its slab", address);
+    if (!roma__settings.goes_on)
+        (void)roma__sys->reset_signal(SIGABRT);
     end(sentence);
 }

@@ -130,6 +130,13 @@ static int kernel_thread_join(void *thread)
     return code == 0 ? 0 : -1;
 }
 
+/* What the program has it do is done no more. */
+static int kernel_reset_signal(int signal_number)
+{
+    const struct sigaction usual = {.sa_handler = SIG_DFL};
+    return sigaction(signal_number, &usual, NULL);
+}
+
 static int kernel_create(const char *path, int flags, unsigned mode)
 {
     return open(path, flags | O_CREAT | O_CLOEXEC, (mode_t)mode);
@@ -204,6 +211,7 @@ const struct roma__sys roma__sys_kernel = {
     .membarrier = kernel_membarrier,
     .thread_start = kernel_thread_start,
     .thread_join = kernel_thread_join,
+    .reset_signal = kernel_reset_signal,
     .create = kernel_create,
     .memfd_create = kernel_memfd_create,
     .add_seals = kernel_add_seals,

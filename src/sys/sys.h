@@ -74,6 +74,7 @@ struct rlimit;
     X(int, thread_start, -1, (void **thread, void *(*run)(void *), void *argument),                \
       (thread, run, argument))                                                                     \
     X(int, thread_join, -1, (void *thread), (thread))                                              \
+    X(int, reset_signal, -1, (int signal_number), (signal_number))                                 \
     X(int, create, -1, (const char *path, int flags, unsigned mode), (path, flags, mode))          \
     X(int, memfd_create, -1, (const char *name, unsigned flags), (name, flags))                    \
     X(int, add_seals, -1, (int fd, int seals), (fd, seals))                                        \

@@ -249,6 +249,7 @@ std::vector<int> errors_of(entry which)
     case at_membarrier: return {EPERM, ENOSYS};
     case at_thread_start: return {EAGAIN};
     case at_thread_join: return {ESRCH};
+    case at_reset_signal: return {EINVAL};
     case at_create: return {EACCES, ENOSPC};
     case at_memfd_create: return {ENOMEM, ENOSYS};
     case at_add_seals: return {EPERM};
