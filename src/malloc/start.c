@@ -4,11 +4,14 @@
  * of its routes, under a lock, and publishes it. Up to there only system calls are made. What comes
  * after, being told of forks, may call malloc and finds the heap.
  *
- * Forking. Our handlers are set up in the very first allocation of a process, before others set up
- * theirs as a rule; handlers before a fork run in the reverse order, so the heaps' locks are taken
- * last, in the order in which the heaps were opened, and let go first. Handlers of others may
- * allocate. A child made by vfork(), _Fork() or a raw clone() runs no handlers: it must not
- * allocate, as POSIX has it for programs with threads.
+ * Forking. Handlers before a fork run in the reverse order of their registration, those after it in
+ * the order. Ours are to be the first: then the heaps' locks are taken last, in the order in which
+ * the heaps were opened, and let go first, so that handlers of others may allocate, and may wait
+ * for threads of theirs that do. They are registered in the first allocation, but a library that
+ * was there before may register before it allocates. pthread_atfork() is a function in each library
+ * that calls it, which comes down to glibc's __register_atfork(); so we take that name over, and
+ * open the heap before we pass the call on. A child made by vfork(), _Fork() or a raw clone() runs
+ * no handlers: it must not allocate, as POSIX has it for programs with threads.
  *
  * The end. A destructor of this library, run by exit() and by return from main after all that was
  * registered with atexit(), writes the report. It tears nothing down. A process that ends by
@@ -16,6 +19,7 @@
 #include "malloc/settings.h"
 #include "malloc/shim.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -118,6 +122,26 @@ roma__heap *roma__shim_heap(void)
 bool roma__shim_watch_thread(void)
 {
     return shim.has_key && pthread_setspecific(shim.key, &shim) == 0;
+}
+
+/* ---- to be the first to be told of forks ----------------------------------------------------- */
+
+typedef void fork_handler(void);
+typedef int fork_registrar(fork_handler *prepare, fork_handler *parent, fork_handler *child,
+                           void *library);
+
+ROMA__EXPORT fork_registrar __register_atfork;
+
+/* The first call comes from within, by open_once(), or opens the heap, and so lets that one by. */
+int __register_atfork(fork_handler *prepare, fork_handler *parent, fork_handler *child,
+                      void *library)
+{
+    union {
+        void *object; /* what dlsym() returns */
+        fork_registrar *function;
+    } next = {.object = dlsym(RTLD_NEXT, "__register_atfork")};
+    (void)roma__shim_heap();
+    return next.object == NULL ? ENOMEM : next.function(prepare, parent, child, library);
 }
 
 /* ---- the program's start and end ------------------------------------------------------------- */
