@@ -22,8 +22,8 @@
  *
  * What is in flight: while a handle is not done, the engine may use the descriptors and addresses
  * that it was given. Before a program closes such a descriptor or unmaps such a mapping of its own,
- * it waits for the handle, or calls roma_prefetch_cancel_ranges(). roma_map_close() does that by
- * itself. A file that is truncated meanwhile is -EFAULT for the ranges that it concerns.
+ * it waits for the handle, or calls roma_prefetch_cancel_ranges(). roma_map_close() gives up and
+ * waits by itself. A file that is truncated meanwhile is -EFAULT for the ranges that it concerns.
  *
  * Files in memory: on tmpfs (and memfd) ROMA_PREFETCH_ISSUED and _RESIDENT ask back what was
  * swapped out, allocate nothing, and do not wait for it; on hugetlbfs they have nothing to do: its
@@ -106,13 +106,18 @@ ROMA_API int roma_map_open(const char *path, const roma_map_options *options, ro
 ROMA_API int roma_map_open_fd(int fd, const roma_map_options *options, roma_map **map,
                               roma_error *error);
 
-/** Unmap. What engines have in flight on it is cancelled, and waited for (some tens of ms at most
- *  on a disk). The map's descriptor is closed, which ends POSIX record locks (fcntl) that the
- *  process holds on the file, as closing any descriptor of it does.
+/** Unmap. What engines have to do through this map is cancelled, and what they have begun is waited
+ *  for: reads through its descriptor, whoever named it, and populating of its addresses. Who reads
+ *  the same file through another map or descriptor goes on; of ranges of several that overlap in
+ *  one request, what they share is read through one of them, and goes with it. The map's descriptor
+ *  is closed, which ends POSIX record locks (fcntl) that the process holds on the file, as closing
+ *  any descriptor of it does.
  *
  *  map  NULL is fine
  *  Returns 0, -EBUSY while a scan is open on it, -EDEADLK in a callback of an engine.
- *  Threads: no other call on this map may run at the same time.  Signals: no.  Since: 0.1 */
+ *  Threads: no other call on this map may run at the same time, nor one that submits ranges of it.
+ *  Signals: no.  Cost: waits for what the depths of an engine allow: two chunks, of about 100 ms at
+ *  most, or 128 short runs; for a flush in its sync as long as that takes.  Since: 0.1 */
 ROMA_API int roma_map_close(roma_map *map);
 
 /** What is mapped: the file's bytes from `offset` to its end, or to `bytes`, as known since opening
@@ -388,22 +393,25 @@ ROMA_API int roma_prefetch_eventfd(roma_prefetch_handle *handle);
  *  Threads: any.  Signals: no.  Cost: some µs.  Since: 0.1 */
 ROMA_API int roma_prefetch_cancel(roma_prefetch_handle *handle);
 
-/** Give up whatever any handle of this engine still has to do in these ranges of their files, and
- *  wait until none of it is in flight: afterwards addresses may be unmapped, and a descriptor whose
- *  ranges are all among them may be closed. The ranges of the handles that it concerns end with
- *  -ECANCELED; a flush of such a file is not synced, and ends so as a whole. A handle keeps note of
- *  eight parts that do not touch: with one more all of it is given up.
+/** Give up whatever any handle of this engine still has to do in these ranges of their files,
+ *  through whatever descriptor or map it was asked for, and wait until none of it is in flight:
+ *  afterwards addresses may be unmapped, and a descriptor whose ranges are all among them may be
+ *  closed. The ranges of the handles that it concerns end with -ECANCELED; a flush of such a file
+ *  is not synced, and ends so as a whole. What is submitted after the call has begun is neither
+ *  given up nor waited for. A handle keeps note of eight parts that do not touch, or of maps that
+ *  were closed: with one more all of it is given up.
  *
  *  ranges  with their descriptors still open
  *  error   may be NULL
- *  Returns how many handles it concerned, -EINVAL, -EBADF, -EDEADLK (in a callback), -ESTALE.
- *  Threads: any.  Signals: no.  Cost: waits for reads that have begun.  Since: 0.1 */
+ *  Returns how many handles it concerned, added up over the ranges; -EINVAL, -EBADF, -EDEADLK (in a
+ *  callback), -ESTALE.
+ *  Threads: any.  Signals: no.  Cost: waits for what has begun, as roma_map_close().  Since: 0.1 */
 ROMA_API int64_t roma_prefetch_cancel_ranges(roma_prefetch_engine *engine,
                                              const roma_file_range *ranges, size_t n,
                                              roma_error *error);
 
-/** The same for all that the engine has to do.  Returns how many handles, -EINVAL, -EDEADLK,
- *  -ESTALE.  Since: 0.1 */
+/** The same for all that the engine has to do at that moment.  Returns how many handles, -EINVAL,
+ *  -EDEADLK, -ESTALE.  Since: 0.1 */
 ROMA_API int64_t roma_prefetch_cancel_all(roma_prefetch_engine *engine);
 
 /** Wait until the engine has nothing to do, and the last callback has returned. Handles submitted

@@ -434,7 +434,7 @@ int roma_prefetch_destroy(roma_prefetch_engine *engine)
 }
 
 /* Of any engine that has ops there; with a reference, so that it stays. */
-static roma_prefetch_engine *find_busy(const roma__file *file, uint64_t offset, uint64_t end)
+static roma_prefetch_engine *find_busy(const roma__ban *ban)
 {
     roma_prefetch_engine *busy = NULL;
     pthread_mutex_lock(&registry_lock);
@@ -443,7 +443,7 @@ static roma_prefetch_engine *find_busy(const roma__file *file, uint64_t offset, 
         if (roma__engine_is_gone(engine))
             continue;
         roma__engine_lock(engine);
-        if (!roma__engine_has_left(engine, file, offset, end)) {
+        if (!roma__engine_has_left(engine, ban, ROMA__ALL_JOBS)) {
             engine->references++;
             busy = engine;
         }
@@ -454,26 +454,25 @@ static roma_prefetch_engine *find_busy(const roma__file *file, uint64_t offset, 
 }
 
 /* The registry is not locked over the waiting: a callback that is waited for may make an engine. */
-void roma__engines_leave(const roma__file *file, uint64_t offset, uint64_t bytes)
+void roma__engines_leave(const roma__ban *ban)
 {
-    uint64_t end = offset + bytes;
     pthread_mutex_lock(&registry_lock);
     for (roma_prefetch_engine *engine = registry; engine != NULL; engine = engine->next_engine) {
         if (roma__engine_is_gone(engine))
             continue;
         roma__engine_lock(engine);
-        size_t concerned = roma__engine_ban(engine, file, offset, end);
+        size_t concerned = roma__engine_ban(engine, ban, ROMA__ALL_JOBS);
         roma__engine_unlock(engine);
         if (concerned > 0)
             engine->way->kick(engine);
     }
     pthread_mutex_unlock(&registry_lock);
     for (;;) {
-        roma_prefetch_engine *engine = find_busy(file, offset, end);
+        roma_prefetch_engine *engine = find_busy(ban);
         if (engine == NULL)
             return;
         roma__engine_lock(engine);
-        roma__engine_await_left(engine, file, offset, end);
+        roma__engine_await_left(engine, ban, ROMA__ALL_JOBS);
         engine->references--;
         roma__engine_unlock(engine);
     }

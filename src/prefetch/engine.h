@@ -107,8 +107,12 @@ struct roma__op {
 
 /* ---- jobs ----------------------------------------------------------------------------------- */
 
+/* A part of a file that is to be left: by all who have to do with it, or by those alone who do
+ * through one map. */
 typedef struct roma__ban {
     uint64_t device, inode, offset, end;
+    int fd;         /* the map's; -1: whatever the descriptor                                     */
+    uintptr_t base; /* with `fd`: of addresses in the map, for who populates these                */
 } roma__ban;
 
 struct roma_prefetch_handle {
@@ -118,6 +122,7 @@ struct roma_prefetch_handle {
     roma__job *next, *previous;         /* those that are not done                                */
     roma__job *next_settling;
     roma__job *next_due;
+    uint64_t number;      /* of its submission to the engine, from 1                              */
     unsigned references;
     bool is_flush, planned, held, cancelled, settling, calling;
     bool has_handle; /* the program has one, and will close it                                    */
@@ -261,8 +266,9 @@ bool roma__engine_is_gone(const roma_prefetch_engine *engine);
 void roma__job_drop(roma__job *job);
 /* A handle is closed in a child of fork(). */
 void roma__job_forget(roma__job *job);
-/* Give up what all engines have to do in a range of a file, and wait until they have left it. */
-void roma__engines_leave(const roma__file *file, uint64_t offset, uint64_t bytes);
+/* Give up what all engines have to do there, and wait until they have left it. Nobody may submit
+ * anything there meanwhile. */
+void roma__engines_leave(const roma__ban *ban);
 /* A scan or a manager begins or ends to use an engine. */
 void roma__engine_hold(roma_prefetch_engine *engine);
 void roma__engine_let(roma_prefetch_engine *engine);
@@ -283,9 +289,8 @@ roma__op *roma__work_take(roma_prefetch_engine *engine);
 void roma__work_finish(roma_prefetch_engine *engine, roma__op *op);
 /* What a job still has to do becomes cancelled. */
 void roma__job_give_up(roma__job *job);
-/* Whether a job has anything to do with a file, and whether an op of it is in these bytes. */
-bool roma__job_has_file(const roma__job *job, const roma__file *file);
-bool roma__op_is_in(const roma__op *op, const roma__file *file, uint64_t offset, uint64_t end);
+/* Whether an op is in flight in what a ban is about. */
+bool roma__op_is_in(const roma__op *op, const roma__ban *ban);
 bool roma__engine_is_valid(const roma_prefetch_engine *engine);
 
 /* Tell of jobs that are done; callbacks run without the lock. Returns whether there was one. */
@@ -305,15 +310,17 @@ bool roma__work_is_piece(const roma__op *op);
 
 /* ---- cancel.c ------------------------------------------------------------------------------- */
 
-/* Give up a range of a file in all jobs; returns how many it concerned. Lock held. */
-size_t roma__engine_ban(roma_prefetch_engine *engine, const roma__file *file, uint64_t offset,
-                        uint64_t end);
-/* Whether no op is in it. Lock held. */
-bool roma__engine_has_left(const roma_prefetch_engine *engine, const roma__file *file,
-                           uint64_t offset, uint64_t end);
+/* Who gives up knows the jobs that are there by the number of the last one. */
+#define ROMA__ALL_JOBS UINT64_MAX
+
+/* Give up what a ban is about in all jobs up to `last`; returns how many it concerned. Lock
+ * held. */
+size_t roma__engine_ban(roma_prefetch_engine *engine, const roma__ban *ban, uint64_t last);
+/* Whether no op of them is in it. Lock held. */
+bool roma__engine_has_left(const roma_prefetch_engine *engine, const roma__ban *ban,
+                           uint64_t last);
 /* Wait until none is. Lock held, released meanwhile. */
-void roma__engine_await_left(roma_prefetch_engine *engine, const roma__file *file,
-                             uint64_t offset, uint64_t end);
+void roma__engine_await_left(roma_prefetch_engine *engine, const roma__ban *ban, uint64_t last);
 
 /* ---- handle.c ------------------------------------------------------------------------------- */
 

@@ -191,6 +191,19 @@ void roma__map_drop(const roma_map *map)
     atomic_fetch_sub_explicit(scans_of(map), 1, memory_order_release);
 }
 
+/* What goes through its descriptor, wherever in the file, or to its addresses. Others who read the
+ * same file are not disturbed: nothing of this map is theirs. */
+static roma__ban all_of(const roma_map *map)
+{
+    return (roma__ban){
+        .device = map->file.device,
+        .inode = map->file.inode,
+        .end = UINT64_MAX,
+        .fd = map->file.fd,
+        .base = (uintptr_t)map->address - (uintptr_t)map->offset,
+    };
+}
+
 int roma_map_close(roma_map *map)
 {
     if (map == NULL)
@@ -200,7 +213,8 @@ int roma_map_close(roma_map *map)
     /* Acquire: what a scan did with the map before it let go comes before the end. */
     if (atomic_load_explicit(&map->scans, memory_order_acquire) != 0)
         return -EBUSY;
-    roma__engines_leave(&map->file, map->offset, map->reserved_bytes);
+    const roma__ban ban = all_of(map);
+    roma__engines_leave(&ban);
     (void)roma__sys->munmap(map->address, map->reserved_bytes);
     (void)roma__sys->close(map->file.fd);
     roma__record_free(map, sizeof *map);

@@ -4,17 +4,29 @@
  * want follows that op: when it comes back well the follower is done, too (joined); if not, or if
  * the follower wants more than the op did (to be mapped), it is read by itself. A follower takes no
  * depth, and waits for nothing but ops in flight, so that chains cannot form; there are only so
- * many at a time, since a long chunk may have thousands of short ones in it. A ban is a part of
- * a file that is to be left: whoever takes a piece in it cancels it. */
+ * many at a time, since a long chunk may have thousands of short ones in it.
+ *
+ * A ban is a part of a file that is to be left: whoever takes a piece in it cancels it. One of a
+ * map that is closed is about pieces that go through the map's descriptor, or populate its
+ * addresses; others of the same bytes go on. A run is of one descriptor all of whose bytes are in
+ * ranges that name it: so what was asked for through others alone is never lost with it. */
 #include "prefetch/work.h"
 
-bool roma__work_is_banned(const roma__job *job, const roma__file *file, uint64_t at,
-                          uint64_t *bytes)
+bool roma__work_ban_has(const roma__ban *ban, const roma__job *job, const roma__file *file,
+                        uintptr_t base)
+{
+    if (ban->device != file->device || ban->inode != file->inode)
+        return false;
+    return ban->fd < 0 || ban->fd == file->fd ||
+           (job->level == ROMA_PREFETCH_MAPPED && ban->base == base);
+}
+
+bool roma__work_is_banned(const roma__job *job, const roma__run *run, uint64_t at, uint64_t *bytes)
 {
     for (unsigned i = 0; i < job->bans_count; i++) {
         const roma__ban *ban = &job->bans[i];
-        if (ban->device != file->device || ban->inode != file->inode || ban->end <= at ||
-            ban->offset >= at + *bytes)
+        if (ban->end <= at || ban->offset >= at + *bytes ||
+            !roma__work_ban_has(ban, job, &job->files[run->file], run->base))
             continue;
         if (ban->offset > at) {
             *bytes = ban->offset - at;
@@ -30,29 +42,31 @@ bool roma__work_is_banned(const roma__job *job, const roma__file *file, uint64_t
 bool roma__work_is_banned_file(const roma__job *job, const roma__file *file)
 {
     for (unsigned i = 0; i < job->bans_count; i++)
-        if (job->bans[i].device == file->device && job->bans[i].inode == file->inode)
+        if (roma__work_ban_has(&job->bans[i], job, file, ROMA__UNMAPPED))
             return true;
     return false;
 }
 
-bool roma__job_has_file(const roma__job *job, const roma__file *file)
+/* A plan asks for the lengths of all files that its job has, through their descriptors. */
+static bool plan_is_in(const roma__job *job, const roma__ban *ban)
 {
     for (size_t i = 0; i < job->files_count; i++)
-        if (roma__file_is_same(&job->files[i], file))
+        if (roma__work_ban_has(ban, job, &job->files[i], ROMA__UNMAPPED))
             return true;
     return false;
 }
 
-bool roma__op_is_in(const roma__op *op, const roma__file *file, uint64_t offset, uint64_t end)
+bool roma__op_is_in(const roma__op *op, const roma__ban *ban)
 {
+    const roma__job *job = op->job;
     if (op->state != ROMA__OP_RUNS)
         return false;
     if (op->file == NULL)
-        return roma__job_has_file(op->job, file);
-    if (!roma__file_is_same(op->file, file))
+        return plan_is_in(job, ban);
+    if (!roma__work_ban_has(ban, job, op->file, job->runs[op->run].base))
         return false;
     return op->task == ROMA__TASK_SYNC || op->task == ROMA__TASK_WINDOW ||
-           (op->offset < end && op->offset + op->bytes > offset);
+           (op->offset < ban->end && op->offset + op->bytes > ban->offset);
 }
 
 roma__op *roma__work_find_leader(roma_prefetch_engine *engine, const roma__job *job,

@@ -136,7 +136,7 @@ static void enlist(roma_prefetch_engine *engine, roma__job *job)
     engine->live_count++;
     engine->unplanned_count++;
     engine->references++;
-    engine->figures.submits++;
+    job->number = ++engine->figures.submits;
     for (size_t i = 0; i < job->n; i++)
         engine->figures.requested += job->asked[i].bytes;
 }

@@ -41,9 +41,8 @@ static roma__op *take_write(roma__job *job)
     roma_prefetch_engine *engine = job->engine;
     while (job->run < job->runs_count) {
         const roma__run *run = &job->runs[job->run];
-        const roma__file *file = &job->files[run->file];
         uint64_t bytes = piece_within(job, run, WRITE_BYTES);
-        if (roma__work_is_banned(job, file, job->at, &bytes)) {
+        if (roma__work_is_banned(job, run, job->at, &bytes)) {
             roma__work_account_cancelled(job, (uint32_t)job->run, job->at, bytes);
             roma__work_advance(job, bytes);
             continue;
@@ -170,7 +169,7 @@ static roma__op *take_read(roma__job *job)
             continue;
         }
         uint64_t bytes = next_bytes(job, run, file);
-        if (roma__work_is_banned(job, file, job->at, &bytes)) {
+        if (roma__work_is_banned(job, run, job->at, &bytes)) {
             roma__work_account_cancelled(job, index, job->at, bytes);
             roma__work_advance(job, bytes);
             continue;
@@ -245,7 +244,7 @@ static bool is_given_up(roma_prefetch_engine *engine, roma__op *op)
     if (op->task == ROMA__TASK_SYNC)
         return roma__work_is_banned_file(job, op->file);
     uint64_t bytes = op->bytes;
-    bool is_banned = roma__work_is_banned(job, op->file, op->offset, &bytes);
+    bool is_banned = roma__work_is_banned(job, &job->runs[op->run], op->offset, &bytes);
     if (bytes < op->bytes && !roma__work_split(engine, op, bytes) && !is_banned) {
         roma__work_account_cancelled(job, op->run, op->offset + bytes, op->bytes - bytes);
         op->bytes = bytes;

@@ -58,9 +58,13 @@ void roma__work_end_job(roma_prefetch_engine *engine, roma__job *job);
 
 /* ---- overlap.c ------------------------------------------------------------------------------ */
 
-/* Cut `*bytes` where a ban begins or ends; true when what is left lies in one. */
-bool roma__work_is_banned(const roma__job *job, const roma__file *file, uint64_t at,
+/* Whether a ban is about what a job does through this descriptor, and to addresses of this base. */
+bool roma__work_ban_has(const roma__ban *ban, const roma__job *job, const roma__file *file,
+                        uintptr_t base);
+/* Of a run, cut `*bytes` where a ban begins or ends; true when what is left lies in one. */
+bool roma__work_is_banned(const roma__job *job, const roma__run *run, uint64_t at,
                           uint64_t *bytes);
+/* Whether any is about this descriptor: its file is not to be synced through it. */
 bool roma__work_is_banned_file(const roma__job *job, const roma__file *file);
 /* The op in flight that reads what a piece of this job begins with. `*bytes` is cut where such an
  * op begins or ends. */
