@@ -365,8 +365,9 @@ ROMA_API int roma_prefetch_range_error(roma_prefetch_handle *handle, size_t inde
 
 /** Called once when a handle is done, on a thread of the engine with its signals blocked; with
  *  ROMA_PREFETCH_PLAIN on one that submits. It may submit, cancel and close handles (its own too),
- *  not wait, end the engine, close a map nor have a manager or provider populate through an engine:
- *  that is -EDEADLK. (A call that comes late, by roma_prefetch_on_done() itself, may.)
+ *  and open scans; not wait, go on in a scan of the engine or close one, end the engine, close a map
+ *  nor have a manager or provider populate through an engine: that is -EDEADLK. (A call that comes
+ *  late, by roma_prefetch_on_done() itself, may.)
  *  While it runs, the engine may be at a stand. */
 typedef void (*roma_on_done)(void *context, roma_prefetch_handle *handle, int code);
 
@@ -476,7 +477,8 @@ ROMA_API int roma_scan_open(roma_prefetch_engine *engine, const roma_file_range 
  *
  *  segment  receives the piece, in the program's mapping; the last may be shorter
  *  Returns 1; 0 at the end (the null segment); else the error of reading this piece (segment is
- *  set, but touching it may be SIGBUS), and the next call goes on behind it; -EINVAL, -ESTALE.
+ *  set, but touching it may be SIGBUS), and the next call goes on behind it; -EINVAL, -EDEADLK (in
+ *  a callback of the engine; the scan stays where it is), -ESTALE.
  *  Threads: of one thread at a time.  Signals: no.  Since: 0.1 */
 ROMA_API int roma_scan_next(roma_scan *scan, roma_segment *segment);
 
@@ -495,9 +497,15 @@ typedef struct roma_scan_progress {
 /** Returns 0, -EINVAL, -ESTALE.  Since: 0.1 */
 ROMA_API int roma_scan_progress_of(const roma_scan *scan, roma_scan_progress *progress);
 
-/** End a scan; what it still has in flight is cancelled and waited for.  NULL is fine.
- *  Since: 0.1 */
-ROMA_API void roma_scan_close(roma_scan *scan);
+/** End a scan; what it still has in flight is cancelled and waited for: afterwards its descriptor
+ *  may be closed, and its addresses unmapped.
+ *
+ *  scan  NULL is fine
+ *  Returns 0, -EDEADLK in a callback of its engine (the scan stays open).
+ *  In a child of fork() it frees what the child has of it.
+ *  Threads: no other call on this scan may run at the same time.  Signals: no.
+ *  Cost: waits for what has begun, as roma_map_close().  Since: 0.1 */
+ROMA_API int roma_scan_close(roma_scan *scan);
 
 /* ---- for providers and managers ------------------------------------------------------------- */
 

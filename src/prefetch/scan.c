@@ -220,21 +220,18 @@ static void drop(roma_scan *scan, bool at_end)
 
 /* ---- giving --------------------------------------------------------------------------------- */
 
-/* Wait for a batch. 0, or the error of one who may not wait; how the pieces fared, ranges tell. */
-static int wait_for(roma_scan *scan, const batch *waited)
+/* Wait for a batch; how its pieces fared, ranges tell. */
+static void wait_for(roma_scan *scan, const batch *waited)
 {
     if (roma_prefetch_poll(waited->handle) == 1)
-        return 0;
+        return;
     uint64_t begin_ns = roma__now_ns();
-    int code = roma_prefetch_wait(waited->handle, ROMA_FOREVER);
-    if (code == -ESTALE || code == -EDEADLK)
-        return code;
+    (void)roma_prefetch_wait(waited->handle, ROMA_FOREVER);
     uint64_t waited_ns = roma__now_ns() - begin_ns;
     scan->progress.waits++;
     scan->progress.waited_ns += waited_ns;
     if (waited_ns > scan->progress.longest_wait_ns)
         scan->progress.longest_wait_ns = waited_ns;
-    return 0;
 }
 
 static void close_head(roma_scan *scan)
@@ -269,6 +266,8 @@ int roma_scan_next(roma_scan *scan, roma_segment *segment)
     *segment = roma_segment_of(NULL, 0);
     if (roma__engine_is_gone(scan->engine))
         return -ESTALE;
+    if (roma__calling == scan->engine)
+        return -EDEADLK; /* also where nothing would be waited for: else it would be so by chance */
     roma_check(scan_is_valid(scan));
     drop(scan, scan->next == scan->pieces_count);
     if (scan->next == scan->pieces_count)
@@ -279,9 +278,7 @@ int roma_scan_next(roma_scan *scan, roma_segment *segment)
         return give(scan, code, segment);
     }
     const batch *head = nth_batch(scan, 0);
-    code = wait_for(scan, head);
-    if (code < 0)
-        return code;
+    wait_for(scan, head);
     uint64_t index = scan->next - head->first;
     code = roma_prefetch_range_error(head->handle, (size_t)index, NULL);
     if (index + 1 == head->count)
@@ -407,6 +404,15 @@ static roma_prefetch_level level_of(const roma_prefetch_report *report,
     return report->populate ? ROMA_PREFETCH_RESIDENT : ROMA_PREFETCH_ISSUED;
 }
 
+/* Of a scan that has nothing in flight. */
+static void end(roma_scan *scan)
+{
+    if (scan->range.map != NULL)
+        roma__map_drop(scan->range.map);
+    roma__engine_let(scan->engine);
+    roma__record_free(scan, scan->record_bytes);
+}
+
 int roma_scan_open(roma_prefetch_engine *engine, const roma_file_range *range,
                    const roma_scan_options *options, roma_scan **scan, roma_error *error)
 {
@@ -439,17 +445,20 @@ int roma_scan_open(roma_prefetch_engine *engine, const roma_file_range *range,
         roma__map_hold(range->map);
     code = fill(new, error);
     if (code < 0 && new->asked == 0) {
-        roma_scan_close(new);
+        end(new);
         return code;
     }
     *scan = new;
     return 0;
 }
 
-void roma_scan_close(roma_scan *scan)
+int roma_scan_close(roma_scan *scan)
 {
     if (scan == NULL)
-        return;
+        return 0;
+    /* It would not wait, and leave its addresses and its descriptor to reads in flight. */
+    if (!roma__engine_is_gone(scan->engine) && roma__calling == scan->engine)
+        return -EDEADLK;
     for (size_t i = 0; i < scan->batches_count; i++)
         (void)roma_prefetch_cancel(nth_batch(scan, i)->handle);
     while (scan->batches_count > 0) {
@@ -458,8 +467,6 @@ void roma_scan_close(roma_scan *scan)
     }
     if (!roma__engine_is_gone(scan->engine))
         drop(scan, true);
-    if (scan->range.map != NULL)
-        roma__map_drop(scan->range.map);
-    roma__engine_let(scan->engine);
-    roma__record_free(scan, scan->record_bytes);
+    end(scan);
+    return 0;
 }

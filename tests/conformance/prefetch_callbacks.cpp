@@ -1,0 +1,73 @@
+/* prefetch_callbacks.cpp - what a callback of an engine may do with scans. */
+#include "disk_file.hpp"
+#include "engine.hpp"
+#include "skip.hpp"
+
+#include <roma/prefetch.h>
+
+#include <atomic>
+#include <cerrno>
+#include <thread>
+
+using namespace roma_tests;
+
+namespace {
+
+/* Have `work` called back by a thread of the engine, once; one that comes late is called here, and
+ * then another is tried. False: they all came late. */
+template <class Work> bool call_back(const owned_engine &engine, const disk_file &file, Work work)
+{
+    struct call {
+        Work *work;
+        std::thread::id here;
+        std::atomic<bool> over;
+    } call = {&work, std::this_thread::get_id(), {false}};
+    for (int tries = 0; tries < 100 && !call.over; tries++) {
+        (void)file.chill();
+        owned_handle handle(engine, file.range(0, file.bytes));
+        const int set = roma_prefetch_on_done(
+            handle.self,
+            [](void *context, roma_prefetch_handle *, int) {
+                auto *me = static_cast<struct call *>(context);
+                if (std::this_thread::get_id() == me->here)
+                    return;
+                (*me->work)();
+                me->over = true;
+            },
+            &call);
+        REQUIRE(set >= 0);
+        REQUIRE(roma_prefetch_drain(engine.self, ROMA_FOREVER) == 0);
+    }
+    return call.over;
+}
+
+} // namespace
+
+TEMPLATE_TEST_CASE("a scan neither goes on nor ends in a callback of its engine",
+                   "[prefetch][scan]", by_ring, by_threads)
+{
+    const disk_file file(16 * MiB);
+    const owned_map map(file);
+    owned_engine engine(TestType::way);
+    SKIP_WITHOUT(engine);
+    const roma_file_range all = map.all();
+    roma_scan *first = nullptr, *second = nullptr;
+    REQUIRE(roma_scan_open(engine.self, &all, nullptr, &first, nullptr) == 0);
+    roma_segment piece = map.segment(), segment;
+    int next = 1, close = 1, open = 1;
+    REQUIRE(call_back(engine, file, [&] {
+        next = roma_scan_next(first, &piece);
+        close = roma_scan_close(first);
+        open = roma_scan_open(engine.self, &all, nullptr, &second, nullptr);
+    }));
+    CHECK(next == -EDEADLK);
+    CHECK(piece.address == nullptr);
+    CHECK(close == -EDEADLK);
+    CHECK(open == 0);
+    CHECK(roma_map_close(map.self) == -EBUSY);
+    for (roma_scan *scan : {first, second}) { /* as if nothing had been tried */
+        CHECK(roma_scan_next(scan, &segment) == 1);
+        CHECK(segment.address == map.address());
+        CHECK(roma_scan_close(scan) == 0);
+    }
+}
