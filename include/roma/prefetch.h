@@ -431,7 +431,9 @@ ROMA_API void roma_prefetch_close(roma_prefetch_handle *handle);
 
 /* ---- scans ---------------------------------------------------------------------------------- */
 
-/** A reader's window: a given number of bytes ahead of it is kept on its way into memory. */
+/** A reader's window: a given number of bytes ahead of it, behind the piece that it works on, is
+ *  kept on its way into memory. With drop_behind all of it takes about the window and a step, and 8
+ *  MiB that wait to be dropped. */
 typedef struct roma_scan roma_scan;
 
 typedef enum roma_scan_direction {
@@ -441,7 +443,8 @@ typedef enum roma_scan_direction {
 
 typedef struct roma_scan_options {
     size_t size;                  /**< of this struct                                            */
-    size_t window_bytes;          /**< to keep ahead of the reader; 0: 64 MiB                    */
+    size_t window_bytes;          /**< to keep ahead of the reader, behind the piece that it has:
+                                       whole pieces, at least one; 0: 64 MiB                     */
     size_t step_bytes;            /**< length of what roma_scan_next() gives: a multiple of the
                                        page size; 0: 2 MiB. With pages: of one page, any length  */
     roma_scan_direction direction;
@@ -462,7 +465,7 @@ static inline roma_scan_options roma_scan_options_default(void)
     return options;
 }
 
-/** Begin to read a range in order. The first window is asked for at once.
+/** Begin to read a range in order. The first pieces are asked for at once.
  *
  *  range    what is read: in a map, or with descriptor, offset and address
  *  options  NULL: all of it, forwards

@@ -1,10 +1,13 @@
 /* scan.c - a reader's window: the pieces of a range in order, and a given number of bytes ahead of
  * the reader on their way into memory.
  *
- * Pieces are numbered in the order of reading. At any time they lie like this:
+ * Pieces are numbered in the order of reading. While one is being given out they lie like this:
  *
- *     0 ... dropped ... | next: given out next | ... asked: not yet asked for ... | pieces_count
- *                        <------ window ------>
+ *     0 ... dropped ... | next: given out | ......... | asked: not yet asked for ... | pieces_count
+ *                                          <- window ->
+ *
+ * The window begins behind that piece, which the reader will work on: so there is always one on its
+ * way meanwhile, be a step longer than the window.
  *
  * What lies between `next` and `asked` is cut into batches; a batch is one handle of the engine,
  * with a range for each of its pieces, so that each piece has its own error. Batches of a run are
@@ -79,7 +82,8 @@ static bool scan_is_valid(const roma_scan *scan)
     return scan->next <= scan->asked && scan->asked <= scan->pieces_count &&
            scan->regroup <= scan->dropped && scan->dropped <= scan->next &&
            scan->batches_count <= scan->batches_room && scan->ended <= scan->batches_count &&
-           scan->growing <= scan->batch_pieces && scan->asked - scan->next <= scan->window_pieces &&
+           scan->growing <= scan->batch_pieces &&
+           scan->asked - scan->next <= scan->window_pieces + 1 &&
            (scan->batches_count == 0 || head->first + head->count > scan->next);
 }
 
@@ -161,7 +165,7 @@ static int fill(roma_scan *scan, roma_error *error)
 {
     for (;;) {
         uint64_t rest = scan->pieces_count - scan->asked;
-        uint64_t room = scan->window_pieces - (scan->asked - scan->next);
+        uint64_t room = 1 + scan->window_pieces - (scan->asked - scan->next);
         uint64_t count = rest < scan->growing ? rest : scan->growing;
         if (count == 0 || room < count || scan->batches_count == scan->batches_room ||
             flying_count(scan) >= BATCHES_FLYING)
@@ -373,7 +377,7 @@ static void measure(roma_scan *scan)
     scan->batch_pieces = roma__max(scan->window_pieces / BATCHES_OF_WINDOW, least);
     scan->batch_pieces = roma__min(scan->batch_pieces, roma__max(least, most));
     scan->growing = least;
-    scan->batches_room = scan->window_pieces / scan->batch_pieces + BATCHES_GROWING;
+    scan->batches_room = (scan->window_pieces + 1) / scan->batch_pieces + BATCHES_GROWING;
 }
 
 /* A scan with its room, from one that is measured. */
