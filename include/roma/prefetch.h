@@ -365,9 +365,10 @@ ROMA_API int roma_prefetch_range_error(roma_prefetch_handle *handle, size_t inde
 
 /** Called once when a handle is done, on a thread of the engine with its signals blocked; with
  *  ROMA_PREFETCH_PLAIN on one that submits. It may submit, cancel and close handles (its own too),
- *  and open scans; not wait, go on in a scan of the engine or close one, end the engine, close a map
- *  nor have a manager or provider populate through an engine: that is -EDEADLK. (A call that comes
- *  late, by roma_prefetch_on_done() itself, may.)
+ *  and open scans; not wait, go on in a scan of the engine or close one, end the engine, close a
+ *  map nor have a manager or provider populate through an engine: that is -EDEADLK. (A call that
+ *  comes late, by roma_prefetch_on_done() itself, may.) A child that is forked in it is as any
+ *  other, and does not return from it.
  *  While it runs, the engine may be at a stand. */
 typedef void (*roma_on_done)(void *context, roma_prefetch_handle *handle, int code);
 

@@ -49,10 +49,17 @@ static void after_fork(void)
     pthread_mutex_unlock(&registry_lock);
 }
 
+/* It may have been made in a callback: what may not wait there is another process's now. */
+static void in_child(void)
+{
+    roma__calling = NULL;
+    after_fork();
+}
+
 /* After that of provider/fork.c, whose generation a child has then already. */
 __attribute__((constructor(102))) static void set_up(void)
 {
-    (void)pthread_atfork(before_fork, after_fork, after_fork);
+    (void)pthread_atfork(before_fork, after_fork, in_child);
 }
 
 bool roma__engine_is_gone(const roma_prefetch_engine *engine)

@@ -1,4 +1,5 @@
-/* prefetch_callbacks.cpp - what a callback of an engine may do with scans. */
+/* prefetch_callbacks.cpp - what a callback of an engine may do with scans, and what a child that is
+ * forked in one may do. */
 #include "disk_file.hpp"
 #include "engine.hpp"
 #include "skip.hpp"
@@ -7,7 +8,9 @@
 
 #include <atomic>
 #include <cerrno>
+#include <sys/wait.h>
 #include <thread>
+#include <unistd.h>
 
 using namespace roma_tests;
 
@@ -70,4 +73,32 @@ TEMPLATE_TEST_CASE("a scan neither goes on nor ends in a callback of its engine"
         CHECK(segment.address == map.address());
         CHECK(roma_scan_close(scan) == 0);
     }
+}
+
+TEMPLATE_TEST_CASE("a child that is forked in a callback may end what it has", "[prefetch][scan]",
+                   by_ring, by_threads)
+{
+    const disk_file file(16 * MiB);
+    const owned_map map(file);
+    owned_engine engine(TestType::way);
+    SKIP_WITHOUT(engine);
+    const roma_file_range all = map.all();
+    roma_scan *scan = nullptr;
+    REQUIRE(roma_scan_open(engine.self, &all, nullptr, &scan, nullptr) == 0);
+    pid_t child = -1;
+    REQUIRE(call_back(engine, file, [&] {
+        child = fork();
+        if (child != 0)
+            return;
+        if (roma_scan_close(scan) != 0)
+            _exit(1);
+        if (roma_map_close(map.self) != 0)
+            _exit(2);
+        _exit(roma_prefetch_destroy(engine.self) == 0 ? 0 : 3);
+    }));
+    int status = 0;
+    REQUIRE(waitpid(child, &status, 0) == child);
+    CHECK(WIFEXITED(status));
+    CHECK(WEXITSTATUS(status) == 0);
+    CHECK(roma_scan_close(scan) == 0);
 }
