@@ -211,7 +211,7 @@ size_t roma__piece_bytes(const roma__run *run, uint64_t at, size_t most, size_t 
     uint64_t left = run->offset + run->bytes - at;
     if (left <= most)
         return (size_t)left;
-    size_t grid = roma__min(unit, most);
+    size_t grid = unit <= most ? unit : roma__is_power_of_two(most) ? most : 1;
     size_t uneven = (size_t)((at + most) & (grid - 1));
     return uneven < most ? most - uneven : most;
 }

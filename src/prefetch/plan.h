@@ -64,7 +64,8 @@ size_t roma__plan(const roma__file *files, roma__asked *asked, uint32_t *order, 
 
 /* The length of the piece of a run that begins at `at`, where pieces may be `most` long: to the
  * run's end, or to a multiple of `unit` (a power of two) of the file, so that the pieces after an
- * uneven start lie on huge pages. A multiple of the page, > 0. */
+ * uneven start lie on huge pages. With a shorter `most` to a multiple of that, where it is a power
+ * of two; else they are as long as it says. A multiple of the page, > 0. */
 size_t roma__piece_bytes(const roma__run *run, uint64_t at, size_t most, size_t unit);
 
 /* How long the next chunk of a long run may be, when the last was `bytes` long and took `ns`: four

@@ -243,10 +243,16 @@ TEST_CASE("pieces end on the grid, and cover their run")
         uint64_t at;
         size_t most, unit, bytes;
     } rows[] = {
-        {1 * MiB, 2 * MiB, 2 * MiB, 1 * MiB},           {2 * MiB, 8 * MiB, 2 * MiB, 8 * MiB},
-        {3 * MiB, 8 * MiB, 2 * MiB, 7 * MiB},           {10 * MiB, 32 * MiB, 2 * MiB, 31 * MiB},
-        {40 * MiB, 32 * MiB, 2 * MiB, 1 * MiB},         {1 * MiB, 4096, 2 * MiB, 4096},
+        {1 * MiB, 2 * MiB, 2 * MiB, 1 * MiB},
+        {2 * MiB, 8 * MiB, 2 * MiB, 8 * MiB},
+        {3 * MiB, 8 * MiB, 2 * MiB, 7 * MiB},
+        {10 * MiB, 32 * MiB, 2 * MiB, 31 * MiB},
+        {40 * MiB, 32 * MiB, 2 * MiB, 1 * MiB},
+        {1 * MiB, 4096, 2 * MiB, 4096},
         {1 * MiB + 4096, 64 * KiB, 64 * KiB, 60 * KiB},
+        {1 * MiB, 12 * KiB, 2 * MiB, 12 * KiB},
+        {1 * MiB + 12 * KiB, 12 * KiB, 2 * MiB, 12 * KiB},
+        {1 * MiB, 1536 * KiB, 2 * MiB, 1536 * KiB},
     };
     for (const auto &row : rows) {
         INFO(row.at << " " << row.most);
