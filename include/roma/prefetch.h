@@ -339,7 +339,8 @@ typedef struct roma_prefetch_progress {
                                    given up before: overlaps counted twice                       */
     uint64_t done_bytes;      /**< at the level wanted, the following two included; of a flush:
                                    durable                                                       */
-    uint64_t resident_bytes;  /**< of these: were in the page cache already                      */
+    uint64_t resident_bytes;  /**< of these: were in the page cache already; of a hugetlbfs below
+                                   MAPPED all, holes too: it has nothing to be read              */
     uint64_t joined_bytes;    /**< of these: were being read for another handle                  */
     uint64_t failed_bytes;
     uint64_t cancelled_bytes;

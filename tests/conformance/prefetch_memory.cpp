@@ -95,6 +95,7 @@ TEMPLATE_TEST_CASE("a hugetlb file has nothing to read, and is mapped from the p
         owned_handle handle(engine, roma_file_range_of(map, 1, pages.page_bytes));
         CHECK(handle.wait() == 0);
         CHECK(handle.progress().total_bytes == 2 * pages.page_bytes); /* whole huge pages */
+        CHECK(handle.progress().resident_bytes == 2 * pages.page_bytes);
         CHECK(handle.progress().calls == 0);
         CHECK(pages.figure("free_hugepages") == free_before);
     }
