@@ -28,7 +28,9 @@
  * Files in memory: on tmpfs (and memfd) ROMA_PREFETCH_ISSUED and _RESIDENT ask back what was
  * swapped out, allocate nothing, and do not wait for it; on hugetlbfs they have nothing to do: its
  * pages never leave. ROMA_PREFETCH_MAPPED does on both what a read of each page would do: it
- * allocates the holes, and a page pool that is empty is -ENOMEM.
+ * allocates the holes; a page pool that is empty is -ENOMEM, a tmpfs that is full -ENOSPC. One that
+ * is cut meanwhile is told by MAPPED alone: below it nobody looks at the file again. A flush has
+ * nothing to write there, and makes nothing durable.
  *
  * Resident means: read, and in the page cache. Of a long run (4 MiB and more) that is there as a
  * whole already, a page counts from when somebody has begun to read it; so does every page for
@@ -312,7 +314,10 @@ ROMA_API int roma_prefetch_submit(roma_prefetch_engine *engine, const roma_file_
  *  once (fdatasync), so that on completion the data, and what is needed to find it, is durable.
  *
  *  Parameters, results and handle as roma_prefetch_submit(); a range's error may be -EIO, -ENOSPC.
- *  The sync is of the whole file. On a read-only descriptor it works too.  Since: 0.1 */
+ *  The sync is of the whole file. By a read-only descriptor, or through a read-only mount, it works
+ *  too. Files in memory have no device, and last as long as the machine runs: of them nothing is
+ *  written, their ranges are done, and count in `resident_bytes`, too. What is durable is
+ *  `done_bytes` less those.  Since: 0.1 */
 ROMA_API int roma_flush_submit(roma_prefetch_engine *engine, const roma_file_range *ranges,
                                size_t n, roma_prefetch_handle **handle, roma_error *error);
 
@@ -338,9 +343,10 @@ typedef struct roma_prefetch_progress {
     uint64_t total_bytes;     /**< asked for; 0 until `planned`, then it stays. Of a handle that was
                                    given up before: overlaps counted twice                       */
     uint64_t done_bytes;      /**< at the level wanted, the following two included; of a flush:
-                                   durable                                                       */
+                                   durable, but for the following                                */
     uint64_t resident_bytes;  /**< of these: were in the page cache already; of a hugetlbfs below
-                                   MAPPED all, holes too: it has nothing to be read              */
+                                   MAPPED all, holes too: it has nothing to be read; of a flush:
+                                   are of files in memory                                        */
     uint64_t joined_bytes;    /**< of these: were being read for another handle                  */
     uint64_t failed_bytes;
     uint64_t cancelled_bytes;

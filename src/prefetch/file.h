@@ -37,6 +37,12 @@ int roma__file_look(int fd, roma__file *file, roma_error *error);
 /* Its length now; UINT64_MAX for devices. Returns 0 or -errno. */
 int roma__file_length(int fd, uint64_t *bytes);
 
+/* Its pages are the file: no device is behind it. */
+static inline bool roma__file_is_memory(const roma__file *file)
+{
+    return file->kind == ROMA__FILE_TMPFS || file->kind == ROMA__FILE_HUGETLB;
+}
+
 static inline bool roma__file_is_same(const roma__file *a, const roma__file *b)
 {
     return a->inode == b->inode && a->device == b->device;

@@ -1,5 +1,6 @@
 /* prefetch_memory.cpp - what every way of an engine must hold to: files in memory, eviction, and
  * flushing. */
+#include "memory_file.hpp"
 #include "disk_file.hpp"
 #include "emulated.hpp"
 #include "engine.hpp"
@@ -14,32 +15,6 @@ using namespace roma_tests;
 #define EVERY_WAY by_ring, by_threads, by_plain_calls
 
 namespace {
-
-class memory_file {
-  public:
-    int fd;
-
-    explicit memory_file(size_t bytes, unsigned flags = 0)
-        : fd(memfd_create("roma-test", MFD_CLOEXEC | flags))
-    {
-        if (fd >= 0)
-            REQUIRE(ftruncate(fd, static_cast<off_t>(bytes)) == 0);
-    }
-    memory_file(const memory_file &) = delete;
-    memory_file &operator=(const memory_file &) = delete;
-    ~memory_file()
-    {
-        if (fd >= 0)
-            close(fd);
-    }
-
-    uint64_t allocated() const
-    {
-        struct stat status = {};
-        REQUIRE(fstat(fd, &status) == 0);
-        return static_cast<uint64_t>(status.st_blocks) * 512;
-    }
-};
 
 roma_residency residency_of(const roma_file_range &range)
 {
