@@ -143,7 +143,7 @@ TEST_CASE("wrong options of an engine are named")
     CHECK(std::string(roma_prefetch_way_text(static_cast<roma_prefetch_way>(9))).empty());
 }
 
-TEST_CASE("a kernel without cachestat tells by mincore, and not to strangers")
+TEST_CASE("a kernel without cachestat tells by mincore")
 {
     disk_file file(3 * MiB);
     const uint64_t counted = file.resident(0, file.bytes);
