@@ -2,6 +2,8 @@
  * about to read: each piece is right or is told to be cancelled. */
 #include "scene.hpp"
 #include "disk_file.hpp"
+#include "engine.hpp"
+#include "skip.hpp"
 
 #include <roma/prefetch.h>
 
@@ -10,6 +12,7 @@
 
 using roma_tests::disk_file;
 using roma_tests::MiB;
+using roma_tests::owned_map;
 
 namespace {
 
@@ -58,45 +61,37 @@ void read_once(roma_prefetch_engine *engine, const roma_map *map, unsigned kind,
 
 } // namespace
 
-TEST_CASE("readers of one file do not disturb each other, nor those who cancel and evict", "[scan]")
+TEMPLATE_TEST_CASE("readers of one file do not disturb each other, nor those who cancel and evict",
+                   "[scan]", roma_tests::by_ring, roma_tests::by_threads,
+                   roma_tests::by_plain_calls)
 {
+    const roma_tests::owned_engine engine(TestType::way);
+    SKIP_WITHOUT(engine);
     const disk_file file(24 * MiB);
-    const roma_prefetch_way ways[] = {ROMA_PREFETCH_URING, ROMA_PREFETCH_POOL, ROMA_PREFETCH_PLAIN};
+    const owned_map map(file);
     const unsigned rounds = scene::is_sanitized ? 2 : 6;
-    for (roma_prefetch_way way : ways) {
-        roma_prefetch_options options = roma_prefetch_options_default();
-        roma_prefetch_engine *engine;
-        roma_map *map;
-        options.way = way;
-        if (roma_prefetch_create(&engine, &options, nullptr) != 0)
-            continue; /* not to be had here */
-        REQUIRE(roma_map_open(file.path.c_str(), nullptr, &map, nullptr) == 0);
-        tally seen;
-        std::atomic<bool> ended{false};
-        std::thread disturber([&] {
-            const roma_file_range half = roma_file_range_of(map, 0, 12 * MiB);
-            const roma_file_range all = roma_file_range_of(map, 0, 24 * MiB);
-            for (unsigned i = 0; !ended; i++) {
-                if (i % 4 == 0)
-                    (void)roma_prefetch_cancel_ranges(engine, &half, 1, nullptr);
-                if (i % 7 == 0)
-                    (void)roma_evict(&all, 1, ROMA_EVICT_DROP, nullptr);
-                usleep(3000);
-            }
+    tally seen;
+    std::atomic<bool> ended{false};
+    std::thread disturber([&] {
+        const roma_file_range half = map.range(0, 12 * MiB), all = map.range(0, 24 * MiB);
+        for (unsigned i = 0; !ended; i++) {
+            if (i % 4 == 0)
+                (void)roma_prefetch_cancel_ranges(engine.self, &half, 1, nullptr);
+            if (i % 7 == 0)
+                (void)roma_evict(&all, 1, ROMA_EVICT_DROP, nullptr);
+            usleep(3000);
+        }
+    });
+    std::vector<std::thread> readers;
+    for (unsigned i = 0; i < 6; i++)
+        readers.emplace_back([&, i] {
+            for (unsigned round = 0; round < rounds; round++)
+                read_once(engine.self, map.self, i + round, &seen);
         });
-        std::vector<std::thread> readers;
-        for (unsigned i = 0; i < 6; i++)
-            readers.emplace_back([&, i] {
-                for (unsigned round = 0; round < rounds; round++)
-                    read_once(engine, map, i + round, &seen);
-            });
-        for (std::thread &reader : readers)
-            reader.join();
-        ended = true;
-        disturber.join();
-        CHECK(seen.wrong == 0);
-        CHECK(seen.good > 0);
-        CHECK(roma_map_close(map) == 0);
-        CHECK(roma_prefetch_destroy(engine) == 0);
-    }
+    for (std::thread &reader : readers)
+        reader.join();
+    ended = true;
+    disturber.join();
+    CHECK(seen.wrong == 0);
+    CHECK(seen.good > 0);
 }

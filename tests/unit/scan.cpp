@@ -93,8 +93,6 @@ std::vector<uint64_t> offsets_of(uint64_t from, uint64_t end, size_t step_bytes)
     return offsets;
 }
 
-const roma_prefetch_way ways[] = {ROMA_PREFETCH_URING, ROMA_PREFETCH_POOL, ROMA_PREFETCH_PLAIN};
-
 /* How many pieces came, and how many were an error, which is that one. */
 struct tally {
     size_t good = 0, failed = 0;
@@ -149,28 +147,26 @@ struct gate {
 
 } // namespace
 
-TEST_CASE("a scan gives every piece of its range once, in order, by each way", "[scan]")
+TEMPLATE_TEST_CASE("a scan gives every piece of its range once, in order, by each way", "[scan]",
+                   by_ring, by_threads, by_plain_calls)
 {
+    const owned_engine on(TestType::way);
+    SKIP_WITHOUT(on);
     const disk_file file(11 * MiB + 1234);
     const bool is_disk = file.chill();
-    for (roma_prefetch_way way : ways) {
-        const owned_engine on(way);
-        if (!on.lacks.empty())
-            continue; /* this way is not to be had here: prefetch's own tests tell */
-        for (size_t step : {page, 16 * page, 2 * MiB, 64 * MiB})
-            for (uint64_t from : {(uint64_t)0, (uint64_t)777, (uint64_t)(3 * MiB + page)}) {
-                CHECK(file.chill() == is_disk);
-                const owned_map map(file); /* a mapping would keep what was read before */
-                const scan reader(on, map.range(from, file.bytes - from), steps_of(step));
-                const auto offsets = offsets_of(from, file.bytes, step);
-                CHECK(read_all(reader, map, offsets, step, file.bytes) == offsets.size());
-                const roma_scan_progress seen = reader.progress();
-                CHECK(seen.steps == offsets.size());
-                CHECK(seen.given_bytes == file.bytes - from);
-                CHECK(seen.failed_bytes == 0);
-                CHECK(seen.dropped_bytes == 0);
-            }
-    }
+    for (size_t step : {page, 16 * page, 2 * MiB, 64 * MiB})
+        for (uint64_t from : {(uint64_t)0, (uint64_t)777, (uint64_t)(3 * MiB + page)}) {
+            CHECK(file.chill() == is_disk);
+            const owned_map map(file); /* a mapping would keep what was read before */
+            const scan reader(on, map.range(from, file.bytes - from), steps_of(step));
+            const auto offsets = offsets_of(from, file.bytes, step);
+            CHECK(read_all(reader, map, offsets, step, file.bytes) == offsets.size());
+            const roma_scan_progress seen = reader.progress();
+            CHECK(seen.steps == offsets.size());
+            CHECK(seen.given_bytes == file.bytes - from);
+            CHECK(seen.failed_bytes == 0);
+            CHECK(seen.dropped_bytes == 0);
+        }
 }
 
 TEST_CASE("backwards the same pieces come, the last of the file first", "[scan]")
