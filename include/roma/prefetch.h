@@ -317,7 +317,11 @@ ROMA_API int roma_prefetch_submit(roma_prefetch_engine *engine, const roma_file_
  *  The sync is of the whole file. By a read-only descriptor, or through a read-only mount, it works
  *  too. Files in memory have no device, and last as long as the machine runs: of them nothing is
  *  written, their ranges are done, and count in `resident_bytes`, too. What is durable is
- *  `done_bytes` less those.  Since: 0.1 */
+ *  `done_bytes` less those.
+ *  An error in writing back is one of every flush of the file that the engine has then, whichever
+ *  sync met it: the kernel tells of it once for an open file. What another engine, or an fsync() of
+ *  the program's own, was told of through the same open file is not told here again, nor is it to a
+ *  flush that is submitted later: its sync is of what was written since.  Since: 0.1 */
 ROMA_API int roma_flush_submit(roma_prefetch_engine *engine, const roma_file_range *ranges,
                                size_t n, roma_prefetch_handle **handle, roma_error *error);
 

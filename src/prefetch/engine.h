@@ -103,6 +103,10 @@ struct roma__op {
     int code;                 /* judged: 0, or -errno of what is past `good_bytes`                */
     uint64_t good_bytes;      /* with a code: this much from its start is to be read again        */
     bool come_again;
+
+    /* Of a sync, in ops taken; 0: not yet. */
+    uint64_t returned_at; /* it came back                                                         */
+    uint64_t met_at;      /* another one of the file did, while this one was in flight            */
 };
 
 /* ---- jobs ----------------------------------------------------------------------------------- */

@@ -28,6 +28,7 @@ typedef struct roma__file {
     bool may_ask;           /* the kernel tells this process what is resident; constant          */
     bool is_silent;         /* it was asked, and did not; the engine's lock                      */
     bool wanted;            /* the planner's: a range that is not given up is in it              */
+    int sync_code;          /* of a flush: what any sync of it met meanwhile; the engine's lock  */
 } roma__file;
 
 /* Look at an open file. Returns 0, -EBADF, -EOPNOTSUPP (neither a file nor a block device), -errno

@@ -133,20 +133,6 @@ static void finish_write(roma_prefetch_engine *engine, roma__op *op)
     roma__work_free_op(engine, op);
 }
 
-/* Of a sync that failed all that was begun of its file may be lost, whatever the range. */
-static void finish_sync(roma_prefetch_engine *engine, roma__op *op)
-{
-    roma__work_remove_flying(engine, op);
-    if (op->come_again) {
-        op->tries++;
-        roma__work_push_again(engine, op);
-        return;
-    }
-    op->job->syncing--;
-    (void)roma__work_account_sync(op->job, op->run, op->code);
-    roma__work_free_op(engine, op);
-}
-
 static void finish_look(roma__op *op)
 {
     roma__job *job = op->job;
@@ -223,7 +209,7 @@ void roma__work_finish(roma_prefetch_engine *engine, roma__op *op)
     switch (op->task) {
     case ROMA__TASK_READ: finish_read(engine, op); break;
     case ROMA__TASK_WRITE: finish_write(engine, op); break;
-    case ROMA__TASK_SYNC: finish_sync(engine, op); break;
+    case ROMA__TASK_SYNC: roma__work_finish_sync(engine, op); break;
     default: finish_step(engine, op); break;
     }
 }

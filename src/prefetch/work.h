@@ -2,7 +2,7 @@
  *
  *   op.c       ops: made, in flight, taken again, free     overlap.c  bans, and one read for all
  *   account.c  what of a job is done, failed, cancelled    finish.c   what came of an op
- *   work.c     what could be begun now */
+ *   sync.c     what came of a flush's sync, and for whom   work.c     what could be begun now */
 #ifndef ROMA_PREFETCH_WORK_H
 #define ROMA_PREFETCH_WORK_H
 
@@ -55,6 +55,11 @@ void roma__work_advance(roma__job *job, uint64_t bytes);
 /* An op that is not in flight goes, cancelled. */
 void roma__work_cancel_op(roma_prefetch_engine *engine, roma__op *op);
 void roma__work_end_job(roma_prefetch_engine *engine, roma__job *job);
+
+/* ---- sync.c --------------------------------------------------------------------------------- */
+
+/* A sync came back, and was judged: its flush, or several, come to their end. */
+void roma__work_finish_sync(roma_prefetch_engine *engine, roma__op *op);
 
 /* ---- overlap.c ------------------------------------------------------------------------------ */
 

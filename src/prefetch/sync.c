@@ -1,0 +1,100 @@
+/* sync.c - a sync came back: what it met concerns every flush of the file.
+ *
+ * The kernel tells of an error in writing back once for each open file, to whom it asks first. Two
+ * flushes through one descriptor, or a duplicate of it, both lost pages; the one whose sync comes
+ * second hears 0, and must not call that durable. So an error is noted in every flush of the file
+ * that the engine has then, whatever its descriptor, and is its result where its own sync met none.
+ *
+ * Syncs of a file may run at once, and the one that was told may come back last. So one that came
+ * back well stays in flight until those have come back that were in flight then. Of these the time
+ * is noted, in ops taken, of the first sync that came back before them; who begins later has none
+ * yet, or a later one, and is not waited for: a steady stream of flushes delays nobody for long.
+ *
+ * What others hear is not known here: another engine, a provider's sync, the program's own. */
+#include "prefetch/work.h"
+
+#include <errno.h>
+
+/* Does a failed sync tell of the file's pages? Else it is about this call, and nobody else's. */
+static bool is_of_file(int code)
+{
+    switch (code) {
+    case 0:
+    case -EAGAIN:
+    case -EBADF:
+    case -ECANCELED:
+    case -EINTR:
+    case -ENOSYS:
+    case -EOPNOTSUPP:
+    case -EPERM: return false;
+    default: return true;
+    }
+}
+
+static void tell_all(roma_prefetch_engine *engine, const roma__file *file, int code)
+{
+    for (roma__job *job = engine->first; job != NULL; job = job->next)
+        for (size_t i = 0; job->is_flush && i < job->files_count; i++)
+            if (roma__file_is_same(&job->files[i], file) && job->files[i].sync_code == 0)
+                job->files[i].sync_code = code;
+}
+
+static bool is_sync_of(const roma__op *op, const roma__file *file)
+{
+    return op->state == ROMA__OP_RUNS && op->task == ROMA__TASK_SYNC &&
+           roma__file_is_same(op->file, file);
+}
+
+static void note_return(roma_prefetch_engine *engine, roma__op *returned)
+{
+    returned->returned_at = engine->taken + 1;
+    for (size_t i = 0; i < engine->ops_high; i++) {
+        roma__op *op = &engine->ops[i];
+        if (op->met_at == 0 && op->returned_at == 0 && is_sync_of(op, returned->file))
+            op->met_at = returned->returned_at;
+    }
+}
+
+/* Whether a sync that came back well may yet hear of an error from one that has not. */
+static bool must_wait(const roma_prefetch_engine *engine, const roma__op *returned)
+{
+    if (returned->code != 0 || returned->file->sync_code != 0)
+        return false;
+    for (size_t i = 0; i < engine->ops_high; i++) {
+        const roma__op *op = &engine->ops[i];
+        if (op->met_at != 0 && op->met_at <= returned->returned_at && op->returned_at == 0 &&
+            is_sync_of(op, returned->file))
+            return true;
+    }
+    return false;
+}
+
+/* Of a sync that failed all that was begun of its file may be lost, whatever the range. */
+static void end_sync(roma_prefetch_engine *engine, roma__op *op)
+{
+    roma__work_remove_flying(engine, op);
+    op->job->syncing--;
+    (void)roma__work_account_sync(op->job, op->run, op->code != 0 ? op->code : op->file->sync_code);
+    roma__work_free_op(engine, op);
+}
+
+void roma__work_finish_sync(roma_prefetch_engine *engine, roma__op *op)
+{
+    const roma__file *file = op->file;
+    if (op->come_again) {
+        roma__work_remove_flying(engine, op);
+        op->tries++;
+        op->met_at = 0;
+        roma__work_push_again(engine, op);
+    } else {
+        note_return(engine, op);
+        if (is_of_file(op->code))
+            tell_all(engine, file, op->code);
+    }
+    for (size_t i = 0; i < engine->ops_high; i++) {
+        roma__op *returned = &engine->ops[i];
+        if (is_sync_of(returned, file) && returned->returned_at != 0 &&
+            !must_wait(engine, returned))
+            end_sync(engine, returned);
+    }
+}
