@@ -130,7 +130,7 @@ static void warn_of_size(const warm_answer *answer)
 {
     roma_system_info system = {0};
     char asked[WORD_BYTES], there[WORD_BYTES];
-    uint64_t missing = answer->total.bytes - answer->total.before.bytes;
+    uint64_t missing = answer->total.before.looked_bytes - answer->total.before.bytes;
     if (roma_topology_get() == NULL)
         return;
     roma_topology_system(roma_topology_get(), &system);

@@ -34,7 +34,7 @@ typedef struct warm_plan {
 
 /* How much of something is in memory. */
 typedef struct warm_resident {
-    uint64_t looked_bytes; /* in whole pages */
+    uint64_t looked_bytes; /* in whole pages; of files that are not known, as many as wanted */
     uint64_t bytes, dirty_bytes;
     bool is_known; /* of all its files */
 } warm_resident;

@@ -41,17 +41,18 @@ static void look_at(warm_answer *answer, const warm_file *file, bool is_after)
     size_t count = warm_ranges(&answer->plan, fd, file_bytes, &ranges);
     int code = roma_residency_of(ranges, count, &found, &error);
     bool is_known = code == 0;
+    uint64_t wanted_bytes = 0;
+    for (size_t i = 0; i < count; i++)
+        wanted_bytes += ranges[i].bytes;
     if (!is_known) /* a file of somebody else: told once, and no reason not to read it */
-        found = (roma_residency){.size = sizeof found};
+        found = (roma_residency){.size = sizeof found, .bytes = wanted_bytes};
     if (!is_known && code != -EPERM && !is_after)
         warm_note(answer, file->path, roma_error_text(&error, sentence, sizeof sentence));
     add_resident(is_after ? &row->after : &row->before, &found, is_known);
     add_resident(is_after ? &answer->total.after : &answer->total.before, &found, is_known);
-    for (size_t i = 0; i < count && !is_after; i++) {
-        row->bytes += ranges[i].bytes;
-        answer->total.bytes += ranges[i].bytes;
-    }
     if (!is_after) {
+        row->bytes += wanted_bytes;
+        answer->total.bytes += wanted_bytes;
         row->files_count++;
         answer->total.files_count++;
     }
