@@ -40,6 +40,17 @@ static const char *resident_text(const warm_resident *found, char *text, size_t 
     return text;
 }
 
+/* Empty where nothing is. What is not known is told where it was asked for, and no column else. */
+static const char *dirty_text(const warm_answer *answer, const warm_row *row, char *text,
+                              size_t length)
+{
+    bool is_status = answer->plan.task == WARM_STATUS;
+    const warm_resident *found = is_status ? &row->before : &row->after;
+    if (is_status && !found->is_dirty_known)
+        return "unknown";
+    return found->dirty_bytes > 0 ? roma_size_text(found->dirty_bytes, text, length) : "";
+}
+
 static void add_row(table *t, const warm_answer *answer, const warm_row *row, const char *name)
 {
     char text[2 * WORD_BYTES];
@@ -51,12 +62,7 @@ static void add_row(table *t, const warm_answer *answer, const warm_row *row, co
         table_add(t, "%s", "");
     else
         table_add(t, "%s", resident_text(&row->after, text, sizeof text));
-    uint64_t dirty = answer->plan.task == WARM_STATUS ? row->before.dirty_bytes
-                                                      : row->after.dirty_bytes;
-    if (dirty > 0)
-        table_add(t, "%s", roma_size_text(dirty, text, sizeof text));
-    else
-        table_add(t, "%s", "");
+    table_add(t, "%s", dirty_text(answer, row, text, sizeof text));
 }
 
 static void print_way(const roma_prefetch_report *report, FILE *stream)
@@ -127,7 +133,10 @@ static json *row_json(const warm_answer *answer, const warm_row *row)
     json_put_count(map, "bytes", row->bytes);
     if (task == WARM_STATUS) {
         put_resident(map, "resident_bytes", &row->before);
-        json_put_count(map, "dirty_bytes", row->before.dirty_bytes);
+        if (row->before.is_dirty_known)
+            json_put_count(map, "dirty_bytes", row->before.dirty_bytes);
+        else
+            json_put(map, "dirty_bytes", NULL);
         return map;
     }
     put_resident(map, "before_bytes", &row->before);

@@ -25,6 +25,7 @@ static void add_resident(warm_resident *to, const roma_residency *found, bool is
     to->bytes += found->resident_bytes;
     to->dirty_bytes += found->dirty_bytes;
     to->is_known = to->is_known && is_known;
+    to->is_dirty_known = to->is_dirty_known && is_known && found->details;
 }
 
 static void look_at(warm_answer *answer, const warm_file *file, bool is_after)
@@ -62,9 +63,10 @@ static void look_at(warm_answer *answer, const warm_file *file, bool is_after)
 
 void warm_look(warm_answer *answer, bool is_after)
 {
+    const warm_resident nothing = {.is_known = true, .is_dirty_known = true};
     for (size_t i = 0; i < answer->rows_count; i++)
-        (is_after ? &answer->rows[i].after : &answer->rows[i].before)->is_known = true;
-    (is_after ? &answer->total.after : &answer->total.before)->is_known = true;
+        *(is_after ? &answer->rows[i].after : &answer->rows[i].before) = nothing;
+    *(is_after ? &answer->total.after : &answer->total.before) = nothing;
     for (size_t i = 0; i < answer->files_count; i++)
         if (!answer->files[i].is_twice)
             look_at(answer, &answer->files[i], is_after);
