@@ -120,6 +120,7 @@ static bool read_plan(int argc, char **argv, warm_plan *plan)
         complain_misuse(argv[0], "FILE is missing");
         return false;
     }
+    warm_join_parts(plan);
     return true;
 }
 

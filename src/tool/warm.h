@@ -80,9 +80,13 @@ typedef struct warm_answer {
 void warm_find(warm_answer *answer, char **paths, size_t paths_count);
 void warm_forget(warm_answer *answer);
 
-/* Read a list of offsets, a line each: OFFSET [LENGTH]; "-": from standard input. The length is a
- * page's where it is left out. False after complaining. */
+/* Read a list of offsets, a line each: OFFSET [LENGTH]; "-": from standard input. Without a
+ * length it is the page that has this byte. False after complaining. */
 bool warm_read_list(warm_plan *plan, const char *path);
+
+/* Widen the parts to pages, sort them, and make one of those that touch: the kernel evicts whole
+ * pages, large ones only where a call has all of them, and what is in memory is counted once. */
+void warm_join_parts(warm_plan *plan);
 
 /* The parts of an open file, cut at its end; free() them. Returns how many. */
 size_t warm_ranges(const warm_plan *plan, int fd, uint64_t file_bytes, roma_file_range **ranges);

@@ -161,7 +161,7 @@ static bool read_line(warm_plan *plan, const char *path, size_t number, char *li
     if (first == NULL)
         return true; /* empty, or a comment */
     char *second = next_word(&line);
-    uint64_t from, bytes = plan->page_bytes, to;
+    uint64_t from, bytes = 1, to; /* 1: the page that has it */
     if (next_word(&line) != NULL || roma_size_parse(first, &from) != 0 ||
         (second != NULL && roma_size_parse(second, &bytes) != 0) ||
         __builtin_add_overflow(from, bytes, &to)) {
@@ -201,6 +201,40 @@ bool warm_read_list(warm_plan *plan, const char *path)
         good = false;
     }
     return good;
+}
+
+/* Its pages. A part of no bytes has none, wherever it is. */
+static warm_part widened(warm_part part, uint64_t page_bytes)
+{
+    if (part.from >= part.to)
+        return (warm_part){0, 0};
+    uint64_t past = part.to % page_bytes, more = past > 0 ? page_bytes - past : 0;
+    uint64_t to = part.to < UINT64_MAX - more ? part.to + more : UINT64_MAX;
+    return (warm_part){part.from - part.from % page_bytes, to};
+}
+
+static int by_begin(const void *a, const void *b)
+{
+    const warm_part *left = a, *right = b;
+    return left->from < right->from ? -1 : left->from > right->from;
+}
+
+void warm_join_parts(warm_plan *plan)
+{
+    warm_part *parts = plan->parts;
+    size_t count = 0;
+    for (size_t i = 0; i < plan->parts_count; i++)
+        parts[i] = widened(parts[i], plan->page_bytes);
+    if (plan->parts_count > 1)
+        qsort(parts, plan->parts_count, sizeof *parts, by_begin);
+    for (size_t i = 0; i < plan->parts_count; i++) {
+        warm_part *last = count > 0 ? &parts[count - 1] : NULL;
+        if (last == NULL || parts[i].from > last->to)
+            parts[count++] = parts[i];
+        else if (parts[i].to > last->to)
+            last->to = parts[i].to;
+    }
+    plan->parts_count = count;
 }
 
 size_t warm_ranges(const warm_plan *plan, int fd, uint64_t file_bytes, roma_file_range **ranges)
