@@ -71,6 +71,7 @@ typedef struct warm_answer {
     warm_fault faults[WARM_FAULTS_MAX];
     uint64_t faults_count; /* all of them */
     double seconds;        /* of reading or evicting */
+    bool is_cut;           /* what was not evicted may be in large folios that a part cuts */
     roma_prefetch_report report;
 } warm_answer;
 

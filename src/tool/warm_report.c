@@ -75,6 +75,19 @@ static void print_way(const roma_prefetch_report *report, FILE *stream)
     }
 }
 
+/* Who has a page mapped, the kernel does not tell; so a cut folio is told as one of the reasons. */
+static void print_stays(const warm_answer *answer, FILE *stream)
+{
+    char stays[WORD_BYTES], line[SENTENCE_BYTES];
+    snprintf(line, sizeof line,
+             "%s stay: %sin use by a program that has them mapped, or being written.",
+             roma_size_text(answer->total.after.bytes, stays, sizeof stays),
+             answer->is_cut ? "in large folios that reach beyond the parts that were named, which "
+                              "the kernel evicts only whole; or "
+                            : "");
+    print_paragraph(stream, 0, line);
+}
+
 static void print_work(const warm_answer *answer, FILE *stream)
 {
     char read[WORD_BYTES], stays[WORD_BYTES];
@@ -82,9 +95,7 @@ static void print_work(const warm_answer *answer, FILE *stream)
     if (answer->plan.task == WARM_EVICT) {
         fprintf(stream, "Evicted in %.3f s.\n", answer->seconds);
         if (total->after.is_known && total->after.bytes > 0)
-            fprintf(stream,
-                    "%s stay: in use by a program that has them mapped, or being written.\n",
-                    roma_size_text(total->after.bytes, stays, sizeof stays));
+            print_stays(answer, stream);
         return;
     }
     fprintf(stream, "Read %s in %.3f s, %.2f GB/s, by %s.\n",

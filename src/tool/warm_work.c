@@ -28,6 +28,29 @@ static void add_resident(warm_resident *to, const roma_residency *found, bool is
     to->is_dirty_known = to->is_dirty_known && is_known && found->details;
 }
 
+static bool is_there(int fd, uint64_t offset)
+{
+    const roma_file_range byte = roma_file_range_own(fd, offset, NULL, 1);
+    roma_residency found = {.size = sizeof found};
+    return roma_residency_of(&byte, 1, &found, NULL) == 0 && found.resident_bytes > 0;
+}
+
+/* Whether pages are there on both sides of an end of a part: it may cut a large folio. */
+static bool is_cut(int fd, const roma_file_range *part, uint64_t file_bytes)
+{
+    uint64_t begin = part->offset, end = begin + part->bytes;
+    return (begin > 0 && is_there(fd, begin) && is_there(fd, begin - 1)) ||
+           (end < file_bytes && is_there(fd, end) && is_there(fd, end - 1));
+}
+
+static bool is_any_cut(int fd, const roma_file_range *parts, size_t count, uint64_t file_bytes)
+{
+    for (size_t i = 0; i < count; i++)
+        if (is_cut(fd, &parts[i], file_bytes))
+            return true;
+    return false;
+}
+
 static void look_at(warm_answer *answer, const warm_file *file, bool is_after)
 {
     uint64_t file_bytes;
@@ -51,6 +74,9 @@ static void look_at(warm_answer *answer, const warm_file *file, bool is_after)
         warm_note(answer, file->path, roma_error_text(&error, sentence, sizeof sentence));
     add_resident(is_after ? &row->after : &row->before, &found, is_known);
     add_resident(is_after ? &answer->total.after : &answer->total.before, &found, is_known);
+    bool stays = is_after && answer->plan.task == WARM_EVICT && found.resident_bytes > 0;
+    if (stays)
+        answer->is_cut = answer->is_cut || is_any_cut(fd, ranges, count, file_bytes);
     if (!is_after) {
         row->bytes += wanted_bytes;
         answer->total.bytes += wanted_bytes;
