@@ -131,7 +131,8 @@ static void warn_of_size(const warm_answer *answer)
 {
     roma_system_info system = {0};
     char asked[WORD_BYTES], there[WORD_BYTES];
-    uint64_t missing = answer->total.before.looked_bytes - answer->total.before.bytes;
+    const warm_resident *before = &answer->total.before;
+    uint64_t missing = before->looked_bytes - before->bytes + before->unknown_bytes;
     if (roma_topology_get() == NULL)
         return;
     roma_topology_system(roma_topology_get(), &system);

@@ -34,10 +34,11 @@ typedef struct warm_plan {
 
 /* How much of something is in memory. */
 typedef struct warm_resident {
-    uint64_t looked_bytes; /* in whole pages; of files that are not known, as many as wanted */
+    uint64_t looked_bytes; /* in whole pages, of the files that are known */
     uint64_t bytes, dirty_bytes;
-    bool is_known;       /* of all its files */
-    bool is_dirty_known; /* the kernel may tell the one and not the other */
+    uint64_t unknown_bytes; /* what is wanted of the others */
+    bool is_known;          /* of all its files */
+    bool is_dirty_known;    /* the kernel may tell the one and not the other */
 } warm_resident;
 
 /* One argument: a file, or a folder with all files below it. */

@@ -13,13 +13,11 @@ static bool is_all_there(const warm_answer *answer)
     return answer->total.after.bytes >= answer->total.after.looked_bytes;
 }
 
-/* What is not known is not held against it. */
+/* What is not known is not held against it, and hides nothing of what is. */
 bool warm_is_done(const warm_answer *answer)
 {
     if (answer->faults_count > 0)
         return false;
-    if (!answer->total.after.is_known)
-        return true;
     if (answer->plan.task == WARM_READ)
         return answer->plan.level != ROMA_PREFETCH_RESIDENT || is_all_there(answer);
     return answer->plan.task != WARM_EVICT || answer->total.after.bytes == 0;
@@ -94,7 +92,7 @@ static void print_work(const warm_answer *answer, FILE *stream)
     const warm_row *total = &answer->total;
     if (answer->plan.task == WARM_EVICT) {
         fprintf(stream, "Evicted in %.3f s.\n", answer->seconds);
-        if (total->after.is_known && total->after.bytes > 0)
+        if (total->after.bytes > 0)
             print_stays(answer, stream);
         return;
     }
@@ -103,8 +101,7 @@ static void print_work(const warm_answer *answer, FILE *stream)
             answer->seconds > 0 ? (double)total->read_bytes / 1e9 / answer->seconds : 0.0,
             roma_prefetch_way_text(answer->report.way));
     print_way(&answer->report, stream);
-    if (total->after.is_known && answer->plan.level == ROMA_PREFETCH_RESIDENT &&
-        !is_all_there(answer))
+    if (answer->plan.level == ROMA_PREFETCH_RESIDENT && !is_all_there(answer))
         fprintf(
             stream, "%s are not in memory: not read, or taken away again by the kernel.\n",
             roma_size_text(total->after.looked_bytes - total->after.bytes, stays, sizeof stays));

@@ -19,11 +19,13 @@ static const uint64_t bar_interval_ns = 100000000;
 
 /* ---- what is in memory ---------------------------------------------------------------------- */
 
-static void add_resident(warm_resident *to, const roma_residency *found, bool is_known)
+static void add_resident(warm_resident *to, const roma_residency *found, bool is_known,
+                         uint64_t wanted_bytes)
 {
     to->looked_bytes += found->bytes;
     to->bytes += found->resident_bytes;
     to->dirty_bytes += found->dirty_bytes;
+    to->unknown_bytes += is_known ? 0 : wanted_bytes;
     to->is_known = to->is_known && is_known;
     to->is_dirty_known = to->is_dirty_known && is_known && found->details;
 }
@@ -69,19 +71,20 @@ static void look_at(warm_answer *answer, const warm_file *file, bool is_after)
     for (size_t i = 0; i < count; i++)
         wanted_bytes += ranges[i].bytes;
     if (!is_known) /* a file of somebody else: told once, and no reason not to read it */
-        found = (roma_residency){.size = sizeof found, .bytes = wanted_bytes};
+        found = (roma_residency){.size = sizeof found};
     if (!is_known && code != -EPERM && !is_after)
         warm_note(answer, file->path, roma_error_text(&error, sentence, sizeof sentence));
-    add_resident(is_after ? &row->after : &row->before, &found, is_known);
-    add_resident(is_after ? &answer->total.after : &answer->total.before, &found, is_known);
+    warm_row *total = &answer->total;
+    add_resident(is_after ? &row->after : &row->before, &found, is_known, wanted_bytes);
+    add_resident(is_after ? &total->after : &total->before, &found, is_known, wanted_bytes);
     bool stays = is_after && answer->plan.task == WARM_EVICT && found.resident_bytes > 0;
     if (stays)
         answer->is_cut = answer->is_cut || is_any_cut(fd, ranges, count, file_bytes);
     if (!is_after) {
         row->bytes += wanted_bytes;
-        answer->total.bytes += wanted_bytes;
+        total->bytes += wanted_bytes;
         row->files_count++;
-        answer->total.files_count++;
+        total->files_count++;
     }
     free(ranges);
     close(fd);
