@@ -163,28 +163,31 @@ static int release(void *self, const roma_extent *extent, roma_error *error)
 
 /* ---- resizing -------------------------------------------------------------------------------- */
 
-static int resize_failed(roma_error *error, int cause)
-{
-    return cause == ENOMEM ? roma__error(error, -ENOMEM, ROMA_WHY_ADDRESS_SPACE)
-                           : roma__error_call(error, "mremap", cause);
-}
-
 /* The kernel would choose an address that is a multiple of a base page; so the place is chosen
  * here. */
 static int move(roma_extent *extent, size_t bytes, roma_error *error)
 {
     char *target = NULL;
-    int code = roma__space_reserve(bytes, roma__mapping_memory_of(extent).align, &target, error);
-    if (code < 0)
-        return code;
-    if (roma__sys->mremap(extent->address, extent->bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED,
-                          target) == MAP_FAILED) {
-        code = resize_failed(error, errno);
-        (void)roma__space_unmap(target, bytes, NULL);
-        return code;
-    }
-    extent->address = target;
-    return 0;
+    roma__space_kind kind = {extent->pages, extent->page_bytes,
+                             roma__mapping_memory_of(extent).align};
+    int code = roma__space_reserve(bytes, kind.align, &target, error);
+    if (code == 0)
+        code = roma__space_move(&kind, extent->address, extent->bytes, target, bytes, error);
+    if (code == 0)
+        extent->address = target;
+    return code;
+}
+
+static int grow(roma_extent *extent, size_t bytes, bool may_move, roma_error *error)
+{
+    if (roma__sys->mremap(extent->address, extent->bytes, bytes, 0, NULL) != MAP_FAILED)
+        return 0;
+    /* All else than a want of room is so at any address: pages that are locked, a mapping that the
+     * program has parted by an advice of its own. */
+    if (errno != ENOMEM)
+        return roma__error_call(error, "mremap", errno);
+    return may_move ? move(extent, bytes, error)
+                    : roma__error(error, -ENOMEM, ROMA_WHY_ADDRESS_SPACE);
 }
 
 static int resize(void *self, roma_extent *extent, size_t bytes, bool may_move, roma_error *error)
@@ -196,9 +199,8 @@ static int resize(void *self, roma_extent *extent, size_t bytes, bool may_move, 
     int code = 0;
     if (rounded < before)
         code = roma__space_unmap((char *)extent->address + rounded, before - rounded, error);
-    else if (rounded > before &&
-             roma__sys->mremap(extent->address, before, rounded, 0, NULL) == MAP_FAILED)
-        code = may_move ? move(extent, rounded, error) : resize_failed(error, errno);
+    else if (rounded > before)
+        code = grow(extent, rounded, may_move, error);
     if (code < 0)
         return code;
     extent->bytes = rounded;

@@ -57,12 +57,18 @@ static int grow_elsewhere(const roma__mapping_plan *plan, roma_extent *extent, s
     if (code < 0)
         return code;
     code = roma__space_map_within(&plan->kind, target + kept, bytes - kept, error);
-    if (code == 0)
-        code = roma__mapping_furnish(plan, target + kept, bytes - kept, NULL, error);
-    if (code == 0)
-        code = roma__space_move(&plan->kind, old, target, kept, error);
+    if (code < 0) {
+        (void)roma__space_unmap(target, kept, NULL);
+        return code;
+    }
+    code = roma__mapping_furnish(plan, target + kept, bytes - kept, NULL, error);
     if (code < 0) {
         (void)roma__space_unmap(target, bytes, NULL);
+        return code;
+    }
+    code = roma__space_move(&plan->kind, old, kept, target, kept, error);
+    if (code < 0) {
+        (void)roma__space_unmap(target + kept, bytes - kept, NULL);
         return code;
     }
     extent->address = target;

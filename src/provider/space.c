@@ -1,9 +1,17 @@
 /* space.c - see space.h.
  *
  * mmap aligns to a base page, or for hugetlb to the huge page. For more, a longer range is
- * reserved, cut to the aligned part, and mapped over: reservations are inaccessible and count
- * against nobody's limit of memory. Mapping over a reservation of one's own is the only use of
- * MAP_FIXED here.
+ * reserved, cut to the aligned part, and made accessible: reservations are inaccessible and count
+ * against nobody's limit of memory. Ordinary pages come by mprotect(), which fails before it
+ * changes anything; hugetlb ones are mapped over the reservation.
+ *
+ * The kernel takes away what stands at a fixed address before it looks whether it has the memory
+ * for what is to stand there (mremap(), and mmap() before 6.12). A call that failed so leaves a
+ * hole, where another thread may have a mapping by the time that we look: nothing is unmapped there
+ * that is not known to be ours. A mapping over a hole proves itself (MAP_FIXED_NOREPLACE); that a
+ * reservation still stands is read off a mark in its first page, no other's at that address. Where
+ * neither can be told (no /proc), the range is left alone: address space is lost then, and no
+ * memory.
  *
  * hugetlb pages are mapped without the kernel's reservation. It would take pages by the thread's
  * memory policy, before a node could be named, and say nothing of cgroup limits; so pages are taken
@@ -23,6 +31,9 @@
 #include "sys/sys.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <string.h>
 
 /* ---- reserving ------------------------------------------------------------------------------ */
 
@@ -69,8 +80,8 @@ int roma__space_reserve(size_t bytes, size_t align, char **address, roma_error *
     size_t span, slack = align > base_bytes ? align - base_bytes : 0;
     if (roma__add_overflows(bytes, slack, &span))
         return no_space(error, ENOMEM, bytes);
-    char *raw = roma__sys->mmap(NULL, span, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-                                -1, 0);
+    /* Not MAP_NORESERVE: what becomes accessible is to be accounted then. */
+    char *raw = roma__sys->mmap(NULL, span, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (raw == MAP_FAILED)
         return no_space(error, errno, bytes);
     size_t up = roma__align_up((uintptr_t)raw, roma__max(align, base_bytes)) - (uintptr_t)raw;
@@ -78,6 +89,46 @@ int roma__space_reserve(size_t bytes, size_t align, char **address, roma_error *
     if (code == 0)
         *address = raw + up;
     return code;
+}
+
+/* ---- reservations that may have gone --------------------------------------------------------- */
+
+static int make_accessible(char *address, size_t bytes, roma_error *error)
+{
+    if (roma__sys->mprotect(address, bytes, PROT_READ | PROT_WRITE) == 0)
+        return 0;
+    return roma__error_call(error, "mprotect", errno);
+}
+
+/* Of one call: no other, of this library or of another copy of it, has the same two words. */
+typedef struct mark {
+    uint64_t whose, serial;
+} mark;
+
+static int put_mark(char *to, mark *made, roma_error *error)
+{
+    static _Atomic(uint64_t) serials;
+    static const uint64_t name = 0x726f6d6120746f21; /* "roma to!" */
+    roma_check(to != NULL);
+    int code = make_accessible(to, roma__machine_base_bytes(), error);
+    if (code < 0)
+        return code;
+    made->whose = (uint64_t)(uintptr_t)&serials ^ name;
+    made->serial = atomic_fetch_add_explicit(&serials, 1, memory_order_relaxed);
+    memcpy(to, made, sizeof *made);
+    return 0;
+}
+
+/* Read by the kernel, for there may be nothing to be read. */
+static bool is_marked(const char *to, const mark *made)
+{
+    mark found = {0, 0};
+    int fd = roma__sys->open("/proc/thread-self/mem", O_RDONLY);
+    if (fd < 0)
+        return false;
+    ssize_t got = roma__sys->pread(fd, &found, sizeof found, (off_t)(uintptr_t)to);
+    (void)roma__sys->close(fd);
+    return got == (ssize_t)sizeof found && memcmp(&found, made, sizeof found) == 0;
 }
 
 /* ---- mapping -------------------------------------------------------------------------------- */
@@ -118,11 +169,31 @@ static int map(const roma__space_kind *kind, char *at, size_t bytes, int how, ch
     return code;
 }
 
+/* hugetlb pages are a mapping of their own kind, which inaccessible memory cannot become. */
+static int map_over(const roma__space_kind *kind, char *address, size_t bytes, roma_error *error)
+{
+    mark made;
+    char *mapped;
+    int code = put_mark(address, &made, error);
+    bool is_ours = code < 0;
+    if (code == 0) {
+        code = map(kind, address, bytes, MAP_FIXED, &mapped, error);
+        is_ours = code < 0 && is_marked(address, &made);
+    }
+    if (is_ours)
+        (void)roma__space_unmap(address, bytes, NULL);
+    return code;
+}
+
 int roma__space_map_within(const roma__space_kind *kind, char *address, size_t bytes,
                            roma_error *error)
 {
-    char *mapped;
-    return map(kind, address, bytes, MAP_FIXED, &mapped, error);
+    if (is_hugetlb(kind))
+        return map_over(kind, address, bytes, error);
+    int code = make_accessible(address, bytes, error);
+    if (code < 0)
+        (void)roma__space_unmap(address, bytes, NULL);
+    return code;
 }
 
 int roma__space_map_behind(const roma__space_kind *kind, char *address, size_t bytes,
@@ -147,9 +218,7 @@ int roma__space_map(const roma__space_kind *kind, size_t bytes, char **address, 
     if (code < 0)
         return code;
     code = roma__space_map_within(kind, reserved, bytes, error);
-    if (code < 0)
-        (void)roma__space_unmap(reserved, bytes, NULL);
-    else
+    if (code == 0)
         *address = reserved;
     return code;
 }
@@ -167,24 +236,27 @@ static int move_failed(const roma__space_kind *kind, int cause, roma_error *erro
 /* Reserve a range if nothing is mapped there. */
 static bool claim(char *address, size_t bytes)
 {
-    void *claimed = roma__sys->mmap(
-        address, bytes, PROT_NONE,
-        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+    void *claimed = roma__sys->mmap(address, bytes, PROT_NONE,
+                                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
     if (claimed != MAP_FAILED && claimed != (void *)address)
         (void)roma__sys->munmap(claimed, bytes);
     return claimed == (void *)address;
 }
 
-static int move_one(const roma__space_kind *kind, char *from, char *to, size_t bytes,
-                    roma_error *error)
+/* One mapping. Returns 0; or -errno, and *is_ours says whether the target is a reservation of ours
+ * still, or again. */
+static int move_one(const roma__space_kind *kind, char *from, size_t bytes, char *to,
+                    size_t to_bytes, bool *is_ours, roma_error *error)
 {
-    if (roma__sys->mremap(from, bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, to) != MAP_FAILED)
+    mark made;
+    int code = put_mark(to, &made, error);
+    *is_ours = true;
+    if (code < 0)
+        return code;
+    if (roma__sys->mremap(from, bytes, to_bytes, MREMAP_MAYMOVE | MREMAP_FIXED, to) != MAP_FAILED)
         return 0;
     int cause = errno;
-    /* The kernel clears the target before it looks whether the move can be done: it may still be
-     * ours or be a hole by now. Claim the hole; where that fails the reservation stands (or, in a
-     * kernel out of memory, somebody was faster within these microseconds). */
-    (void)claim(to, bytes);
+    *is_ours = claim(to, to_bytes) || is_marked(to, &made);
     return move_failed(kind, cause, error);
 }
 
@@ -194,26 +266,38 @@ static int move_one(const roma__space_kind *kind, char *from, char *to, size_t b
 static void move_back(const roma__space_kind *kind, char *at, char *home, size_t bytes)
 {
     roma_check(claim(home, bytes));
-    roma_check(roma__space_move(kind, at, home, bytes, NULL) == 0);
-    (void)claim(at, bytes);
+    roma_check(roma__space_move(kind, at, bytes, home, bytes, NULL) == 0);
+}
+
+/* To a reservation that is the caller's no more, whatever comes of it. */
+static int move_halves(const roma__space_kind *kind, char *from, char *to, size_t bytes,
+                       roma_error *error)
+{
+    size_t half = roma__align_up(bytes / 2, kind->page_bytes);
+    int code = roma__space_move(kind, from, half, to, half, error);
+    if (code < 0) {
+        (void)roma__space_unmap(to + half, bytes - half, NULL);
+        return code;
+    }
+    code = roma__space_move(kind, from + half, bytes - half, to + half, bytes - half, error);
+    if (code < 0)
+        move_back(kind, to, from, half);
+    return code;
 }
 
 /* A range of several mappings, as hugetlb extents that grew are, is EFAULT before Linux 6.17, where
  * nothing has been moved: then each half is tried alone, down to a page. */
-int roma__space_move(const roma__space_kind *kind, char *from, char *to, size_t bytes,
-                     roma_error *error)
+int roma__space_move(const roma__space_kind *kind, char *from, size_t bytes, char *to,
+                     size_t to_bytes, roma_error *error)
 {
     roma_error own = {.node = -1};
+    bool is_ours;
     error = error == NULL ? &own : error;
-    int code = move_one(kind, from, to, bytes, error);
-    if (code == 0 || error->cause != EFAULT || bytes == kind->page_bytes)
+    int code = move_one(kind, from, bytes, to, to_bytes, &is_ours, error);
+    if (code == 0 || !is_ours)
         return code;
-    size_t half = roma__align_up(bytes / 2, kind->page_bytes);
-    code = roma__space_move(kind, from, to, half, error);
-    if (code < 0)
-        return code;
-    code = roma__space_move(kind, from + half, to + half, bytes - half, error);
-    if (code < 0)
-        move_back(kind, to, from, half);
+    if (error->cause == EFAULT && bytes > kind->page_bytes && bytes == to_bytes)
+        return move_halves(kind, from, to, bytes, error);
+    (void)roma__space_unmap(to, to_bytes, NULL);
     return code;
 }

@@ -20,7 +20,8 @@ int roma__space_reserve(size_t bytes, size_t align, char **address, roma_error *
  * or -ENOMEM, -EOPNOTSUPP (the kernel has no such hugetlb size), -errno, with *error filled. */
 int roma__space_map(const roma__space_kind *kind, size_t bytes, char **address, roma_error *error);
 
-/* The same over a part of a reservation. */
+/* The same over a part of a reservation, which on failure is the caller's no more: it is gone, or
+ * where that is not sure left alone. */
 int roma__space_map_within(const roma__space_kind *kind, char *address, size_t bytes,
                            roma_error *error);
 
@@ -31,10 +32,12 @@ int roma__space_map_behind(const roma__space_kind *kind, char *address, size_t b
 /* Returns 0 or -errno with *error (may be NULL) filled. */
 int roma__space_unmap(char *address, size_t bytes, roma_error *error);
 
-/* Move the pages of [from, from + bytes) to a reservation at `to`; no byte is copied. On failure
- * all is where it was, and the reservation still the caller's.
- * Returns 0, or -EOPNOTSUPP (hugetlb pages before Linux 5.16), -errno, with *error filled. */
-int roma__space_move(const roma__space_kind *kind, char *from, char *to, size_t bytes,
-                     roma_error *error);
+/* Move the pages of [from, from + bytes) to a reservation of to_bytes at `to`; no byte is copied.
+ * Where that is longer, the mapping becomes as long, if it is one. On failure all is where it was,
+ * and the reservation is the caller's no more: it is gone, or where that is not sure left alone.
+ * Returns 0, or -EOPNOTSUPP (hugetlb pages before Linux 5.16), -errno, with *error (may be NULL)
+ * filled. */
+int roma__space_move(const roma__space_kind *kind, char *from, size_t bytes, char *to,
+                     size_t to_bytes, roma_error *error);
 
 #endif

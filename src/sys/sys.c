@@ -185,6 +185,7 @@ const struct roma__sys roma__sys_kernel = {
     .mmap = mmap,
     .munmap = munmap,
     .mremap = kernel_mremap,
+    .mprotect = mprotect,
     .madvise = madvise,
     .mbind = kernel_mbind,
     .move_pages = kernel_move_pages,

@@ -36,6 +36,8 @@ struct rlimit;
     X(void *, mremap, ((void *)-1),                                                                \
       (void *address, size_t old_bytes, size_t bytes, int flags, void *to),                        \
       (address, old_bytes, bytes, flags, to))                                                      \
+    X(int, mprotect, -1, (void *address, size_t bytes, int protection),                            \
+      (address, bytes, protection))                                                                \
     X(int, madvise, -1, (void *address, size_t bytes, int advice), (address, bytes, advice))       \
     X(int, mbind, -1,                                                                              \
       (void *address, size_t bytes, int mode, const unsigned long *nodes, unsigned long max_node,  \

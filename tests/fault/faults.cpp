@@ -223,6 +223,7 @@ std::vector<int> errors_of(entry which)
     case at_mmap: return {ENOMEM, EPERM};
     case at_munmap: return {ENOMEM};
     case at_mremap: return {ENOMEM, EFAULT};
+    case at_mprotect: return {ENOMEM, EACCES};
     case at_madvise: return {ENOMEM, EINVAL, EFAULT, EPERM};
     case at_mbind: return {EPERM, EINVAL};
     case at_move_pages: return {EPERM, ENOSYS};

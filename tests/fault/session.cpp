@@ -260,9 +260,10 @@ bool may_be_silent(const faults::plan &plan)
     case faults::at_read:
     case faults::at_getdents:
     case faults::at_pread:
-    case faults::at_munmap: /* what is kept is counted                                        */
-    case faults::at_mmap:   /* growing in place comes before moving; a record of threads      */
-    case faults::at_mremap: /* moving comes before copying                                    */
+    case faults::at_munmap:   /* what is kept is counted                                        */
+    case faults::at_mmap:     /* growing in place comes before moving; a record of threads      */
+    case faults::at_mremap:   /* moving comes before copying                                    */
+    case faults::at_mprotect: /* it is of moving, too                                           */
     case faults::at_io_uring_setup: /* of the library's own snapshot, which is not looked at    */
     case faults::at_mbind: /* a mode of newer kernels comes before another; a resize copies  */
         return true;
