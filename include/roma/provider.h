@@ -11,7 +11,8 @@
  * Threads: every function of a table may be called from any thread at any time, also at once,
  * except that one extent is never released, resized or populated by two threads at once.
  * Fork: a provider with locks of its own holds them over fork() (pthread_atfork), set up before the
- * first manager that uses it: managers call providers under their locks. */
+ * first manager that uses it: managers call providers under their locks. None of its functions
+ * forks: a fork waits for extents that are being resized. */
 #ifndef ROMA_PROVIDER_H
 #define ROMA_PROVIDER_H
 

@@ -278,6 +278,19 @@ void roma__extents_release_own(struct roma__extents *extents, struct roma__exten
     pthread_mutex_unlock(&extents->lock);
 }
 
+/* Returns what has been charged too much by now. Whole pages may be a little more than was charged:
+ * that little is not refused. */
+static size_t count_resized(struct roma__extents *extents, struct roma__extent_record *record,
+                            size_t before, size_t charged_bytes)
+{
+    size_t after = record->extent.bytes;
+    atomic_fetch_add_explicit(&extents->bytes, after - before, memory_order_relaxed);
+    record->charged_bytes += charged_bytes;
+    size_t excess = record->charged_bytes > after ? record->charged_bytes - after : 0;
+    record->charged_bytes -= excess;
+    return excess;
+}
+
 int roma__extents_resize(struct roma__extents *extents, struct roma__extent_record *record,
                          size_t bytes, bool may_move)
 {
@@ -287,22 +300,17 @@ int roma__extents_resize(struct roma__extents *extents, struct roma__extent_reco
         return -ENOMEM;
     char *address = record->extent.address;
     roma_error ignored;
+    roma__resizing_begin();
     int code = roma_provider_resize(roma__extents_provider(extents, record), &record->extent, bytes,
                                     may_move, &ignored);
-    if (code < 0) {
-        roma__extents_credit(extents, more);
-        return code;
-    }
-    /* Whole pages may be a little more than was charged: that little is not refused. */
     size_t after = record->extent.bytes;
-    record->charged_bytes += more;
-    if (record->charged_bytes > after) {
-        roma__extents_credit(extents, record->charged_bytes - after);
-        record->charged_bytes = after;
-    }
+    size_t excess = code < 0 ? more : count_resized(extents, record, before, more);
+    roma__resizing_end();
+    roma__extents_credit(extents, excess);
+    if (code < 0)
+        return code;
     if (after < before && extents->released != NULL)
         extents->released(extents->owner, address + after, before - after);
-    atomic_fetch_add_explicit(&extents->bytes, after - before, memory_order_relaxed);
     return 0;
 }
 

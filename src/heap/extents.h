@@ -104,7 +104,7 @@ void roma__extents_release_own(struct roma__extents *extents, struct roma__exten
 void roma__extents_release(struct roma__extents *extents, struct roma__extent_record *record);
 
 /* Change the length of an own extent. Returns 0 or -errno; on failure it is as it was. Takes no
- * lock: the extent is the caller's alone. */
+ * lock: the extent is the caller's alone. A fork waits for it, and it for a fork. */
 int roma__extents_resize(struct roma__extents *extents, struct roma__extent_record *record,
                          size_t bytes, bool may_move);
 
@@ -168,6 +168,11 @@ const char *roma__extents_fault(const struct roma__extents *extents);
 void roma__extents_unmark(struct roma__extents *extents);
 void roma__extents_mark(struct roma__extent_record *record, const char *base, uint32_t granules);
 void roma__extents_settle(struct roma__extents *extents);
+
+/* Around what gives an own extent another place or length: no fork comes in between (fork.c). No
+ * lock of a heap is held, or taken meanwhile. */
+void roma__resizing_begin(void);
+void roma__resizing_end(void);
 
 void roma__extents_fork_hold(void);
 void roma__extents_fork_free(void);

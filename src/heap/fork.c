@@ -17,13 +17,64 @@
  * on a magazine at that instant.
  *
  * What a thread was obtaining from a provider at that moment, and had not yet given to the heap,
- * stays mapped in the child and is not used there. */
+ * stays mapped in the child and is not used there.
+ *
+ * An extent that is just getting another place or length is waited for: what it leaves may be
+ * another's mapping a moment later, and a child that knew only the old place would unmap that.
+ * Resizing takes no lock of the heap, for providers may take long over it; it is counted, in all
+ * heaps together, and a fork waits until nobody does it, before it takes any other lock of a heap,
+ * and keeps others from beginning. Where pages are populated as they are added, that is as long as
+ * this takes. */
 #include "heap/internal.h"
 
 #include "heap/metadata.h"
 
+/* ---- extents that are being resized ---------------------------------------------------------- */
+
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t none; /* waited on by who is to fork, and so by nobody at a fork */
+    unsigned count;
+    unsigned forks; /* heaps that are held by who has the lock for a fork */
+} resizing = {.lock = PTHREAD_MUTEX_INITIALIZER, .none = PTHREAD_COND_INITIALIZER};
+
+void roma__resizing_begin(void)
+{
+    pthread_mutex_lock(&resizing.lock);
+    resizing.count++;
+    pthread_mutex_unlock(&resizing.lock);
+}
+
+void roma__resizing_end(void)
+{
+    pthread_mutex_lock(&resizing.lock);
+    if (--resizing.count == 0)
+        pthread_cond_signal(&resizing.none);
+    pthread_mutex_unlock(&resizing.lock);
+}
+
+/* Who forks holds one heap after the other, and nobody else does meanwhile: those who call us have
+ * a lock for that. So only he sees `forks` change. */
+static void hold_resizing(void)
+{
+    if (resizing.forks++ > 0)
+        return;
+    pthread_mutex_lock(&resizing.lock);
+    while (resizing.count > 0)
+        pthread_cond_wait(&resizing.none, &resizing.lock);
+}
+
+static void free_resizing(void)
+{
+    if (--resizing.forks == 0)
+        pthread_mutex_unlock(&resizing.lock);
+}
+
+/* ---- locks ----------------------------------------------------------------------------------- */
+
 void roma__heap_fork_hold(roma__heap *heap)
 {
+    hold_resizing();
     pthread_mutex_lock(&heap->caches_lock);
     for (struct roma__cache *cache = heap->caches; cache != NULL; cache = cache->next)
         pthread_mutex_lock(&cache->lock);
@@ -40,6 +91,7 @@ void roma__heap_fork_free(roma__heap *heap)
     for (struct roma__cache *cache = heap->caches; cache != NULL; cache = cache->next)
         pthread_mutex_unlock(&cache->lock);
     pthread_mutex_unlock(&heap->caches_lock);
+    free_resizing();
 }
 
 void roma__heap_process_fork_hold(void)
@@ -61,6 +113,8 @@ void roma__heap_process_fork_free(void)
     roma__remote_fork_free();
     roma__threads_fork_free();
 }
+
+/* ---- in the child ---------------------------------------------------------------------------- */
 
 static bool is_here(const struct roma__slab *slab)
 {

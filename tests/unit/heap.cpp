@@ -10,11 +10,15 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
+#include <chrono>
 #include <cstdint>
 #include <cstring>
+#include <functional>
 #include <map>
 #include <set>
+#include <thread>
 #include <vector>
 
 namespace {
@@ -23,8 +27,9 @@ namespace {
 struct obedient {
     int acquired = 0, released = 0, moved = 0;
     bool refuse_acquire = false, refuse_resize = false;
-    size_t largest = SIZE_MAX; /* acquire nothing longer */
-    void *near = nullptr;      /* acquire about there, where that is free */
+    size_t largest = SIZE_MAX;     /* acquire nothing longer */
+    void *near = nullptr;          /* acquire about there, where that is free */
+    std::function<void()> between; /* the moving of pages and telling where they are now */
 };
 
 int obedient_probe(void *, const roma_extent_request *, roma_error *)
@@ -88,6 +93,8 @@ int obedient_resize(void *self, roma_extent *extent, size_t bytes, bool may_move
     void *to = mremap(extent->address, extent->bytes, length, MREMAP_MAYMOVE | MREMAP_FIXED, start);
     if (to == MAP_FAILED)
         return -errno;
+    if (me->between)
+        me->between();
     extent->address = to;
     extent->bytes = length;
     me->moved++;
@@ -473,6 +480,34 @@ TEST_CASE("a block moves by its page tables, with its contents, and the old addr
     CHECK(found.count == 1);
     f.must_be_sound();
     f.free(cell);
+}
+
+TEST_CASE("a fork waits for a block that is on its way to another address", "[heap]")
+{
+    fixture f;
+    roma__cell cell = f.must_take(5 << 20);
+    std::atomic<bool> is_on_its_way{false}, is_held{false};
+    f.memory.between = [&] { /* as long as a fork would need that does not wait */
+                             const auto end = std::chrono::steady_clock::now() +
+                                              std::chrono::milliseconds(300);
+                             is_on_its_way = true;
+                             while (!is_held && std::chrono::steady_clock::now() < end)
+                                 std::this_thread::yield();
+                             is_on_its_way = false;
+    };
+    int code = -1;
+    std::thread mover([&] { code = roma__cell_move(&cell, 9 << 20); });
+    while (!is_on_its_way)
+        std::this_thread::yield();
+    roma__heap_fork_hold(f.heap);
+    const bool has_waited = !is_on_its_way;
+    is_held = true;
+    roma__heap_fork_free(f.heap);
+    mover.join();
+    CHECK(has_waited);
+    CHECK(code == 0);
+    CHECK(f.memory.moved == 1);
+    fixture::free(cell);
 }
 
 TEST_CASE("a move that fails leaves the cell and its handles as they were", "[heap]")
