@@ -19,8 +19,6 @@
 #include <errno.h>
 #include <string.h>
 
-enum { ALIGN_MAX = 1 << 30 };
-
 ROMA__EXPORT void *calloc(size_t count, size_t bytes);
 ROMA__EXPORT void *realloc(void *block, size_t bytes);
 ROMA__EXPORT void *reallocarray(void *block, size_t count, size_t bytes);
@@ -168,7 +166,7 @@ static void *take_aligned(size_t align, size_t bytes)
     void *block = length != 0 ? roma__take_fast(length) : NULL;
     if (__builtin_expect(block != NULL, 1))
         return block;
-    if (align > ALIGN_MAX)
+    if (align > ROMA__ALIGN_MAX)
         return fails(ENOMEM);
     return roma__take_slow(bytes, align, false);
 }

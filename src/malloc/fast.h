@@ -14,8 +14,9 @@
 #include "heap/pagemap.h"
 #include "malloc/shim.h"
 
-/* What every block is aligned to: the C library's max_align_t, and the least cell. */
-enum { ROMA__ALIGN_MIN = 16 };
+/* What every block is aligned to: the C library's max_align_t, and the least cell; and the most
+ * that one can be. */
+enum { ROMA__ALIGN_MIN = 16, ROMA__ALIGN_MAX = 1 << 30 };
 
 /* A block, or NULL: take the slow way. What roma__cache_take() does in a cache without words. */
 static inline void *roma__take_fast(size_t bytes)

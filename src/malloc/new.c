@@ -9,6 +9,9 @@
  * loaded with it, else in one that came with dlopen(). Where there is none, nobody could catch: a
  * message and abort.
  *
+ * An alignment beyond the greatest is no want of memory: no handler could help, none is called, and
+ * a handler that only returns does not keep new in its loop for ever.
+ *
  * A nothrow form returns NULL where new would throw. Handlers that throw are caught by the C++
  * library's own nothrow form, which calls our new; we are in C and cannot.
  *
@@ -77,15 +80,16 @@ static __attribute__((noreturn)) void throw_bad_alloc(void)
 
 static __attribute__((noinline)) void *new_slow(size_t bytes, size_t align)
 {
-    for (;;) {
+    while (align <= ROMA__ALIGN_MAX) {
         void *block = roma__take_slow(bytes, align, false);
         if (block != NULL)
             return block;
         handler *handle = current_handler();
         if (handle == NULL)
-            throw_bad_alloc();
+            break;
         handle();
     }
+    throw_bad_alloc();
 }
 
 static __attribute__((noinline)) void *nothrow_slow(size_t bytes, const char *name, const void *tag)
@@ -100,8 +104,8 @@ static __attribute__((noinline)) void *nothrow_slow(size_t bytes, const char *na
 static __attribute__((noinline)) void *nothrow_aligned_slow(size_t bytes, size_t align,
                                                             const char *name, const void *tag)
 {
-    void *block = roma__take_slow(bytes, align, false);
-    if (block != NULL || current_handler() == NULL)
+    void *block = align <= ROMA__ALIGN_MAX ? roma__take_slow(bytes, align, false) : NULL;
+    if (block != NULL || align > ROMA__ALIGN_MAX || current_handler() == NULL)
         return block;
     union found library = {.object = dlsym(RTLD_NEXT, name)};
     return library.object == NULL ? NULL : library.nothrow_aligned(bytes, align, tag);

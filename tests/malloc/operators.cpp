@@ -161,6 +161,32 @@ void with_handler()
     std::set_new_handler(nullptr);
 }
 
+void returns()
+{
+    if (++calls > 1000)
+        throw Mine(); // or new would ask for ever
+}
+
+// No handler can help there: a handler that returns is not asked over and over.
+void with_too_great_an_alignment()
+{
+    const auto align = static_cast<std::align_val_t>(std::size_t{1} << 46);
+    calls = 0;
+    std::set_new_handler(returns);
+    bool caught = false;
+    try {
+        ::operator delete(::operator new(1, align), align);
+    } catch (const std::bad_alloc &) {
+        caught = true;
+    } catch (const Mine &) {
+    }
+    EXPECT(caught && calls == 0);
+    EXPECT(::operator new(1, align, std::nothrow) == nullptr &&calls == 0);
+    std::set_new_handler(nullptr);
+    const auto least = static_cast<std::align_val_t>(std::size_t{1} << 31);
+    EXPECT(throws_bad_alloc([&] { ::operator delete(::operator new(1, least), least); }));
+}
+
 // Nodes, strings and vectors; an exception object is malloc's as well.
 void containers()
 {
@@ -195,6 +221,7 @@ int main()
     every_form();
     without_handler();
     with_handler();
+    with_too_great_an_alignment();
     containers();
     EXPECT(global.names.size() == 3 && global.names[2].size() == 5000);
     return finish("operators");
