@@ -11,7 +11,8 @@
  * realloc keeps the block where it is as long as the new length fits it and is more than half of
  * it; large blocks grow and shrink in place, or move by their page tables; copying is last. Where a
  * policy has routes that part (routes.c), it stays only while its new length leads to the heap that
- * it is of, and is copied else. */
+ * it is of, and is copied else. Where there is no memory for a shorter copy, the block stays as it
+ * is: that is no failure, and errno and the policy hear nothing of it. */
 #include "malloc/fast.h"
 
 #include "numa/machine.h"
@@ -61,15 +62,30 @@ void *calloc(size_t count, size_t bytes)
 
 /* ---- resized --------------------------------------------------------------------------------- */
 
-/* The last resort, and the way of small blocks. */
-static void *copy(void *old, size_t usable, size_t bytes)
+static void *hand_over(void *block, void *old, size_t usable, size_t bytes)
 {
-    void *block = roma__malloc(bytes);
     if (block == NULL)
         return NULL;
     memcpy(block, old, usable < bytes ? usable : bytes);
     roma__free(old);
     return block;
+}
+
+/* The last resort, and the way of small blocks. */
+static void *copy(void *old, size_t usable, size_t bytes)
+{
+    return hand_over(roma__malloc(bytes), old, usable, bytes);
+}
+
+/* The same where without it the block may stay. */
+static __attribute__((noinline)) void *copy_if_it_can(void *old, size_t usable, size_t bytes)
+{
+    int saved = errno;
+    roma__mine.may_fail = true;
+    void *block = roma__malloc(bytes);
+    roma__mine.may_fail = false;
+    errno = saved;
+    return hand_over(block, old, usable, bytes);
 }
 
 /* Worth a shorter block of a class. */
@@ -97,12 +113,12 @@ static __attribute__((noinline)) void *realloc_slow(void *old, size_t bytes)
     bool is_to_go = !may_stay || (bytes <= ROMA__CLASS_MAX_BYTES && is_wasteful(usable, bytes));
     void *block = NULL;
     if (is_to_go)
-        block = copy(old, usable, bytes); /* where there is no memory for it: stay */
+        block = copy_if_it_can(old, usable, bytes); /* where there is no memory for it: stay */
     if (block == NULL && (may_stay || bytes <= usable) && roma__cell_resize(&cell, bytes) == 0)
         block = cell.address;
     if (block == NULL && may_stay && roma__cell_move(&cell, bytes) == 0)
         block = cell.address;
-    if (block == NULL && !is_to_go)
+    if (block == NULL)
         block = copy(old, usable, bytes);
     errno = block != NULL ? saved : ENOMEM;
     return block;
@@ -122,8 +138,10 @@ void *realloc(void *old, size_t bytes)
     size_t usable = slab->cell_bytes;
     if (bytes <= usable && !is_wasteful(usable, bytes) && roma__routes_allow(bytes, slab->heap))
         return old;
-    void *block = copy(old, usable, bytes);
-    return block == NULL && bytes <= usable ? old : block;
+    if (bytes > usable)
+        return copy(old, usable, bytes);
+    void *block = copy_if_it_can(old, usable, bytes);
+    return block != NULL ? block : old;
 }
 
 void *reallocarray(void *old, size_t count, size_t bytes)

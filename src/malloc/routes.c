@@ -345,7 +345,7 @@ void *roma__routes_take(size_t bytes, size_t align, bool zero)
 void roma__routes_failed(const roma_error *error)
 {
     char line[LINE_BYTES], sentence[256];
-    if (!routes.aborts)
+    if (!routes.aborts || roma__mine.may_fail)
         return;
     roma__text text = roma__shim_line_in(line, sizeof line);
     roma__text_put(&text, roma_error_text(error, sentence, sizeof sentence));

@@ -56,6 +56,7 @@ struct roma__mine {
     roma_cache *own;  /* the thread's; NULL: none. Not `fast` in a hardened heap, whose frees are
                          all to be looked at */
     enum roma__thread_state state;
+    bool may_fail; /* the request at hand: its caller can do without it, and no policy ends us  */
 };
 
 /* Initial-exec: one addition to the thread pointer. A preloaded library is there when the static
@@ -138,7 +139,7 @@ static inline bool roma__routes_allow(size_t bytes, const roma__heap *heap)
     return __builtin_expect(!roma__routes_part, 1) || roma__routes_lead(bytes, heap);
 }
 
-/* A request has failed: the policy may have the program end. */
+/* A request has failed: the policy may have the program end, unless roma__mine.may_fail. */
 void roma__routes_failed(const roma_error *error);
 
 /* Over fork: no heap is added. */

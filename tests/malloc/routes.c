@@ -6,6 +6,7 @@
  *   routes work      under any policy that serves all lengths
  *   routes fails     under one that serves none from 1M on, and says no more
  *   routes serves    under the same with `otherwise plain`
+ *   routes shrinks   under one that serves none of 5000 to 5099 bytes
  *
  * What pages a block is on is asked of the kernel: a mapping that transparent huge pages were
  * advised for has the flag `hg` in smaps. */
@@ -308,6 +309,22 @@ static void large_ones_are_served(void)
     free(block);
 }
 
+/* Where a shorter block is not to be had, the longer one serves, whether of a class or large, and
+ * nobody hears of it. */
+static void what_cannot_shrink_stays(void)
+{
+    static const size_t lengths[] = {5200, 12000, 100000, 300000, 3 * MIB};
+    for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
+        unsigned char *block = malloc(lengths[i]), *same;
+        memset(block, 'x', lengths[i]);
+        errno = 0;
+        same = realloc(block, 5050);
+        EXPECT(same != NULL && errno == 0);
+        EXPECT(same[0] == 'x' && same[5049] == 'x');
+        free(same);
+    }
+}
+
 int main(int count, char **arguments)
 {
     const char *what = count > 1 ? arguments[1] : "";
@@ -322,6 +339,8 @@ int main(int count, char **arguments)
         threads_free_what_others_took(true);
         zeroes_are_zero();
         figures_are_of_all();
+    } else if (strcmp(what, "shrinks") == 0) {
+        what_cannot_shrink_stays();
     } else {
         small_ones_are_served();
         if (strcmp(what, "fails") == 0)
