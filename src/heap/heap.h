@@ -134,7 +134,8 @@ bool roma__heap_end_parked(const void *block, size_t bytes);
 size_t roma__heap_trim(roma__heap *heap, size_t keep_bytes);
 
 /* Give back what has been free for longer than the return delay. Cheap when nothing is due.
- * is_thorough: empty the caches of idle threads first (a background thread does). Returns bytes. */
+ * is_thorough: empty the caches of all threads first, but of those that are in a call at that
+ * instant (a background thread does). Returns bytes. */
 size_t roma__heap_return(roma__heap *heap, uint64_t now_ns, bool is_thorough);
 
 /* The clock of return delays: monotonic, coarse. */

@@ -2,7 +2,13 @@
  *
  * Without it memory past its delay is returned by the program's own slow calls; a program that
  * sleeps makes none. The thread wakes four times a delay, at most ten times a second and at least
- * once in ten, empties the caches of idle threads, and gives back what is due.
+ * once in ten, empties the caches of all threads but those that are in a call at that instant, and
+ * gives back what is due. Busy threads are not told from idle ones: they begin anew with empty
+ * caches, at most ten times a second.
+ *
+ * So what is freed into a cache is back after one wake, the delay, and one more wake: one and a
+ * half delays; but .2 s more than the delay where that is shorter than .4 s, and 20 s more where it
+ * is longer than 40 s.
  *
  * When it starts. Only a program that holds some megabytes has something to give back. Obtaining
  * memory, under the heap's locks, only notes the wish; the next slow call that holds none of them

@@ -3,8 +3,9 @@
  *   returns call|background DELAY_MS
  *
  * call: by the first slow call after the delay. background: with no call at all, within twice the
- * delay. The harness sets ROMA_RETURN_DELAY, and ROMA_BACKGROUND. What is looked at is the kernel's
- * account of the process, not the library's own. */
+ * delay, which is not so for delays of less than .2 s. The harness sets ROMA_RETURN_DELAY, and
+ * ROMA_BACKGROUND. What is looked at is the kernel's account of the process, not the library's
+ * own. */
 #include "expect.h"
 
 #include <time.h>
