@@ -124,7 +124,9 @@ typedef struct roma_options {
                                           for all such managers of the process, signals blocked in
                                           it, remade in a child of fork() at a later call of it;
                                           refused with ROMA_RETURN_NEVER                          */
-    bool bounded;                    /**< caches of threads keep an eighth of what they keep else */
+    bool bounded;                    /**< a cache keeps 32 KiB of free blocks of a size class at
+                                          most, not 256 KiB; at most 1024 blocks and at least 2 in
+                                          both cases                                              */
     bool reserved[2];                /**< 0                                                       */
 } roma_options;
 

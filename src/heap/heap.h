@@ -41,7 +41,7 @@ typedef struct roma__heap_options {
     size_t growth_bytes; /* least bytes of an extent that cells share; 0: 2 MiB  */
     bool inherit;        /* extents are there in a child made by fork()          */
     uint32_t words;      /* ROMA__WORDS_*                                         */
-    bool bounded;        /* caches keep an eighth of what they keep else         */
+    bool bounded;        /* caches keep 32 KiB of a class at most, not 256 KiB   */
     size_t lengths_below; /* > 0: only shorter cells are to be had by its caches: kept for callers,
                              who see to it (roma__heap_takes)                    */
     bool closed;         /* somebody looks at each cell: no call may stay inline */

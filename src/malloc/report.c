@@ -11,7 +11,8 @@
  *
  * A child made by fork() writes a line of its own: seconds since the fork; its other figures go on
  * from those of its parent. Lengths are usable ones: the heap does not keep what was asked for.
- * held is without what was given back to the kernel. Of pages the kernel tells sizes and nodes
+ * held is without what was given back to the kernel or not touched yet; its peak is of the address
+ * space, with both. Of pages the kernel tells sizes and nodes
  * apart only where there is one node; else "node" is -1 in "pages", and "nodes" has the bytes of
  * each. */
 #include "malloc/settings.h"

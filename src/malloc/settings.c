@@ -12,14 +12,14 @@
  *                      -1                        all, -1: for ever
  *   ROMA_BACKGROUND    0, 1             0        1: a thread gives memory back behind an idle
  *                      program
- *   ROMA_BOUNDED       0, 1             0        1: threads keep an eighth of the free blocks that
- *                                                they keep else
+ *   ROMA_BOUNDED       0, 1             0        1: threads keep at most 32 KiB of free blocks of
+ *                                                each size class, not 256 KiB
  *   ROMA_LIMIT         size             none     most bytes to obtain from the kernel; beyond it
  *                                                malloc fails with ENOMEM. Units K, M, G, T
  *   ROMA_POLICY        policy, @file    none     rules by length for where memory lies and in which
  *                                                pages (routes.c)
- *   ROMA_REPORT        file             none     an existing file, to which one JSON line is
- *                                                appended when the process exits
+ *   ROMA_REPORT        file             none     an existing file, by its whole path, to which one
+ *                                                JSON line is appended when the process exits
  *   ROMA_MISUSE        abort, report    abort    report: tell a wrong free or realloc and go on
  *   ROMA_VERBOSE       0, 1             0        1: say on stderr what is set, and at the end what
  *                                                was used, each with the program's name and its
