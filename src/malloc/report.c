@@ -54,17 +54,38 @@ static void put_signed(roma__text *text, const char *before, const char *name, i
     roma__text_put_number(text, value < 0 ? (uint64_t)-value : (uint64_t)value);
 }
 
-/* Names of programs are mostly plain; what is not becomes an escape of four digits. */
+/* The length of the character of UTF-8 beyond ASCII that a string begins with; 0: of none. Longer
+ * forms than needed, halves of UTF-16 and what is beyond Unicode are none (RFC 3629). */
+static size_t utf8_length(const char *string)
+{
+    const unsigned char *s = (const unsigned char *)string;
+    size_t length = s[0] >= 0xF0 && s[0] <= 0xF4   ? 4
+                    : s[0] >= 0xE0 && s[0] <= 0xEF ? 3
+                    : s[0] >= 0xC2 && s[0] <= 0xDF ? 2
+                                                   : 0;
+    for (size_t i = 1; i < length; i++)
+        if ((s[i] & 0xC0) != 0x80)
+            return 0;
+    bool is_wrong = (s[0] == 0xE0 && s[1] < 0xA0) || (s[0] == 0xED && s[1] > 0x9F) ||
+                    (s[0] == 0xF0 && s[1] < 0x90) || (s[0] == 0xF4 && s[1] > 0x8F);
+    return is_wrong ? 0 : length;
+}
+
+/* JSON is UTF-8. A name of a program may be any bytes: those that are no character become the one
+ * that stands for such, U+FFFD. */
 static void put_string(roma__text *text, const char *string)
 {
     static const char digits[] = "0123456789abcdef";
     roma__text_put(text, "\"");
-    for (; *string != '\0'; string++) {
+    while (*string != '\0') {
         unsigned char c = (unsigned char)*string;
-        char plain[] = {(char)c, '\0'};
+        size_t length = c < 0x80 ? 1 : utf8_length(string);
+        char plain[8] = {0};
         char escaped[] = {'\\', 'u', '0', '0', digits[c >> 4], digits[c & 15], '\0'};
-        bool is_plain = c >= ' ' && c < 0x7F && c != '"' && c != '\\';
-        roma__text_put(text, is_plain ? plain : escaped);
+        bool is_plain = c >= ' ' && c != 0x7F && c != '"' && c != '\\';
+        memcpy(plain, string, length);
+        roma__text_put(text, length == 0 ? "\\ufffd" : is_plain ? plain : escaped);
+        string += length == 0 ? 1 : length;
     }
     roma__text_put(text, "\"");
 }
