@@ -213,10 +213,10 @@ static void put_sizes(roma__text *text)
 
 static void complain(const char *what, int code)
 {
-    char sentence[ROMA__REPORT_PATH_BYTES + 64];
+    char sentence[ROMA__REPORT_PATH_BYTES + 64], word[64];
     roma__text text = roma__text_in(sentence, sizeof sentence);
     roma__text_add(&text, "ROMA_REPORT: %.800s: %s: %s", roma__settings.report, what,
-                   strerrordesc_np(code));
+                   strerror_r(code, word, sizeof word)); /* glibc's, as this library is */
     roma__shim_tell(sentence);
 }
 
