@@ -22,6 +22,7 @@ enum {
 enum {
     RUN_NODES_MAX = 64,      /* nodes that the report tells apart; those above are "other" */
     RUN_REMARKS_MAX = 4,     /* what a reader must know before believing the figures       */
+    RUN_PAGE_SIZES_MAX = 16, /* page sizes of the kernel that a sample tells apart         */
     RUN_PROCESSES_MAX = 512, /* processes that one sample visits                           */
     RUN_SIZES_MAX = 48       /* powers of two that the table of sizes has room for         */
 };
@@ -113,6 +114,12 @@ typedef struct run_process {
     char program[64];
 } run_process;
 
+/* The pages of one size by node, in bytes. Transparent huge pages are among the base pages. */
+typedef struct run_placed {
+    uint64_t page_bytes;
+    uint64_t node[RUN_NODES_MAX], other_nodes;
+} run_placed;
+
 /* Sums over the processes of a tree; bytes. A figure that no process could tell is not known. */
 typedef struct run_memory {
     double seconds; /* since the start */
@@ -120,8 +127,8 @@ typedef struct run_memory {
     uint64_t resident, hugetlb; /* apart, as the kernel counts them */
     uint64_t anonymous, anonymous_huge, file_huge, swapped;
     bool knows_rollup; /* `anonymous` to `swapped` */
-    uint64_t node[RUN_NODES_MAX], other_nodes;
-    bool knows_nodes;
+    run_placed placed[RUN_PAGE_SIZES_MAX]; /* the smallest pages first */
+    unsigned placed_count;                 /* 0: it is not known       */
 } run_memory;
 
 typedef struct run_sampler {

@@ -2,9 +2,41 @@
  * are handed on as they were written, with what was not known left out. */
 #include "run.h"
 
+/* All on each node, and of them what pages of each size. */
+static void put_nodes(json *map, const run_memory *m)
+{
+    json *nodes = json_list(), *pages = json_list();
+    for (int node = 0; node < RUN_NODES_MAX; node++) {
+        uint64_t sum = 0;
+        for (unsigned i = 0; i < m->placed_count; i++) {
+            const run_placed *placed = &m->placed[i];
+            if (placed->node[node] == 0)
+                continue;
+            sum += placed->node[node];
+            json *entry = json_map();
+            json_put_count(entry, "page_bytes", placed->page_bytes);
+            json_put_whole(entry, "node", node);
+            json_put_count(entry, "count", placed->node[node] / placed->page_bytes);
+            json_append(pages, entry);
+        }
+        if (sum == 0)
+            continue;
+        json *entry = json_map();
+        json_put_whole(entry, "node", node);
+        json_put_count(entry, "bytes", sum);
+        json_append(nodes, entry);
+    }
+    json_put(map, "nodes", m->placed_count > 0 ? nodes : NULL);
+    json_put(map, "pages", m->placed_count > 0 ? pages : NULL);
+    if (m->placed_count == 0) {
+        json_object_put(nodes);
+        json_object_put(pages);
+    }
+}
+
 static json *peak_json(const run_memory *m)
 {
-    json *map = json_map(), *nodes = json_list();
+    json *map = json_map();
     json_put_figure(map, "seconds", m->seconds);
     json_put_count(map, "processes_count", m->processes_count);
     json_put_count(map, "resident_bytes", m->resident);
@@ -20,17 +52,7 @@ static json *peak_json(const run_memory *m)
                     m->knows_rollup && whole > 0
                         ? (double)(m->anonymous_huge + m->hugetlb) / (double)whole
                         : -1);
-    for (int node = 0; node < RUN_NODES_MAX; node++) {
-        if (m->node[node] == 0)
-            continue;
-        json *entry = json_map();
-        json_put_whole(entry, "node", node);
-        json_put_count(entry, "bytes", m->node[node]);
-        json_append(nodes, entry);
-    }
-    json_put(map, "nodes", m->knows_nodes ? nodes : NULL);
-    if (!m->knows_nodes)
-        json_object_put(nodes);
+    put_nodes(map, m);
     return map;
 }
 

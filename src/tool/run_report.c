@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { OTHERS_MAX = 32, BAR_COLUMNS = 32 }; /* JSON has all */
 
@@ -65,20 +66,43 @@ static void add_kinds(table *t, const run_memory *m)
         add_share(t, "swapped out, not in the sum", m->swapped, whole);
 }
 
+static uint64_t placed_bytes(const run_placed *placed)
+{
+    uint64_t sum = placed->other_nodes;
+    for (unsigned node = 0; node < RUN_NODES_MAX; node++)
+        sum += placed->node[node];
+    return sum;
+}
+
+/* Pages of more than the base size are hugetlb ones: of transparent ones the kernel does not tell
+ * the nodes apart. */
+static void add_placed(table *t, const char *where, uint64_t bytes, uint64_t page_bytes,
+                       uint64_t whole)
+{
+    char name[2 * WORD_BYTES];
+    if (bytes == 0)
+        return;
+    if (page_bytes > (uint64_t)sysconf(_SC_PAGESIZE))
+        snprintf(name, sizeof name, "%s, hugetlb pages of %s", where, size_text(page_bytes));
+    else
+        snprintf(name, sizeof name, "%s", where);
+    add_share(t, name, bytes, whole);
+}
+
 /* Read a moment after the kinds: the shares are of their own sum. */
 static void add_nodes(table *t, const run_memory *m)
 {
-    uint64_t whole = m->other_nodes;
-    for (unsigned node = 0; node < RUN_NODES_MAX; node++)
-        whole += m->node[node];
+    uint64_t whole = 0;
+    for (unsigned i = 0; i < m->placed_count; i++)
+        whole += placed_bytes(&m->placed[i]);
     for (unsigned node = 0; node < RUN_NODES_MAX; node++) {
         char name[WORD_BYTES];
         snprintf(name, sizeof name, "on node %u", node);
-        if (m->node[node] > 0)
-            add_share(t, name, m->node[node], whole);
+        for (unsigned i = 0; i < m->placed_count; i++)
+            add_placed(t, name, m->placed[i].node[node], m->placed[i].page_bytes, whole);
     }
-    if (m->other_nodes > 0)
-        add_share(t, "on other nodes", m->other_nodes, whole);
+    for (unsigned i = 0; i < m->placed_count; i++)
+        add_placed(t, "on other nodes", m->placed[i].other_nodes, m->placed[i].page_bytes, whole);
 }
 
 static void print_peak(const run_answer *answer, FILE *stream)

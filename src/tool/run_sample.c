@@ -91,6 +91,23 @@ static void add_rollup(pid_t pid, run_memory *sum)
     fclose(file);
 }
 
+/* The sum for pages of this size. NULL: there are more sizes than we tell apart. */
+static run_placed *placed_of(run_memory *sum, uint64_t page_bytes)
+{
+    unsigned at = 0;
+    while (at < sum->placed_count && sum->placed[at].page_bytes < page_bytes)
+        at++;
+    if (at < sum->placed_count && sum->placed[at].page_bytes == page_bytes)
+        return &sum->placed[at];
+    if (sum->placed_count == RUN_PAGE_SIZES_MAX)
+        return NULL;
+    memmove(&sum->placed[at + 1], &sum->placed[at],
+            (sum->placed_count - at) * sizeof sum->placed[0]);
+    sum->placed_count++;
+    sum->placed[at] = (run_placed){.page_bytes = page_bytes};
+    return &sum->placed[at];
+}
+
 /* A line is: address policy [file=.. anon=.. N0=COUNT N1=COUNT ..] kernelpagesize_kB=SIZE. A file's
  * name has no spaces in it, but may look like one of these words: its word starts with "file=". */
 static void add_nodes(pid_t pid, run_memory *sum)
@@ -108,9 +125,10 @@ static void add_nodes(pid_t pid, run_memory *sum)
             unsigned long node = strtoul(word + 2, &end, 10);
             if (*end != '=' || !isdigit((unsigned char)word[2]))
                 continue;
+            run_placed *placed = page_bytes > 0 ? placed_of(sum, page_bytes) : NULL;
             uint64_t bytes = strtoull(end + 1, NULL, 10) * page_bytes;
-            *(node < RUN_NODES_MAX ? &sum->node[node] : &sum->other_nodes) += bytes;
-            sum->knows_nodes = true;
+            if (placed != NULL)
+                *(node < RUN_NODES_MAX ? &placed->node[node] : &placed->other_nodes) += bytes;
         }
     }
     free(line);
