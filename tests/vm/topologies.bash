@@ -9,11 +9,12 @@
 #   giant    2 nodes of 1 CPU, 6144 MiB each, with 1 and 2 pages of 1 GiB: for large blocks
 #
 # topology_of NAME sets machine, memory_options, qemu (an array), nodes_count, cpus_count, ram_mib
-# and append. mib_per_node, where not empty, replaces the sizes above. topology_names has them all.
+# and append. mib_per_node, where not empty, replaces the sizes above. topology_names has them all,
+# those first whose tests take longest: no CPU is then left alone for long at the end.
 # Variables are the sourcing script's, commas belong to options of QEMU:
 # shellcheck shell=bash disable=SC2034,SC2054
 
-topology_names=(asym2 ring4 hmat tiny hotplug giant)
+topology_names=(ring4 hmat asym2 hotplug giant tiny)
 
 # node MIB CPUS [initiator=N]: one more node.
 node() {
