@@ -5,8 +5,9 @@
 # not have. What is not used is left out by the linker, so that the library is small and starts
 # fast. It needs the C library alone.
 #
-# Left out where it has no meaning: under sanitizers, which bring a malloc of their own, and with C
-# libraries other than glibc, whose behaviour it follows and whose structures it fills.
+# Left out where it has no meaning: under sanitizers, which bring a malloc of their own (there
+# tests/concurrent/shim has its sources), and with C libraries other than glibc, whose behaviour it
+# follows and whose structures it fills.
 
 include(CheckSymbolExists)
 
