@@ -278,6 +278,15 @@ void roma__extents_release_own(struct roma__extents *extents, struct roma__exten
     pthread_mutex_unlock(&extents->lock);
 }
 
+/* Only the cell's holder changes it, but who holds the lock may read it: where.c does. */
+static void set_extent(struct roma__extents *extents, struct roma__extent_record *record,
+                       const roma_extent *extent)
+{
+    pthread_mutex_lock(&extents->lock);
+    record->extent = *extent;
+    pthread_mutex_unlock(&extents->lock);
+}
+
 /* Returns what has been charged too much by now. Whole pages may be a little more than was charged:
  * that little is not refused. */
 static size_t count_resized(struct roma__extents *extents, struct roma__extent_record *record,
@@ -294,16 +303,19 @@ static size_t count_resized(struct roma__extents *extents, struct roma__extent_r
 int roma__extents_resize(struct roma__extents *extents, struct roma__extent_record *record,
                          size_t bytes, bool may_move)
 {
-    size_t before = record->extent.bytes;
+    roma_extent extent = record->extent;
+    size_t before = extent.bytes;
     size_t more = bytes > before ? bytes - before : 0;
     if (more > 0 && roma__extents_charge(extents, more) < 0)
         return -ENOMEM;
-    char *address = record->extent.address;
+    char *address = extent.address;
     roma_error ignored;
     roma__resizing_begin();
-    int code = roma_provider_resize(roma__extents_provider(extents, record), &record->extent, bytes,
+    int code = roma_provider_resize(roma__extents_provider(extents, record), &extent, bytes,
                                     may_move, &ignored);
-    size_t after = record->extent.bytes;
+    if (code == 0)
+        set_extent(extents, record, &extent);
+    size_t after = extent.bytes;
     size_t excess = code < 0 ? more : count_resized(extents, record, before, more);
     roma__resizing_end();
     roma__extents_credit(extents, excess);

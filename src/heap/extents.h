@@ -103,8 +103,9 @@ void roma__extents_release_own(struct roma__extents *extents, struct roma__exten
 /* Give any extent back to its provider, and its record. */
 void roma__extents_release(struct roma__extents *extents, struct roma__extent_record *record);
 
-/* Change the length of an own extent. Returns 0 or -errno; on failure it is as it was. Takes no
- * lock: the extent is the caller's alone. A fork waits for it, and it for a fork. */
+/* Change the length of an own extent. Returns 0 or -errno; on failure it is as it was. The
+ * extent is the caller's alone; the lock is taken for a moment, to say how it is now, and not over
+ * the provider's work. A fork waits for it, and it for a fork. */
 int roma__extents_resize(struct roma__extents *extents, struct roma__extent_record *record,
                          size_t bytes, bool may_move);
 
@@ -170,7 +171,7 @@ void roma__extents_mark(struct roma__extent_record *record, const char *base, ui
 void roma__extents_settle(struct roma__extents *extents);
 
 /* Around what gives an own extent another place or length: no fork comes in between (fork.c). No
- * lock of a heap is held, or taken meanwhile. */
+ * lock of a heap is held then; that of the extents may be taken meanwhile, for a moment. */
 void roma__resizing_begin(void);
 void roma__resizing_end(void);
 
