@@ -118,8 +118,8 @@ ROMA_API int roma_map_open_fd(int fd, const roma_map_options *options, roma_map 
  *  map  NULL is fine
  *  Returns 0, -EBUSY while a scan is open on it, -EDEADLK in a callback of an engine.
  *  Threads: no other call on this map may run at the same time, nor one that submits ranges of it.
- *  Signals: no.  Cost: waits for what the depths of an engine allow: two chunks, of about 100 ms at
- *  most, or 128 short runs; for a flush in its sync as long as that takes.  Since: 0.1 */
+ *  Signals: no.  Cost: waits for what the depths of an engine allow: four chunks, of about 100 ms
+ *  at most, or 64 short runs; for a flush in its sync as long as that takes.  Since: 0.1 */
 ROMA_API int roma_map_close(roma_map *map);
 
 /** What is mapped: the file's bytes from `offset` to its end, or to `bytes`, as known since opening
@@ -185,8 +185,8 @@ typedef struct roma_prefetch_options {
     size_t size;              /**< of this struct                                                */
     roma_prefetch_way way;    /**< anything but AUTO: this one, or an error                      */
     unsigned dense_depth;     /**< long runs: how many chunks are read at once, at most 1024; 0:
-                                   2                                                             */
-    unsigned sparse_depth;    /**< short runs: how many at once; 0: 128; at most 2048. With io_uring
+                                   4                                                             */
+    unsigned sparse_depth;    /**< short runs: how many at once; 0: 64; at most 2048. With io_uring
                                    at most what half of `entries` holds                          */
     unsigned entries;         /**< of the ring, 8 to 16384; 0: 256, or 64 where that is refused  */
     unsigned threads;         /**< of the pool, and workers of the ring; 0: 32, at most 256. Those

@@ -40,8 +40,8 @@
 
 enum {
     ROMA__OP_CALLS = 2,
-    ROMA__DENSE_DEPTH = 2,
-    ROMA__SPARSE_DEPTH = 128,
+    ROMA__DENSE_DEPTH = 4,
+    ROMA__SPARSE_DEPTH = 64,
     ROMA__FOLLOWERS = 64,       /* ops beyond the depths: those that wait for others' reads       */
     ROMA__OPS_MOST = 4096,
     ROMA__WORKERS = 32,
