@@ -310,14 +310,14 @@ int roma__extents_resize(struct roma__extents *extents, struct roma__extent_reco
         return -ENOMEM;
     char *address = extent.address;
     roma_error ignored;
-    roma__resizing_begin();
+    int cancelling = roma__resizing_begin();
     int code = roma_provider_resize(roma__extents_provider(extents, record), &extent, bytes,
                                     may_move, &ignored);
     if (code == 0)
         set_extent(extents, record, &extent);
     size_t after = extent.bytes;
     size_t excess = code < 0 ? more : count_resized(extents, record, before, more);
-    roma__resizing_end();
+    roma__resizing_end(cancelling);
     roma__extents_credit(extents, excess);
     if (code < 0)
         return code;

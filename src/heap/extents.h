@@ -170,10 +170,11 @@ void roma__extents_unmark(struct roma__extents *extents);
 void roma__extents_mark(struct roma__extent_record *record, const char *base, uint32_t granules);
 void roma__extents_settle(struct roma__extents *extents);
 
-/* Around what gives an own extent another place or length: no fork comes in between (fork.c). No
- * lock of a heap is held then; that of the extents may be taken meanwhile, for a moment. */
-void roma__resizing_begin(void);
-void roma__resizing_end(void);
+/* Around what gives an own extent another place or length: no fork comes in between (fork.c), and
+ * the thread is not cancelled. No lock is held then; that of the extents may be taken meanwhile,
+ * for a moment. What the first returns is for the second. */
+int roma__resizing_begin(void);
+void roma__resizing_end(int cancelling);
 
 void roma__extents_fork_hold(void);
 void roma__extents_fork_free(void);

@@ -22,59 +22,88 @@
  * An extent that is just getting another place or length is waited for: what it leaves may be
  * another's mapping a moment later, and a child that knew only the old place would unmap that.
  * Resizing takes no lock of the heap, for providers may take long over it; it is counted, in all
- * heaps together, and a fork waits until nobody does it, before it takes any other lock of a heap,
- * and keeps others from beginning. Where pages are populated as they are added, that is as long as
- * this takes. */
+ * heaps together. A fork waits until nobody does it, before it takes any other lock, and keeps
+ * others from beginning: a provider may use a manager over a resize, and so may whoever it waits
+ * for. Where pages are populated as they are added, the fork waits as long as that takes.
+ *
+ * Threads that resize again and again let a fork by that waits, each for a moment: it needs one
+ * instant at which nobody resizes. Not for ever, since a provider that resizes something else over
+ * a resize is waited for itself. */
 #include "heap/internal.h"
 
 #include "heap/metadata.h"
 
+#include <time.h>
+
 /* ---- extents that are being resized ---------------------------------------------------------- */
+
+enum { PAUSE_NS = 50000, PAUSES_MOST = 100 };
 
 static struct {
     pthread_mutex_t lock;
     pthread_cond_t none; /* waited on by who is to fork, and so by nobody at a fork */
     unsigned count;
-    unsigned forks; /* heaps that are held by who has the lock for a fork */
+    unsigned forks; /* that wait */
 } resizing = {.lock = PTHREAD_MUTEX_INITIALIZER, .none = PTHREAD_COND_INITIALIZER};
 
-void roma__resizing_begin(void)
+/* Neither realloc() nor fork() is where a thread may be cancelled, and it would end here with what
+ * nobody gives back. */
+static int keep_from_cancelling(void)
 {
-    pthread_mutex_lock(&resizing.lock);
-    resizing.count++;
-    pthread_mutex_unlock(&resizing.lock);
+    int before = PTHREAD_CANCEL_ENABLE;
+    (void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
+    return before;
 }
 
-void roma__resizing_end(void)
+static void restore_cancelling(int before)
+{
+    (void)pthread_setcancelstate(before, NULL);
+}
+
+int roma__resizing_begin(void)
+{
+    const struct timespec pause = {0, PAUSE_NS};
+    int cancelling = keep_from_cancelling();
+    pthread_mutex_lock(&resizing.lock);
+    for (int pauses = 0; resizing.forks > 0 && pauses < PAUSES_MOST; pauses++) {
+        pthread_mutex_unlock(&resizing.lock);
+        (void)nanosleep(&pause, NULL);
+        pthread_mutex_lock(&resizing.lock);
+    }
+    resizing.count++;
+    pthread_mutex_unlock(&resizing.lock);
+    return cancelling;
+}
+
+void roma__resizing_end(int cancelling)
 {
     pthread_mutex_lock(&resizing.lock);
     if (--resizing.count == 0)
-        pthread_cond_signal(&resizing.none);
+        pthread_cond_broadcast(&resizing.none);
     pthread_mutex_unlock(&resizing.lock);
+    restore_cancelling(cancelling);
 }
 
-/* Who forks holds one heap after the other, and nobody else does meanwhile: those who call us have
- * a lock for that. So only he sees `forks` change. */
-static void hold_resizing(void)
+void roma__heaps_fork_hold(void)
 {
-    if (resizing.forks++ > 0)
-        return;
+    int cancelling = keep_from_cancelling();
     pthread_mutex_lock(&resizing.lock);
+    resizing.forks++;
     while (resizing.count > 0)
         pthread_cond_wait(&resizing.none, &resizing.lock);
+    resizing.forks--;
+    restore_cancelling(cancelling);
 }
 
-static void free_resizing(void)
+void roma__heaps_fork_free(void)
 {
-    if (--resizing.forks == 0)
-        pthread_mutex_unlock(&resizing.lock);
+    pthread_mutex_unlock(&resizing.lock);
 }
 
 /* ---- locks ----------------------------------------------------------------------------------- */
 
 void roma__heap_fork_hold(roma__heap *heap)
 {
-    hold_resizing();
     pthread_mutex_lock(&heap->caches_lock);
     for (struct roma__cache *cache = heap->caches; cache != NULL; cache = cache->next)
         pthread_mutex_lock(&cache->lock);
@@ -91,7 +120,6 @@ void roma__heap_fork_free(roma__heap *heap)
     for (struct roma__cache *cache = heap->caches; cache != NULL; cache = cache->next)
         pthread_mutex_unlock(&cache->lock);
     pthread_mutex_unlock(&heap->caches_lock);
-    free_resizing();
 }
 
 void roma__heap_process_fork_hold(void)

@@ -294,6 +294,11 @@ void roma__cell_grant(const roma__cell *cell, roma_grant *grant);
 
 /* ---- fork ----------------------------------------------------------------------------------- */
 
+/* Before fork, and before any other lock is taken for it: wait until no extent is being resized,
+ * and keep it so; after it, in parent and child, when all other locks have been let go. */
+void roma__heaps_fork_hold(void);
+void roma__heaps_fork_free(void);
+
 /* Before fork: hold every lock of the heap; after it in the parent: let go. The process-wide part
  * (page map, descriptors' memory) has its own pair, taken last. */
 void roma__heap_fork_hold(roma__heap *heap);

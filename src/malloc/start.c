@@ -44,6 +44,7 @@ uint64_t roma__shim_start_ns(void)
 
 static void hold(void)
 {
+    roma__heaps_fork_hold();
     roma__routes_lock(); /* no heap is added */
     ROMA__EACH_SHIM_HEAP (at) {
         roma__heap_fork_hold(at->heap);
@@ -58,6 +59,7 @@ static void let_go(void)
         roma__heap_fork_free(at->heap);
     }
     roma__routes_unlock();
+    roma__heaps_fork_free();
 }
 
 static void let_go_in_child(void)
@@ -139,10 +141,15 @@ ROMA__EXPORT fork_registrar __register_atfork;
 int __register_atfork(fork_handler *prepare, fork_handler *parent, fork_handler *child,
                       void *library)
 {
+    static _Atomic(void *) known; /* the loader's lock is taken once, for our own handlers */
     union {
         void *object; /* what dlsym() returns */
         fork_registrar *function;
-    } next = {.object = dlsym(RTLD_NEXT, "__register_atfork")};
+    } next = {.object = atomic_load_explicit(&known, memory_order_relaxed)};
+    if (next.object == NULL) {
+        next.object = dlsym(RTLD_NEXT, "__register_atfork");
+        atomic_store_explicit(&known, next.object, memory_order_relaxed);
+    }
     (void)roma__shim_heap();
     return next.object == NULL ? ENOMEM : next.function(prepare, parent, child, library);
 }

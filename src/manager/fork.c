@@ -1,9 +1,9 @@
 /* fork.c - all managers over fork().
  *
  * A child has one thread, the one that forked, but the locks as all threads left them. So before
- * the fork every lock is taken, from the outermost inwards and always in the same order: the
- * background thread's, the list of managers, then of each manager its policy, its routes, its heaps
- * and its notes, then those of the process.
+ * the fork every lock is taken, from the outermost inwards and always in the same order: that of
+ * extents which are being resized (heap/fork.c), the background thread's, the list of managers,
+ * then of each manager its policy, its routes, its heaps and its notes, then those of the process.
  * A thread that holds one of them meanwhile needs only locks further in, which we take later, so it
  * gets out of our way. Afterwards parent and child let go of all in reverse.
  *
@@ -31,6 +31,7 @@ static void hold_manager(roma_manager *manager)
 
 static void hold_all(void)
 {
+    roma__heaps_fork_hold();
     roma__background_fork_hold();
     pthread_mutex_lock(&managers.lock);
     for (roma_manager *manager = managers.first; manager != NULL; manager = manager->next)
@@ -62,6 +63,7 @@ static void free_in_parent(void)
 {
     free_all();
     roma__background_fork_free(false);
+    roma__heaps_fork_free();
 }
 
 static bool block_is_there(void *context, const roma__note *note)
@@ -90,6 +92,7 @@ static void free_in_child(void)
     for (roma_manager *manager = managers.first; manager != NULL; manager = manager->next)
         settle_in_child(manager);
     roma__background_fork_free(true);
+    roma__heaps_fork_free();
 }
 
 /* ---- the list of managers -------------------------------------------------------------------- */

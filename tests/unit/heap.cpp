@@ -21,6 +21,9 @@
 #include <thread>
 #include <vector>
 
+extern "C" int roma__resizing_begin(void); /* heap/extents.h has C11's _Atomic */
+extern "C" void roma__resizing_end(int cancelling);
+
 namespace {
 
 /* A provider over mmap that counts, and fails when told to. */
@@ -502,15 +505,41 @@ TEST_CASE("a fork waits for a block that is on its way to another address", "[he
     std::thread mover([&] { code = roma__cell_move(&cell, 9 << 20); });
     while (!is_on_its_way)
         std::this_thread::yield();
-    roma__heap_fork_hold(f.heap);
+    roma__heaps_fork_hold();
     const bool has_waited = !is_on_its_way;
     is_held = true;
-    roma__heap_fork_free(f.heap);
+    roma__heaps_fork_free();
     mover.join();
     CHECK(has_waited);
     CHECK(code == 0);
     CHECK(f.memory.moved == 1);
     fixture::free(cell);
+}
+
+TEST_CASE("a fork comes by threads that resize all the time", "[heap]")
+{
+    using clock = std::chrono::steady_clock;
+    const auto start = clock::now();
+    const auto most = std::chrono::seconds(10);
+    std::atomic<bool> is_over{false};
+    std::vector<std::thread> resizing(8); /* of whom some do at any time */
+    for (std::thread &thread : resizing)
+        thread = std::thread([&] {
+            while (!is_over && clock::now() - start < most) {
+                const int state = roma__resizing_begin();
+                std::this_thread::sleep_for(std::chrono::milliseconds(1));
+                roma__resizing_end(state);
+            }
+        });
+    for (int i = 0; i < 10; i++) {
+        roma__heaps_fork_hold();
+        roma__heaps_fork_free();
+    }
+    const auto took = clock::now() - start;
+    is_over = true;
+    for (std::thread &thread : resizing)
+        thread.join();
+    CHECK(took < most);
 }
 
 TEST_CASE("a move that fails leaves the cell and its handles as they were", "[heap]")
