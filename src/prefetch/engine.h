@@ -242,11 +242,10 @@ struct roma_prefetch_engine {
      * there was no room for more; and since when enter has said nothing but that it is busy. */
     bool polls, queued, is_full;
     /* Its own, too: short runs have a call behind their advice that tells when they may have come
-     * (constant, but for a ring that broke); as many as may be were on their way when the thread
-     * last went to sleep; the device has all but outrun it since; and how many were advised, and
-     * have not come. */
-    bool awaits, was_deep, is_starved;
-    unsigned awaited;
+     * (constant, but for a ring that broke); how many have been begun and not come, now and when
+     * the thread last went to sleep; and the device has all but outrun it since. */
+    bool awaits, is_starved;
+    unsigned awaited, awaited_before;
     uint64_t busy_since_ns;
 
     /* Of the pool's. */

@@ -146,13 +146,17 @@ static char *window_address(const roma__op *op)
     return window->shadow.address + (op->offset - window->offset);
 }
 
-/* Short runs that have to be known to be there are awaited by a ring. */
+/* Short runs that have to be known to be there are awaited by a ring: by the last byte that the file
+ * has of them, since one behind its end is answered at once. */
 static void add_short_calls(roma__op *op)
 {
     add_call(op, ROMA__CALL_FADVISE, NULL);
-    op->awaited = op->window != 0 && op->job->engine->awaits;
-    if (op->awaited)
-        add_call(op, ROMA__CALL_AWAIT, NULL);
+    op->awaited = op->window != 0 && op->job->engine->awaits && op->offset < op->file->bytes;
+    if (!op->awaited)
+        return;
+    add_call(op, ROMA__CALL_AWAIT, NULL);
+    roma__call *await = &op->calls[op->calls_count - 1];
+    await->bytes = (size_t)roma__min(op->bytes, op->file->bytes - op->offset);
 }
 
 static void add_reading_calls(roma__op *op)

@@ -10,8 +10,8 @@
  * than beginning a read does. So this thread gives the advice by itself, and puts a read of one
  * byte behind it, which no worker has to sleep for: the ring answers when the page's own read ends.
  * What the byte says is nothing; the answer means that it is time to look. Where one thread cannot
- * keep up, because the device is quick or the way to a page has to be read first, nearly all that
- * were on their way have come at once: then workers give the advice, until that is over.
+ * keep up, because the device is quick or the way to a page has to be read first, nearly all of many
+ * that were on their way have come at once: then workers give the advice, until that is over.
  *
  * The loop: take ops and queue their calls as long as there are both ops and room; hand them over
  * and sleep until something comes back, but for when there was no more room; account for it. Before
@@ -130,7 +130,8 @@ static void answer(roma_prefetch_engine *engine, uint64_t tag, int result)
 /* Take what can be begun. Returns false when the thread is to end. */
 static bool begin_all(roma_prefetch_engine *engine)
 {
-    engine->is_starved = engine->was_deep && engine->awaited < engine->options.sparse_depth / 4;
+    engine->is_starved = engine->awaited_before >= engine->options.sparse_depth / 2 &&
+                         engine->awaited < engine->awaited_before / 4;
     roma__engine_lock(engine);
     engine->asleep = false;
     for (;;) {
@@ -143,7 +144,6 @@ static bool begin_all(roma_prefetch_engine *engine)
             /* With the queue full there may be more to be taken after the next enter. */
             engine->is_full = !has_room;
             engine->asleep = goes_on && has_room && !engine->kicked;
-            engine->was_deep = engine->sparse_flying >= engine->options.sparse_depth;
             roma__engine_unlock(engine);
             return goes_on;
         }
@@ -261,9 +261,10 @@ static void go(roma_prefetch_engine *engine)
         roma__rings->queue_poll(engine->ring, engine->wake_fd, WAKE_TAG);
         engine->polls = true;
     }
+    engine->awaited_before = engine->awaited;
     int code = roma__rings->enter(engine->ring, engine->is_full ? 0 : 1);
-    unsigned count = reap_all(engine);
     engine->queued = code < 0;
+    unsigned count = reap_all(engine);
     if (code == 0 || count > 0)
         engine->busy_since_ns = 0;
     if (code < 0 && !is_passing(engine, code))

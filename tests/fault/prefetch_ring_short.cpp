@@ -3,6 +3,7 @@
 #include "soft_ring.hpp"
 
 #include <cerrno>
+#include <unistd.h>
 #include <vector>
 
 using namespace roma_tests;
@@ -49,6 +50,25 @@ TEST_CASE("a short run is advised by the engine's thread, and awaited by the rin
     CHECK(seen.populated == 0);
     CHECK(file.resident(0, 4096) == 4096);
     CHECK(file.resident(12 * MiB, 4096) == 4096);
+}
+
+TEST_CASE("a short run at the end of a file is awaited by the file's last byte", "[prefetch]")
+{
+    NEEDS_POPULATE();
+    FILE_ON_DISK(file, 16 * MiB);
+    REQUIRE(ftruncate(file.fd, off_t(12 * MiB + 100)) == 0);
+    with_soft_rings rings;
+    counts seen;
+    uint64_t end = 0;
+    script.result = [&](const roma__call &call, unsigned) {
+        if (call.kind == ROMA__CALL_AWAIT)
+            end = call.offset + call.bytes;
+        return seen(call);
+    };
+    CHECK(read_ranges(file, {file.range(12 * MiB, 100)}).code == 0);
+    CHECK(seen.awaited == 1);
+    CHECK(end == 12 * MiB + 100);
+    CHECK(seen.populated == 0);
 }
 
 TEST_CASE("whoever is longer is advised by the kernel's workers", "[prefetch]")
