@@ -10,8 +10,8 @@
  * than beginning a read does. So this thread gives the advice by itself, and puts a read of one
  * byte behind it, which no worker has to sleep for: the ring answers when the page's own read ends.
  * What the byte says is nothing; the answer means that it is time to look. Where one thread cannot
- * keep up, because the device is quick or the way to a page has to be read first, nearly all of many
- * that were on their way have come at once: then workers give the advice, until that is over.
+ * keep up, because the device is quick or the way to a page has to be read first, nearly all of
+ * many that were on their way have come at once: then workers give the advice, until that is over.
  *
  * The loop: take ops and queue their calls as long as there are both ops and room; hand them over
  * and sleep until something comes back, but for when there was no more room; account for it. Before

@@ -153,9 +153,9 @@ TEST_CASE("cancelled ranges are those of the file, whatever they were named by",
         owned_engine engine(by_pool(1));
         SKIP_WITHOUT(engine);
         held_reads::hold_after(0);
-        owned_handle first(engine, map.range(0, 16 * MiB)),
-            second(engine, map.range(32 * MiB, 16 * MiB));
-        held_reads::await(1); /* of the first */
+        owned_handle first(engine, map.range(0, 16 * MiB));
+        held_reads::await(1);
+        owned_handle second(engine, map.range(32 * MiB, 16 * MiB)); /* has no depth left */
         const roma_file_range rest = file.range(16 * MiB, 48 * MiB);
         CHECK(while_held([&] {
                   return roma_prefetch_cancel_ranges(engine.self, &rest, 1, nullptr);

@@ -77,9 +77,13 @@ TEST_CASE("whoever is longer is advised by the kernel's workers", "[prefetch]")
     FILE_ON_DISK(file, 16 * MiB);
     with_soft_rings rings;
     counts seen;
-    script.result = [&](const roma__call &call, unsigned) { return seen(call); };
+    unsigned is_short = 0; /* where the device reads no more ahead, all are */
+    script.result = [&](const roma__call &call, unsigned) {
+        is_short += call.kind == ROMA__CALL_FADVISE && call.bytes <= (128 << 10);
+        return seen(call);
+    };
     CHECK(read_ranges(file, {file.range(0, MiB)}).code == 0);
-    CHECK(script.made == 0);
+    CHECK(script.made == is_short);
     CHECK(seen.advised >= 1);
     CHECK(seen.awaited == seen.advised);
     CHECK(file.resident(0, MiB) == MiB);

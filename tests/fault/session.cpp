@@ -397,11 +397,13 @@ bool is_of_files(faults::entry entry)
     }
 }
 
-/* mincore is for kernels without cachestat, and for pages that have not come yet. Under a memory
- * tool threads' caches hold nothing, so that none is ever claimed. */
+/* mincore is for kernels without cachestat, and for pages that have not come yet
+ * (tests/fault/prefetch.cpp); signals are reset by the malloc shim alone, which is not here
+ * (tests/malloc/death_handled.c). Under a memory tool threads' caches hold nothing, so that none is
+ * ever claimed. */
 bool is_used_here(faults::entry entry)
 {
-    if (entry == faults::at_mincore) /* where there is no cachestat: see tests/fault/prefetch.cpp */
+    if (entry == faults::at_mincore || entry == faults::at_reset_signal)
         return false;
 #ifdef UNDER_ADDRESS_SANITIZER
     return entry != faults::at_membarrier && !is_of_files(entry);
