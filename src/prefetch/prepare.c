@@ -146,8 +146,8 @@ static char *window_address(const roma__op *op)
     return window->shadow.address + (op->offset - window->offset);
 }
 
-/* Short runs that have to be known to be there are awaited by a ring: by the last byte that the file
- * has of them, since one behind its end is answered at once. */
+/* Short runs that have to be known to be there are awaited by a ring: by the last byte that the
+ * file has of them, since one behind its end is answered at once. */
 static void add_short_calls(roma__op *op)
 {
     add_call(op, ROMA__CALL_FADVISE, NULL);
