@@ -14,6 +14,10 @@
  *                 on in turn: what the owner does to get them back is in it; an operation is one
  *                 block
  *   remote-batch  the same by the calls of `batch`
+ *   partial       as remote, of 5 blocks in turn: batches are not full when the owner looks
+ *   idle          blocks of a thread that sleeps, freed one by one here; an operation is one block
+ *   adopted       blocks of threads that have ended, freed one by one here: 64 of each thread; an
+ *                 operation is one block
  *   large         a pair again, of blocks of 64 MiB: an extent of its own, which waits for the next
  *                 who asks
  *
@@ -39,6 +43,7 @@
 
 enum { BLOCK_BYTES = 64, BATCH_COUNT = 64, PAIR_ROUNDS = 100000, BATCH_ROUNDS = 2000 };
 enum { LARGE_BYTES = 64 << 20, LARGE_ROUNDS = 10000 };
+enum { PARTIAL_COUNT = 5, IDLE_ROUNDS = 200, ENDED_THREADS = 200 };
 
 void die(const char *what, int code)
 {
@@ -116,6 +121,7 @@ struct side {
     work_of *work;
     subject here; /* of its own thread */
     void **blocks;
+    unsigned count;       /* of them */
     sem_t *mine, *others; /* whose turn it is */
 };
 
@@ -124,7 +130,7 @@ static void alloc_work(void *context)
     const struct side *side = context;
     subject here = side->here;
     void **blocks = side->blocks;
-    for (unsigned i = 0; i < BATCH_COUNT; i++)
+    for (unsigned i = 0; i < side->count; i++)
         blocks[i] = subject_alloc(here, BLOCK_BYTES);
 }
 
@@ -133,20 +139,20 @@ static void free_work(void *context)
     const struct side *side = context;
     subject here = side->here;
     void **blocks = side->blocks;
-    for (unsigned i = 0; i < BATCH_COUNT; i++)
+    for (unsigned i = 0; i < side->count; i++)
         subject_free(here, blocks[i], BLOCK_BYTES);
 }
 
 static void alloc_batch_work(void *context)
 {
     const struct side *side = context;
-    subject_alloc_batch(side->here, BLOCK_BYTES, side->blocks, BATCH_COUNT);
+    subject_alloc_batch(side->here, BLOCK_BYTES, side->blocks, side->count);
 }
 
 static void free_batch_work(void *context)
 {
     const struct side *side = context;
-    subject_free_batch(side->here, BLOCK_BYTES, side->blocks, BATCH_COUNT);
+    subject_free_batch(side->here, BLOCK_BYTES, side->blocks, side->count);
 }
 
 static void *take_turns(void *context)
@@ -166,31 +172,101 @@ static void *take_turns(void *context)
     return NULL;
 }
 
-static uint64_t run_two_threads(work_of *allocate, work_of *release)
+static void start(pthread_t *thread, void *(*run)(void *), void *context)
+{
+    int code = pthread_create(thread, NULL, run, context);
+    if (code != 0)
+        die("a thread", code);
+}
+
+static uint64_t run_two_threads(work_of *allocate, work_of *release, unsigned count)
 {
     void *blocks[BATCH_COUNT];
     sem_t owners, others;
     (void)sem_init(&owners, 0, 1);
     (void)sem_init(&others, 0, 0);
-    struct side owner = {.work = allocate, .blocks = blocks, .mine = &owners, .others = &others};
-    struct side other = {.work = release, .blocks = blocks, .mine = &others, .others = &owners};
+    struct side owner = {
+        .work = allocate, .blocks = blocks, .count = count, .mine = &owners, .others = &others};
+    struct side other = {
+        .work = release, .blocks = blocks, .count = count, .mine = &others, .others = &owners};
     pthread_t thread;
-    int code = pthread_create(&thread, NULL, take_turns, &other);
-    if (code != 0)
-        die("a thread", code);
+    start(&thread, take_turns, &other);
     (void)take_turns(&owner);
     (void)pthread_join(thread, NULL);
-    return (uint64_t)BATCH_ROUNDS * BATCH_COUNT;
+    return (uint64_t)BATCH_ROUNDS * count;
 }
 
 static uint64_t run_remote_path(void)
 {
-    return run_two_threads(alloc_work, free_work);
+    return run_two_threads(alloc_work, free_work, BATCH_COUNT);
+}
+
+static uint64_t run_partial_path(void)
+{
+    return run_two_threads(alloc_work, free_work, PARTIAL_COUNT);
 }
 
 static uint64_t run_remote_batch_path(void)
 {
-    return run_two_threads(alloc_batch_work, free_batch_work);
+    return run_two_threads(alloc_batch_work, free_batch_work, BATCH_COUNT);
+}
+
+/* ---- owners that do nothing ------------------------------------------------------------------ */
+
+static void *allocate_and_end(void *context)
+{
+    struct side *side = context;
+    side->here = subject_here();
+    alloc_work(side);
+    return NULL;
+}
+
+static void *allocate_and_sleep(void *context)
+{
+    const struct side *side = context;
+    (void)allocate_and_end(context);
+    (void)sem_post(side->others);
+    while (sem_wait(side->mine) != 0)
+        continue;
+    return NULL;
+}
+
+static uint64_t run_idle_path(void)
+{
+    static void *blocks[2 * IDLE_ROUNDS * BATCH_COUNT];
+    const unsigned half = IDLE_ROUNDS * BATCH_COUNT;
+    sem_t owners, ours;
+    (void)sem_init(&owners, 0, 0);
+    (void)sem_init(&ours, 0, 0);
+    struct side owner = {.blocks = blocks, .count = 2 * half, .mine = &owners, .others = &ours};
+    pthread_t thread;
+    start(&thread, allocate_and_sleep, &owner);
+    while (sem_wait(&ours) != 0)
+        continue;
+    struct side first = {.here = subject_here(), .blocks = blocks, .count = half};
+    struct side second = {.here = first.here, .blocks = blocks + half, .count = half};
+    free_work(&first);
+    collect(free_work, &second);
+    (void)sem_post(&owners);
+    (void)pthread_join(thread, NULL);
+    return half;
+}
+
+static uint64_t run_adopted_path(void)
+{
+    void *blocks[BATCH_COUNT];
+    struct side here = {.here = subject_here(), .blocks = blocks, .count = BATCH_COUNT};
+    for (unsigned round = 0; round < 2 * ENDED_THREADS; round++) {
+        struct side ended = {.blocks = blocks, .count = BATCH_COUNT};
+        pthread_t thread;
+        start(&thread, allocate_and_end, &ended);
+        (void)pthread_join(thread, NULL);
+        if (round < ENDED_THREADS)
+            free_work(&here);
+        else
+            collect(free_work, &here);
+    }
+    return (uint64_t)ENDED_THREADS * BATCH_COUNT;
 }
 
 /* ---- the allocator --------------------------------------------------------------------------- */
@@ -282,11 +358,10 @@ int main(int count, char **words)
     static const struct {
         const char *name;
         uint64_t (*run)(void);
-    } PATHS[] = {{"pair", run_pair_path},
-                 {"batch", run_batch_path},
-                 {"remote", run_remote_path},
-                 {"remote-batch", run_remote_batch_path},
-                 {"large", run_large_path}};
+    } PATHS[] = {{"pair", run_pair_path},       {"batch", run_batch_path},
+                 {"remote", run_remote_path},   {"remote-batch", run_remote_batch_path},
+                 {"partial", run_partial_path}, {"idle", run_idle_path},
+                 {"adopted", run_adopted_path}, {"large", run_large_path}};
     const char *path = count > 1 ? words[1] : "";
     if (strcmp(path, "--build") == 0) {
         print_build();
