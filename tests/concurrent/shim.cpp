@@ -3,9 +3,11 @@
  *
  * The shim reads its settings once a process. So each run is one of the program of
  * tests/concurrent/shim, in which the shim has names of its own; that is how ThreadSanitizer gets
- * to see it. It limits what may be tried under it: a run with children is one without its search
- * for deadlocks, which ends a program at the 64th lock that a thread holds, as fork() does; and a
- * child of a process with threads starts none, which settings decide. */
+ * to see it. Sanitizers limit what may be tried under them. With ThreadSanitizer a run with
+ * children is one without its search for deadlocks, which ends a program at the 64th lock that a
+ * thread holds, as fork() does. And a child of a process with threads starts none, which settings
+ * decide: ThreadSanitizer refuses, and AddressSanitizer's allocator waits for ever for a lock that
+ * a thread of the parent had. */
 #include "catch.hpp"
 #include "sanitized.hpp"
 #include "skip.hpp"
@@ -46,7 +48,7 @@ int run(const char *variables, bool forks)
 
 bool may_fork(const setting &of)
 {
-#ifdef ROMA_TESTS_UNDER_TSAN
+#ifdef ROMA_TESTS_UNDER_SANITIZER
     return !of.starts_threads;
 #else
     (void)of;
