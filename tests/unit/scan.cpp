@@ -350,7 +350,8 @@ TEST_CASE("what lies behind the reader is dropped, forwards, backwards and from 
         CHECK(reader.progress().dropped_bytes == wanted);
         CAPTURE(kind, most);
         CHECK(most <= 32 * MiB); /* window, group, and what was read beyond */
-        CHECK(file.resident(0, file.bytes) <= 2 * MiB);
+        /* Backwards the kernel may read on upwards, into what was dropped: docs/prefetch.md. */
+        CHECK(file.resident(0, file.bytes) <= (kind == BACKWARDS ? 12 : 2) * MiB);
     }
 }
 
