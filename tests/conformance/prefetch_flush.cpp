@@ -92,12 +92,9 @@ TEMPLATE_TEST_CASE("a flush of a hugetlb file is done, and does not say durable"
 TEMPLATE_TEST_CASE("of a flush of several files those on a disk are durable", "[prefetch]",
                    EVERY_WAY)
 {
-    SKIP_WHERE_EMULATED();
+    FILE_ON_DISK(file, 3 * MiB);
     owned_engine engine(TestType::way);
     SKIP_WITHOUT(engine);
-    disk_file file(3 * MiB);
-    if (!file.on_disk)
-        SKIP_TEST("neither /var/tmp nor /tmp is on a disk");
     memory_file memory(2 * MiB);
     const auto seen = flushed(
         engine, {file.range(0, 3 * MiB), roma_file_range_own(memory.fd, 0, nullptr, 2 * MiB)});
@@ -107,12 +104,9 @@ TEMPLATE_TEST_CASE("of a flush of several files those on a disk are durable", "[
 
 TEMPLATE_TEST_CASE("a flush works on a descriptor that cannot write", "[prefetch]", EVERY_WAY)
 {
-    SKIP_WHERE_EMULATED();
+    FILE_ON_DISK(file, 4 * MiB);
     owned_engine engine(TestType::way);
     SKIP_WITHOUT(engine);
-    disk_file file(4 * MiB);
-    if (!file.on_disk)
-        SKIP_TEST("neither /var/tmp nor /tmp is on a disk");
     const int fd = open(file.path.c_str(), O_RDONLY | O_CLOEXEC);
     REQUIRE(fd >= 0);
     flush_by(engine, file, fd);
@@ -122,12 +116,9 @@ TEMPLATE_TEST_CASE("a flush works on a descriptor that cannot write", "[prefetch
 TEMPLATE_TEST_CASE("a flush works through a mount that cannot be written to", "[prefetch]",
                    EVERY_WAY)
 {
-    SKIP_WHERE_EMULATED();
+    FILE_ON_DISK(file, 4 * MiB);
     owned_engine engine(TestType::way);
     SKIP_WITHOUT(engine);
-    disk_file file(4 * MiB);
-    if (!file.on_disk)
-        SKIP_TEST("neither /var/tmp nor /tmp is on a disk");
     const tree folder;
     const int fd = open_read_only(file.path, folder.root());
     if (fd < 0)

@@ -12,6 +12,7 @@
 #include "private_mounts.hpp"
 #include "skip.hpp"
 #include "tree.hpp"
+#include "wish.hpp"
 
 #include <roma/prefetch.h>
 
@@ -62,16 +63,6 @@ int refusal_of_writing(const std::string &path)
  */
 
 enum : int { no_folder = 76, no_engine = 77 };
-
-/* In the child there is no Catch2: a wish that does not hold is told by its line. */
-#define WISH(condition)                                                                            \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            std::fprintf(stderr, "%s:%d: not so: %s (errno %d)\n", __FILE__, __LINE__, #condition, \
-                         errno);                                                                   \
-            return 1;                                                                              \
-        }                                                                                          \
-    } while (0)
 
 std::atomic<unsigned> mincores;
 
@@ -149,12 +140,9 @@ int read_as_stranger(const std::string &path, roma_prefetch_way way, bool has_ca
 
 TEMPLATE_TEST_CASE("a file that nobody may write is read", "[prefetch]", EVERY_WAY)
 {
-    SKIP_WHERE_EMULATED();
+    FILE_ON_DISK(file, 8 * MiB);
     owned_engine engine(TestType::way);
     SKIP_WITHOUT(engine);
-    disk_file file(8 * MiB);
-    if (!file.on_disk)
-        SKIP_TEST("neither /var/tmp nor /tmp is on a disk");
     REQUIRE(fchmod(file.fd, 0444) == 0);
     const int fd = open(file.path.c_str(), O_RDONLY | O_CLOEXEC);
     REQUIRE(fd >= 0);
@@ -166,12 +154,9 @@ TEMPLATE_TEST_CASE("a file that nobody may write is read", "[prefetch]", EVERY_W
 
 TEMPLATE_TEST_CASE("a file on a mount that nobody may write to is read", "[prefetch]", EVERY_WAY)
 {
-    SKIP_WHERE_EMULATED();
+    FILE_ON_DISK(file, 8 * MiB);
     owned_engine engine(TestType::way);
     SKIP_WITHOUT(engine);
-    disk_file file(8 * MiB);
-    if (!file.on_disk)
-        SKIP_TEST("neither /var/tmp nor /tmp is on a disk");
     const tree folder;
     int fd = -1, refusal = 0;
     (void)with_read_only_mount(file.path, folder.root(), [&](const std::string &there) {

@@ -3,6 +3,7 @@
  * else they are skipped by name. Each test has its mounts in a namespace of a child process. */
 #include "skip.hpp"
 #include "store_place.hpp"
+#include "wish.hpp"
 
 #include <functional>
 #include <sched.h>
@@ -17,16 +18,6 @@ using roma_tests::store_place;
 using roma_tests::tree;
 
 namespace {
-
-/* In the child there is no Catch2: a wish that does not hold is told by its line. */
-#define WISH(condition)                                                                            \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            std::fprintf(stderr, "%s:%d: not so: %s (errno %d)\n", __FILE__, __LINE__, #condition, \
-                         errno);                                                                   \
-            return 1;                                                                              \
-        }                                                                                          \
-    } while (0)
 
 enum : int { cannot_mount = 77 };
 

@@ -74,14 +74,19 @@ struct range {
     }
 };
 
+/* Pages of the base size, which the table's functions count in from here on. */
+roma__space_kind base_kind()
+{
+    page_bytes = roma__machine_base_bytes();
+    return {roma__machine_resolve(ROMA_PAGE_CLASS_BASE), page_bytes, page_bytes};
+}
+
 } // namespace
 
 TEST_CASE("a range of several mappings is moved piece by piece where the kernel refuses it whole",
           "[provider]")
 {
-    page_bytes = roma__machine_base_bytes();
-    const roma__space_kind kind = {roma__machine_resolve(ROMA_PAGE_CLASS_BASE), page_bytes,
-                                   page_bytes};
+    const roma__space_kind kind = base_kind();
     for (size_t pages : {1, 2, 3, 7, 8}) {
         INFO(pages << " pages");
         const range from(pages * page_bytes);
@@ -101,9 +106,7 @@ TEST_CASE("a range of several mappings is moved piece by piece where the kernel 
 TEST_CASE("a move that fails for another reason is not tried in pieces and leaves the range",
           "[provider]")
 {
-    page_bytes = roma__machine_base_bytes();
-    const roma__space_kind kind = {roma__machine_resolve(ROMA_PAGE_CLASS_BASE), page_bytes,
-                                   page_bytes};
+    const roma__space_kind kind = base_kind();
     const range from(4 * page_bytes);
     roma_error error;
     for (int refusal : {ENOMEM, EFAULT}) { /* EFAULT: down to a page, and no further */
@@ -125,9 +128,7 @@ TEST_CASE("a move that fails for another reason is not tried in pieces and leave
 TEST_CASE("a range of one mapping becomes as long as the reservation that it is moved to",
           "[provider]")
 {
-    page_bytes = roma__machine_base_bytes();
-    const roma__space_kind kind = {roma__machine_resolve(ROMA_PAGE_CLASS_BASE), page_bytes,
-                                   page_bytes};
+    const roma__space_kind kind = base_kind();
     const range from(3 * page_bytes);
     char *to = nullptr;
     roma_error error;
@@ -142,9 +143,7 @@ TEST_CASE("a range of one mapping becomes as long as the reservation that it is 
 TEST_CASE("a target that the kernel refused before it touched it is given back", "[provider]")
 {
     SKIP_WHERE_EMULATED(); /* /proc shows the emulator's memory, where it may lie elsewhere */
-    page_bytes = roma__machine_base_bytes();
-    const roma__space_kind kind = {roma__machine_resolve(ROMA_PAGE_CLASS_BASE), page_bytes,
-                                   page_bytes};
+    const roma__space_kind kind = base_kind();
     const range from(4 * page_bytes);
     char *to = nullptr;
     roma_error error;
