@@ -186,7 +186,7 @@ typedef struct roma_prefetch_options {
     roma_prefetch_way way;    /**< anything but AUTO: this one, or an error                      */
     unsigned dense_depth;     /**< long runs: how many chunks are read at once, at most 1024; 0:
                                    4                                                             */
-    unsigned sparse_depth;    /**< short runs: how many at once; 0: 64; at most 2048. With io_uring
+    unsigned sparse_depth;    /**< short runs: how many at once; 0: 96; at most 2048. With io_uring
                                    at most what half of `entries` holds                          */
     unsigned entries;         /**< of the ring, 8 to 16384; 0: 256, or 64 where that is refused  */
     unsigned threads;         /**< of the pool, and workers of the ring; 0: 32, at most 256. Those

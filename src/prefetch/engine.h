@@ -41,7 +41,7 @@
 enum {
     ROMA__OP_CALLS = 2,
     ROMA__DENSE_DEPTH = 4,
-    ROMA__SPARSE_DEPTH = 64,
+    ROMA__SPARSE_DEPTH = 96,
     ROMA__FOLLOWERS = 64,       /* ops beyond the depths: those that wait for others' reads       */
     ROMA__OPS_MOST = 4096,
     ROMA__WORKERS = 32,
@@ -242,10 +242,10 @@ struct roma_prefetch_engine {
      * there was no room for more; and since when enter has said nothing but that it is busy. */
     bool polls, queued, is_full;
     /* Its own, too: short runs have a call behind their advice that tells when they may have come
-     * (constant, but for a ring that broke); how many have been begun and not come, now and when
-     * the thread last went to sleep; and the device has all but outrun it since. */
-    bool awaits, is_starved;
-    unsigned awaited, awaited_before;
+     * (constant, but for a ring that broke); how many have been begun and not come; and how many
+     * more are to be advised by workers, as the device all but outruns the thread. */
+    bool awaits;
+    unsigned awaited, starved;
     uint64_t busy_since_ns;
 
     /* Of the pool's. */

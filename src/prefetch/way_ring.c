@@ -11,7 +11,9 @@
  * byte behind it, which no worker has to sleep for: the ring answers when the page's own read ends.
  * What the byte says is nothing; the answer means that it is time to look. Where one thread cannot
  * keep up, because the device is quick or the way to a page has to be read first, nearly all of
- * many that were on their way have come at once: then workers give the advice, until that is over.
+ * many have come before the thread has slept for one: then workers give the advice, for a while.
+ * (That many come together while it sleeps says nothing: there are devices that tell of all that
+ * they have at once.)
  *
  * The loop: take ops and queue their calls as long as there are both ops and room; hand them over
  * and sleep until something comes back, but for when there was no more room; account for it. Before
@@ -38,7 +40,8 @@
 enum {
     ANSWERS = 64,
     PAUSE_NS = 1000000,
-    ADVISED_HERE_MOST_BYTES = 128 << 10 /* longer ones are worth a worker */
+    ADVISED_HERE_MOST_BYTES = 128 << 10, /* longer ones are worth a worker */
+    STARVED_DEPTHS = 4 /* so many queues' worth of short runs are then advised by workers */
 };
 /* So long the kernel may say that it is busy, or short of memory, before the ring counts as
  * broken. */
@@ -83,7 +86,9 @@ static void begin_awaited(roma_prefetch_engine *engine, roma__op *op)
 {
     engine->awaited++;
     op->calls_left = op->calls_count;
-    if (engine->is_starved || op->bytes > ADVISED_HERE_MOST_BYTES)
+    bool is_starved = engine->starved > 0;
+    engine->starved -= is_starved;
+    if (is_starved || op->bytes > ADVISED_HERE_MOST_BYTES)
         queue(engine, op, 0, false);
     else
         advised(engine, op, roma__rings->make(engine->ring, &op->calls[0]));
@@ -130,8 +135,6 @@ static void answer(roma_prefetch_engine *engine, uint64_t tag, int result)
 /* Take what can be begun. Returns false when the thread is to end. */
 static bool begin_all(roma_prefetch_engine *engine)
 {
-    engine->is_starved = engine->awaited_before >= engine->options.sparse_depth / 2 &&
-                         engine->awaited < engine->awaited_before / 4;
     roma__engine_lock(engine);
     engine->asleep = false;
     for (;;) {
@@ -249,6 +252,18 @@ static bool is_passing(roma_prefetch_engine *engine, int code)
     return now_ns - engine->busy_since_ns < BUSY_MOST_NS;
 }
 
+/* Hand over what is queued, wait for so many answers, and account for all that are there. */
+static int enter(roma_prefetch_engine *engine, unsigned wait, unsigned *count)
+{
+    const unsigned awaited = engine->awaited, depth = engine->options.sparse_depth;
+    int code = roma__rings->enter(engine->ring, wait);
+    engine->queued = code < 0;
+    *count = reap_all(engine);
+    if (wait == 0 && awaited >= depth / 2 && engine->awaited < awaited / 4)
+        engine->starved = STARVED_DEPTHS * depth;
+    return code;
+}
+
 /* Hand over what is queued, and sleep until an answer comes where nothing more can be begun. */
 static void go(roma_prefetch_engine *engine)
 {
@@ -261,10 +276,10 @@ static void go(roma_prefetch_engine *engine)
         roma__rings->queue_poll(engine->ring, engine->wake_fd, WAKE_TAG);
         engine->polls = true;
     }
-    engine->awaited_before = engine->awaited;
-    int code = roma__rings->enter(engine->ring, engine->is_full ? 0 : 1);
-    engine->queued = code < 0;
-    unsigned count = reap_all(engine);
+    unsigned count;
+    int code = enter(engine, 0, &count);
+    if (code == 0 && count == 0 && !engine->is_full)
+        code = enter(engine, 1, &count);
     if (code == 0 || count > 0)
         engine->busy_since_ns = 0;
     if (code < 0 && !is_passing(engine, code))

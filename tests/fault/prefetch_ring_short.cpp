@@ -118,6 +118,18 @@ TEST_CASE("one that keeps up with it does not", "[prefetch]")
     CHECK(script.made >= PIECES - 128); /* but for the last ones, when no more are begun */
 }
 
+TEST_CASE("nor does one that tells of all that it has at once", "[prefetch]")
+{
+    NEEDS_POPULATE();
+    FILE_ON_DISK(file, PIECES * 8192);
+    with_soft_rings rings;
+    counts seen;
+    script.result = [&](const roma__call &call, unsigned) { return seen(call); };
+    script.together = true;
+    CHECK(read_ranges(file, apart(file, 4096), ROOM).code == 0);
+    CHECK(script.made == PIECES);
+}
+
 TEST_CASE("what awaiting a short run results in is no error", "[prefetch]")
 {
     NEEDS_POPULATE();

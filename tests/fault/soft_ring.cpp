@@ -32,6 +32,8 @@ struct soft_ring {
     std::deque<roma__answer> answers;
     int poll_fd = -1;
     uint64_t poll_tag = 0;
+    bool was_waited_for =
+        true; /* the last enter did                                              */
 };
 
 soft_ring *of(roma__ring *ring)
@@ -112,6 +114,7 @@ int soft_enter(roma__ring *self, unsigned wait)
     if (code < 0)
         return code;
     carry_out(ring);
+    ring->was_waited_for = wait > 0;
     for (int ms = 0; wait > 0 && ring->answers.empty(); ms++) {
         if (let_go && !ring->held.empty()) {
             ring->queue.swap(ring->held);
@@ -130,6 +133,8 @@ int soft_enter(roma__ring *self, unsigned wait)
 unsigned soft_reap(roma__ring *ring, roma__answer *answers, unsigned most)
 {
     unsigned count = 0;
+    if (script.together && !of(ring)->was_waited_for)
+        return 0;
     for (; count < most && !of(ring)->answers.empty(); count++) {
         answers[count] = of(ring)->answers.front();
         of(ring)->answers.pop_front();
