@@ -243,9 +243,9 @@ struct roma_prefetch_engine {
     bool polls, queued, is_full;
     /* Its own, too: short runs have a call behind their advice that tells when they may have come
      * (constant, but for a ring that broke); how many have been begun and not come; and how many
-     * more are to be advised by workers, as the device all but outruns the thread. */
+     * more are to be advised by workers, as the thread could not keep up. */
     bool awaits;
-    unsigned awaited, starved;
+    unsigned awaited, left_to_workers;
     uint64_t busy_since_ns;
 
     /* Of the pool's. */

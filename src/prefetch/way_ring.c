@@ -41,7 +41,7 @@ enum {
     ANSWERS = 64,
     PAUSE_NS = 1000000,
     ADVISED_HERE_MOST_BYTES = 128 << 10, /* longer ones are worth a worker */
-    STARVED_DEPTHS = 4 /* so many queues' worth of short runs are then advised by workers */
+    WORKERS_DEPTHS = 4 /* so many queues' worth of short runs are then advised by workers */
 };
 /* So long the kernel may say that it is busy, or short of memory, before the ring counts as
  * broken. */
@@ -82,22 +82,35 @@ static void advised(roma_prefetch_engine *engine, roma__op *op, int result)
     finish(engine, op);
 }
 
+static void leave_to_workers(roma_prefetch_engine *engine)
+{
+    engine->left_to_workers = WORKERS_DEPTHS * engine->options.sparse_depth;
+}
+
 static void begin_awaited(roma_prefetch_engine *engine, roma__op *op)
 {
     engine->awaited++;
     op->calls_left = op->calls_count;
-    bool is_starved = engine->starved > 0;
-    engine->starved -= is_starved;
-    if (is_starved || op->bytes > ADVISED_HERE_MOST_BYTES)
+    bool by_worker = engine->left_to_workers > 0;
+    engine->left_to_workers -= by_worker;
+    if (by_worker || op->bytes > ADVISED_HERE_MOST_BYTES) {
         queue(engine, op, 0, false);
-    else
-        advised(engine, op, roma__rings->make(engine->ring, &op->calls[0]));
+        return;
+    }
+    advised(engine, op, roma__rings->make(engine->ring, &op->calls[0]));
+}
+
+/* Hand over what is queued, before something is done that may take a while. */
+static void hand_over(roma_prefetch_engine *engine)
+{
+    if (engine->queued && !engine->broken)
+        engine->queued = roma__rings->enter(engine->ring, 0) < 0; /* else it is tried again */
 }
 
 static void begin(roma_prefetch_engine *engine, roma__op *op)
 {
-    if (!roma__work_is_piece(op) && engine->queued && !engine->broken)
-        engine->queued = roma__rings->enter(engine->ring, 0) < 0; /* else it is tried again */
+    if (!roma__work_is_piece(op))
+        hand_over(engine);
     roma__op_prepare(op);
     if (op->calls_count == 0 || engine->broken) {
         roma__op_make_calls(op);
@@ -140,6 +153,11 @@ static bool begin_all(roma_prefetch_engine *engine)
     for (;;) {
         bool has_room = engine->broken || roma__rings->room(engine->ring) > ROMA__OP_CALLS;
         roma__op *op = has_room ? roma__work_take(engine) : NULL;
+        if (op == NULL && engine->settling != NULL) { /* callbacks */
+            roma__engine_unlock(engine);
+            hand_over(engine);
+            roma__engine_lock(engine);
+        }
         if (op == NULL && roma__work_settle(engine))
             continue; /* meanwhile there may be more to do */
         if (op == NULL) {
@@ -244,7 +262,7 @@ static bool is_passing(roma_prefetch_engine *engine, int code)
 {
     if (code == -EINTR)
         return true;
-    if (code != -EAGAIN && code != -EBUSY)
+    if (code != -EAGAIN && code != -EBUSY && code != -ENOMEM)
         return false;
     uint64_t now_ns = roma__now_ns();
     if (engine->busy_since_ns == 0)
@@ -255,12 +273,12 @@ static bool is_passing(roma_prefetch_engine *engine, int code)
 /* Hand over what is queued, wait for so many answers, and account for all that are there. */
 static int enter(roma_prefetch_engine *engine, unsigned wait, unsigned *count)
 {
-    const unsigned awaited = engine->awaited, depth = engine->options.sparse_depth;
+    const unsigned awaited = engine->awaited;
     int code = roma__rings->enter(engine->ring, wait);
     engine->queued = code < 0;
     *count = reap_all(engine);
-    if (wait == 0 && awaited >= depth / 2 && engine->awaited < awaited / 4)
-        engine->starved = STARVED_DEPTHS * depth;
+    if (wait == 0 && awaited >= engine->options.sparse_depth / 2 && engine->awaited < awaited / 4)
+        leave_to_workers(engine);
     return code;
 }
 
@@ -278,6 +296,8 @@ static void go(roma_prefetch_engine *engine)
     }
     unsigned count;
     int code = enter(engine, 0, &count);
+    if (engine->awaited == 0 && count == 0)
+        engine->left_to_workers = 0; /* the list that it was about is over */
     if (code == 0 && count == 0 && !engine->is_full)
         code = enter(engine, 1, &count);
     if (code == 0 || count > 0)
@@ -288,14 +308,6 @@ static void go(roma_prefetch_engine *engine)
         pause_briefly(); /* the kernel has no memory for it now */
 }
 
-static void *run(void *argument)
-{
-    roma_prefetch_engine *engine = argument;
-    while (begin_all(engine))
-        go(engine);
-    return NULL;
-}
-
 /* ---- the way -------------------------------------------------------------------------------- */
 
 static void close_ring(roma_prefetch_engine *engine)
@@ -304,7 +316,7 @@ static void close_ring(roma_prefetch_engine *engine)
     engine->ring = NULL;
 }
 
-static int start(roma_prefetch_engine *engine, roma_error *error)
+static int open_ring(roma_prefetch_engine *engine, roma_error *error)
 {
     const roma_prefetch_options *options = &engine->options;
     int code = roma__rings->open(&engine->ring, options->entries, options->threads, error);
@@ -318,14 +330,46 @@ static int start(roma_prefetch_engine *engine, roma_error *error)
     }
     engine->report.entries = roma__rings->room(engine->ring); /* which the kernel may round */
     engine->awaits = true;
-    if (roma__sys->thread_start(&engine->thread, run, engine) < 0) {
-        code = roma__error_call(error, "pthread_create", errno);
-        engine->awaits = false;
-        (void)roma__sys->close(engine->wake_fd);
-        engine->wake_fd = -1;
-        close_ring(engine);
-    }
-    return code;
+    return 0;
+}
+
+/* What start() and the thread that it starts share until the ring is open, or refused. */
+typedef struct opening {
+    roma_prefetch_engine *engine;
+    roma_error *error;
+    bool is_over;
+    int code;
+} opening;
+
+/* The ring is opened here: the kernel's workers, and how many there may be, belong to the thread
+ * that opens one, and a program's thread may have rings of its own. */
+static void *run(void *argument)
+{
+    opening *given = argument;
+    roma_prefetch_engine *engine = given->engine;
+    int code = open_ring(engine, given->error);
+    roma__engine_lock(engine);
+    given->code = code;
+    given->is_over = true;
+    (void)pthread_cond_signal(&engine->changed);
+    roma__engine_unlock(engine);
+    while (code == 0 && begin_all(engine))
+        go(engine);
+    return NULL;
+}
+
+static int start(roma_prefetch_engine *engine, roma_error *error)
+{
+    opening ours = {engine, error, false, 0};
+    if (roma__sys->thread_start(&engine->thread, run, &ours) < 0)
+        return roma__error_call(error, "pthread_create", errno);
+    roma__engine_lock(engine);
+    while (!ours.is_over)
+        (void)pthread_cond_wait(&engine->changed, &engine->lock);
+    roma__engine_unlock(engine);
+    if (ours.code < 0)
+        (void)roma__sys->thread_join(engine->thread);
+    return ours.code;
 }
 
 static void kick(roma_prefetch_engine *engine)

@@ -84,7 +84,7 @@ TEST_CASE("a ring that is interrupted or busy, however often, is a ring", "[pref
     NEEDS_POPULATE();
     FILE_ON_DISK(file, 16 * MiB);
     with_soft_rings rings;
-    for (int code : {-EINTR, -EAGAIN}) {
+    for (int code : {-EINTR, -EAGAIN, -ENOMEM}) {
         script.enters = 0;
         (void)file.chill();
         script.enter = [&](unsigned nth) { return nth < 300 ? code : 0; };
@@ -94,6 +94,38 @@ TEST_CASE("a ring that is interrupted or busy, however often, is a ring", "[pref
         CHECK(handle.wait() == 0);
         CHECK(engine.report().way == ROMA_PREFETCH_URING);
     }
+}
+
+TEST_CASE("what is queued is handed over before a callback runs", "[prefetch]")
+{
+    NEEDS_POPULATE();
+    COLD_FILE(file, 16 * MiB);
+    ring_engine engine;
+    struct {
+        unsigned made = 0, made_at_callback = 0;
+    } second;
+    owned_handle behind;
+    script.result = [&](const roma__call &call, unsigned) {
+        if (call.offset < 8 * MiB && behind.self == nullptr) { /* on the engine's thread */
+            const roma_file_range range = file.range(8 * MiB, page_bytes());
+            (void)roma_prefetch_submit(engine.self, &range, 1, ROMA_PREFETCH_ISSUED, &behind.self,
+                                       nullptr);
+        }
+        second.made += call.offset >= 8 * MiB;
+        return 0;
+    };
+    owned_handle first(engine, file.range(0, page_bytes()), ROMA_PREFETCH_ISSUED);
+    const auto note = [](void *context, roma_prefetch_handle *, int) {
+        auto *seen = static_cast<decltype(second) *>(context);
+        seen->made_at_callback = seen->made;
+    };
+    const int is_late = roma_prefetch_on_done(first.self, note, &second);
+    REQUIRE(is_late >= 0);
+    CHECK(first.wait() == 0);
+    REQUIRE(roma_prefetch_drain(engine.self, ROMA_FOREVER) == 0);
+    CHECK(behind.wait() == 0);
+    CHECK(second.made == 1);
+    CHECK(second.made_at_callback == 1);
 }
 
 TEST_CASE("a full ring is handed over, and goes on without an answer", "[prefetch]")

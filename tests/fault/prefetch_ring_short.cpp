@@ -130,6 +130,26 @@ TEST_CASE("nor does one that tells of all that it has at once", "[prefetch]")
     CHECK(script.made == PIECES);
 }
 
+TEST_CASE("the next list begins anew with the engine's thread", "[prefetch]")
+{
+    NEEDS_POPULATE();
+    FILE_ON_DISK(file, PIECES * 8192);
+    with_soft_rings rings;
+    script.room = ROOM;
+    counts seen;
+    script.result = [&](const roma__call &call, unsigned) { return seen(call); };
+    const owned_engine engine(ROMA_PREFETCH_URING);
+    REQUIRE(engine.self != nullptr);
+    const std::vector<roma_file_range> list = apart(file, 4096);
+    const size_t outrun = 96 + 50; /* of which the last ones are left to workers */
+    REQUIRE(file.chill());
+    CHECK(owned_handle(engine, list.data(), outrun).wait() == 0);
+    CHECK(script.made == 96);
+    await_sleep(); /* else the one list goes over into the other */
+    CHECK(owned_handle(engine, list.back()).wait() == 0);
+    CHECK(script.made == 96 + 1);
+}
+
 TEST_CASE("what awaiting a short run results in is no error", "[prefetch]")
 {
     NEEDS_POPULATE();

@@ -26,6 +26,7 @@ struct queued {
 };
 
 std::atomic<unsigned> held_calls{0};
+std::atomic<bool> sleeps{false};
 
 struct soft_ring {
     std::deque<queued> queue, held;
@@ -116,6 +117,7 @@ int soft_enter(roma__ring *self, unsigned wait)
     carry_out(ring);
     ring->was_waited_for = wait > 0;
     for (int ms = 0; wait > 0 && ring->answers.empty(); ms++) {
+        sleeps = true;
         if (let_go && !ring->held.empty()) {
             ring->queue.swap(ring->held);
             carry_out(ring);
@@ -127,6 +129,7 @@ int soft_enter(roma__ring *self, unsigned wait)
         else if (ms == 60000)
             std::abort(); /* not the thread of the test */
     }
+    sleeps = false;
     return 0;
 }
 
@@ -162,11 +165,18 @@ void await_held()
         usleep(1000);
 }
 
+void await_sleep()
+{
+    while (!sleeps)
+        usleep(1000);
+}
+
 with_soft_rings::with_soft_rings()
 {
     script = {};
     let_go = false;
     held_calls = 0;
+    sleeps = false;
     before = roma__rings_replace(&table);
 }
 

@@ -41,7 +41,8 @@ extern struct script {
 /* Calls that are held come to their end at the next enter after this. */
 extern std::atomic<bool> let_go;
 
-void await_held(); /* until some call is */
+void await_held();  /* until some call is */
+void await_sleep(); /* until the engine's thread waits for an answer */
 
 inline bool is_populate(const roma__call &call)
 {
