@@ -64,8 +64,7 @@ int roma__file_look(int fd, roma__file *file, roma_error *error)
     if (!S_ISREG(status.st_mode) && !S_ISBLK(status.st_mode))
         return roma__error_subject(error, -EOPNOTSUPP, ROMA_WHY_UNSUPPORTED,
                                    "what is neither a file nor a block device");
-    /* As the kernel asks: the owner, or who may write. Groups are left out, which costs them the
-     * skipping of what is there. */
+    /* As the kernel asks: the owner, or who may write. It tells the others that all is there. */
     uid_t self = geteuid();
     *file = (roma__file){
         .device = (uint64_t)status.st_dev,
@@ -76,7 +75,7 @@ int roma__file_look(int fd, roma__file *file, roma_error *error)
         .fd = fd,
         .may_ask = self == status.st_uid,
     };
-    if (self == 0 && !file->may_ask)
+    if (!file->may_ask)
         file->may_ask = tells_truth(fd, file->bytes, file->page_bytes);
     if (file->kind == ROMA__FILE_DEVICE) {
         file->device = (uint64_t)status.st_rdev; /* its page cache belongs to it, not to its name */

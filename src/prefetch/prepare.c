@@ -173,18 +173,16 @@ static void add_reading_calls(roma__op *op)
 }
 
 /* Of a short run that is to be resident: a page that somebody has begun to read is not. */
-static bool is_on_its_way(const roma__op *op)
+static bool is_read(const roma__op *op)
 {
-    return op->window != 0 &&
-           !roma__resident_is_read(window_address(op), (size_t)op->bytes, op->file->page_bytes);
+    return roma__resident_is_read(window_address(op), (size_t)op->bytes, op->file->page_bytes);
 }
 
 /* Its read was issued a while ago. Who may not ask waits at once. */
 static void prepare_wait(roma__op *op)
 {
-    char *address = window_address(op);
-    if (!op->look || !roma__resident_is_read(address, (size_t)op->bytes, op->file->page_bytes))
-        add_call(op, ROMA__CALL_POPULATE, address);
+    if (!op->look || !is_read(op))
+        add_call(op, ROMA__CALL_POPULATE, window_address(op));
 }
 
 static void prepare_read(roma__op *op)
@@ -193,10 +191,10 @@ static void prepare_read(roma__op *op)
         prepare_wait(op);
         return;
     }
-    if (op->look)
+    if (op->look && op->window != 0)
+        op->was_resident = is_read(op);
+    else if (op->look)
         look(op);
-    if (op->was_resident && is_on_its_way(op))
-        op->was_resident = false;
     op->code = 0;
     op->good_bytes = 0;
     if (!op->was_resident)
@@ -298,7 +296,7 @@ void roma__op_judge(roma__op *op)
         break;
     }
     if (op->awaited && op->code == 0 && !op->come_again)
-        op->has_come = op->file->may_ask && !is_on_its_way(op);
+        op->has_come = op->file->may_ask && is_read(op);
     if (op->task == ROMA__TASK_READ)
         roma__shadow_unmap(&op->shadow);
 }

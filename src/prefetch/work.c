@@ -110,12 +110,15 @@ static roma__op *take_look(roma__job *job, const roma__run *run, const roma__fil
                                roma__piece_bytes(run, job->at, STRETCH_BYTES, STRETCH_BYTES));
 }
 
-/* Before each piece only what costs less than the call that it may save. */
+/* Before each piece only what costs less than the call that it may save. A short run is looked at
+ * in its window, or by cachestat(). */
 static bool is_worth_a_look(const roma__job *job, const roma__op *op)
 {
     if (!may_look(op->file))
         return false;
-    return op->dense ? !job->looked_empty : job->engine->report.cachestat;
+    if (op->dense)
+        return !job->looked_empty;
+    return op->window != 0 || job->engine->report.cachestat;
 }
 
 static bool needs_window(const roma__job *job, const roma__run *run, const roma__file *file)
@@ -190,11 +193,11 @@ static roma__op *take_read(roma__job *job)
                            : !roma__work_may_fly(engine, job, run->dense, bytes))
             return NULL;
         op = roma__work_new_op(job, ROMA__TASK_READ, index, job->at, bytes);
-        op->look = is_worth_a_look(job, op);
         if (windowed) {
             op->window = job->window + 1;
             job->windows[job->window].users++;
         }
+        op->look = is_worth_a_look(job, op);
         roma__work_advance(job, bytes);
         if (leader == NULL) {
             roma__work_add_flying(engine, op);
@@ -276,8 +279,8 @@ static roma__op *take_again(roma_prefetch_engine *engine)
             continue;
         }
         /* A page whose read failed is in the page cache, too: only who was not read yet looks. */
-        op->look = op->task == ROMA__TASK_READ && op->tries == 0 && may_look(op->file) &&
-                   (op->dense || engine->report.cachestat);
+        op->look = op->task == ROMA__TASK_READ && op->tries == 0 &&
+                   (op->dense ? may_look(op->file) : is_worth_a_look(op->job, op));
         roma__op *leader = leader_of(engine, op);
         if (leader != NULL) {
             roma__work_follow(op, leader);

@@ -1,6 +1,8 @@
 /* prefetch.cpp - what every way of an engine must hold to: reading ranges into memory. */
 #include "disk_file.hpp"
+#include "emulated.hpp"
 #include "engine.hpp"
+#include "faulty.hpp"
 
 #include <roma/prefetch.h>
 
@@ -96,6 +98,31 @@ TEMPLATE_TEST_CASE("what is resident is skipped without a call", "[prefetch]", E
     CHECK(progress.resident_bytes == file.bytes);
     CHECK(progress.calls == 0);
     CHECK(engine.figure("resident.bytes") == file.bytes);
+    CHECK(engine.figure("read.bytes") == 0);
+}
+
+TEMPLATE_TEST_CASE("short runs that are resident are skipped without a call", "[prefetch]",
+                   EVERY_WAY)
+{
+    SKIP_WHERE_EMULATED();
+    FILE_ON_DISK(file, 16 * MiB);
+    const bool has_cachestat = GENERATE(true, false);
+    faulty table;
+    if (!has_cachestat)
+        table.calls.cachestat = [](int, const void *, void *, unsigned) {
+            errno = ENOSYS;
+            return -1;
+        };
+    owned_engine engine(TestType::way);
+    SKIP_WITHOUT(engine);
+    std::vector<roma_file_range> ranges;
+    for (size_t at = 0; at < file.bytes; at += 4 * range_bytes)
+        ranges.push_back(file.range(at, range_bytes));
+    REQUIRE(file.resident(0, file.bytes) == file.bytes); /* just written */
+    owned_handle handle(engine, ranges.data(), ranges.size());
+    CHECK(handle.wait() == 0);
+    CHECK(handle.progress().resident_bytes == ranges.size() * range_bytes);
+    CHECK(handle.progress().calls == 0);
     CHECK(engine.figure("read.bytes") == 0);
 }
 
