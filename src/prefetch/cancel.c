@@ -88,8 +88,9 @@ static bool touches(const roma__ban *a, const roma__ban *b)
            a->offset <= b->end && b->offset <= a->end;
 }
 
-/* Note it, as a part of one that it touches where there is any. False: there is no room. */
-static bool note_ban(roma__job *job, const roma__ban *new)
+/* Note it, as a part of one that it touches where there is any, and return what it has become.
+ * NULL: there is no room. */
+static const roma__ban *note_ban(roma__job *job, const roma__ban *new)
 {
     for (unsigned i = 0; i < job->bans_count; i++) {
         roma__ban *ban = &job->bans[i];
@@ -97,12 +98,12 @@ static bool note_ban(roma__job *job, const roma__ban *new)
             continue;
         ban->offset = roma__min(ban->offset, new->offset);
         ban->end = roma__max(ban->end, new->end);
-        return true;
+        return ban;
     }
     if (job->bans_count == ROMA__BANS)
-        return false;
-    job->bans[job->bans_count++] = *new;
-    return true;
+        return NULL;
+    job->bans[job->bans_count] = *new;
+    return &job->bans[job->bans_count++];
 }
 
 size_t roma__engine_ban(roma_prefetch_engine *engine, const roma__ban *ban, uint64_t last)
@@ -112,9 +113,10 @@ size_t roma__engine_ban(roma_prefetch_engine *engine, const roma__ban *ban, uint
         if (!wants(job, ban))
             continue;
         count++;
+        const roma__ban *noted = note_ban(job, ban);
         if (!job->planned && !job->held)
-            give_up_inside(job, ban);
-        if (!note_ban(job, ban))
+            give_up_inside(job, noted != NULL ? noted : ban);
+        if (noted == NULL)
             roma__job_give_up(job);
         else if (!job->held)
             roma__work_note_due(job);

@@ -75,6 +75,43 @@ TEMPLATE_TEST_CASE("a scan neither goes on nor ends in a callback of its engine"
     }
 }
 
+TEST_CASE("what is cancelled in two parts before it was looked at is looked at no more",
+          "[prefetch]")
+{
+    const disk_file file(16 * MiB);
+    owned_engine engine(ROMA_PREFETCH_URING); /* whose thread is in the callback */
+    SKIP_WITHOUT(engine);
+    roma_prefetch_handle *handle = nullptr;
+    std::atomic<int> state{0};
+    int canceled = 0, code = 0;
+    std::thread other([&] {
+        while (state != 1)
+            usleep(100);
+        const int fd = dup(file.fd);
+        const roma_file_range all = roma_file_range_own(fd, 0, nullptr, 8 * MiB),
+                              halves[] = {roma_file_range_own(fd, 0, nullptr, 4 * MiB),
+                                          roma_file_range_own(fd, 4 * MiB, nullptr, 4 * MiB)};
+        (void)roma_prefetch_submit(engine.self, &all, 1, ROMA_PREFETCH_RESIDENT, &handle, nullptr);
+        canceled = static_cast<int>(roma_prefetch_cancel_ranges(engine.self, halves, 2, nullptr));
+        close(fd);
+        state = 2;
+    });
+    const bool was_called = call_back(engine, file, [&] {
+        state = 1;
+        while (state != 2)
+            usleep(100);
+    });
+    state = 1; /* for who was never called */
+    other.join();
+    REQUIRE(was_called);
+    REQUIRE(handle != nullptr);
+    CHECK(canceled >= 1);
+    code = roma_prefetch_wait(handle, ROMA_FOREVER);
+    CHECK(code == -ECANCELED);
+    CHECK(roma_prefetch_range_error(handle, 0, nullptr) == -ECANCELED);
+    roma_prefetch_close(handle);
+}
+
 TEMPLATE_TEST_CASE("a child that is forked in a callback may end what it has", "[prefetch][scan]",
                    by_ring, by_threads)
 {
