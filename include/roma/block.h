@@ -140,7 +140,8 @@ ROMA_API const char *roma_label_of(const void *block);
 ROMA_API int roma_where(const void *block, roma_report *report);
 
 /** Make the pages of a part of a block present, so that touching them is no fault. Contents stay,
- *  also those that others write meanwhile.
+ *  also those that others write meanwhile. Pages of a file that is mapped for writing are dirty
+ *  afterwards: to read them soon, ROMA_ADVICE_NEED is enough.
  *
  *  offset   of the part in the block; the part is widened to whole pages
  *  threads  on how many at once; 0: 1

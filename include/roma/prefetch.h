@@ -118,8 +118,9 @@ ROMA_API int roma_map_open_fd(int fd, const roma_map_options *options, roma_map 
  *  map  NULL is fine
  *  Returns 0, -EBUSY while a scan is open on it, -EDEADLK in a callback of an engine.
  *  Threads: no other call on this map may run at the same time, nor one that submits ranges of it.
- *  Signals: no.  Cost: waits for what the depths of an engine allow: four chunks, of about 100 ms
- *  at most, or 64 short runs; for a flush in its sync as long as that takes.  Since: 0.1 */
+ *  Signals: no.  Cost: waits for what the depths of an engine allow: four chunks, whose length is
+ *  such that the device should read one in 100 ms, or 96 short runs; for a flush in its sync as
+ *  long as that takes.  Since: 0.1 */
 ROMA_API int roma_map_close(roma_map *map);
 
 /** What is mapped: the file's bytes from `offset` to its end, or to `bytes`, as known since opening
@@ -267,7 +268,8 @@ ROMA_API const char *roma_prefetch_way_text(roma_prefetch_way way);
 /** Visit an engine's figures, in this order: "way" (text), "handles.live", "submits.count",
  *  "requested.bytes", "read.bytes" (asked of the kernel, and done), "resident.bytes" (found there),
  *  "joined.bytes" (read for another handle at that moment), "failed.bytes", "cancelled.bytes",
- *  "flying.bytes" (being read now), "calls.count" (populate, advice, flush), "flying.peak_bytes".
+ *  "flying.bytes" (being read now), "calls.count" (populate, advice, flush, and a read of one byte
+ *  for each short run that a ring awaits), "flying.peak_bytes".
  *
  *  Returns 0, what the visitor returned, -EINVAL, -ESTALE.  Threads: any.  Signals: no.
  *  Since: 0.1 */
@@ -303,7 +305,8 @@ typedef enum roma_prefetch_level {
  *  the kernel cannot do), -ENOMEM, -EOVERFLOW, -ESTALE (a child of fork()), -ESHUTDOWN (from a
  *  callback while the engine is destroyed), -errno of fstat and fstatfs. Nothing has begun then.
  *  What goes wrong later is told by the handle.
- *  Threads: any.  Signals: no.  Cost: two system calls for each descriptor that is named, one to
+ *  Threads: any.  Signals: no.  Cost: two system calls for each descriptor that is named (five for
+ *  a file of somebody else, of which it is asked whether the kernel tells the truth), one to
  *  wake the engine, and 20 to 30 ns a range; for each its descriptor is looked for among those
  *  named before, so that thousands of descriptors in one request cost more.  Since: 0.1 */
 ROMA_API int roma_prefetch_submit(roma_prefetch_engine *engine, const roma_file_range *ranges,

@@ -68,21 +68,46 @@ char *map_file(int fd, uint64_t bytes)
     return at;
 }
 
-uint64_t resident_bytes(int fd, uint64_t bytes)
+/* A byte a page, 1 for those in memory; to be freed. */
+static unsigned char *pages_present(int fd, uint64_t bytes, size_t page)
 {
-    size_t page = (size_t)sysconf(_SC_PAGESIZE), pages = ((size_t)bytes + page - 1) / page;
     void *address = mmap(NULL, (size_t)bytes, PROT_READ, MAP_SHARED, fd, 0);
-    unsigned char *present = malloc(pages);
-    uint64_t count = 0;
+    unsigned char *present = malloc(((size_t)bytes + page - 1) / page);
     if (address == MAP_FAILED || present == NULL)
         die("a mapping to look at", errno);
     if (mincore(address, (size_t)bytes, present) != 0)
         die("mincore", errno);
+    munmap(address, (size_t)bytes);
+    return present;
+}
+
+static size_t count_present(const unsigned char *present, size_t pages)
+{
+    size_t count = 0;
     for (size_t i = 0; i < pages; i++)
         count += present[i] & 1;
-    munmap(address, (size_t)bytes);
+    return count;
+}
+
+uint64_t resident_bytes(int fd, uint64_t bytes)
+{
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    unsigned char *present = pages_present(fd, bytes, page);
+    size_t count = count_present(present, ((size_t)bytes + page - 1) / page);
     free(present);
     return count * page;
+}
+
+uint64_t resident_parts_bytes(int fd, uint64_t bytes, const uint64_t *parts, size_t count,
+                              size_t part_bytes)
+{
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE), pages = (part_bytes + page - 1) / page;
+    unsigned char *present = pages_present(fd, bytes, page);
+    uint64_t whole = 0;
+    for (size_t i = 0; i < count; i++)
+        whole += count_present(present + parts[i] / page, pages) == pages;
+    free(present);
+    return whole * part_bytes;
 }
 
 void make_cold(int fd)

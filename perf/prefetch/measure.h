@@ -59,8 +59,11 @@ void stretch_end(const stretch *s); /* puts seconds and cpu_seconds */
 int open_file(const char *path, int flags);
 uint64_t file_bytes(int fd);
 
-/* Bytes of a range in memory, by mincore() on a mapping of its own: roma is not asked. */
+/* Bytes of the file's beginning in memory, by mincore() on a mapping of its own: roma is not
+ * asked. With a list, of those of its parts alone that are there as a whole. */
 uint64_t resident_bytes(int fd, uint64_t bytes);
+uint64_t resident_parts_bytes(int fd, uint64_t bytes, const uint64_t *parts, size_t count,
+                              size_t part_bytes);
 
 /* Evict all of the file and prove that nothing is left; dies where something stays. */
 void make_cold(int fd);

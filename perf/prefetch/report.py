@@ -126,11 +126,12 @@ def print_rates(seen):
     if rows:
         print("\nA scan with compute from cold: `long` compute takes about three times as long as "
               "the reading, `even` about as long;\nbehind that read_ahead_kb\n")
-        print(f"  {'method':18} {'compute':10} {'s':>22}  first step ms")
+        print(f"  {'method':18} {'compute':10} {'s':>22}  first step ms  p99 of later ones")
         for (_, method, name), values in rows:
             took = Figure([row["seconds"] for row in values])
-            first = [row["first_ms"] for row in values if "first_ms" in row]
-            text = f"{statistics.median(first):.2f}" if first else ""
+            text = "  ".join(
+                f"{statistics.median(row[key] for row in values):13.2f}"
+                for key in ("first_ms", "wait_p99_ms") if key in values[0])
             print(f"  {method:18} {name:10} {took.text():>22}  {text}")
         print_waits(seen)
     rows = [(key, values) for key, values in seen.rows.items() if key[0] == "flush"]

@@ -70,8 +70,8 @@ void random_roma(const settings *s)
     stretch all = stretch_begin();
     read_with_roma(engine, ranges, count);
     stretch_end(&all);
-    put("resident_share",
-        (double)resident_bytes(fd, bytes) / ((double)count * (double)s->page_bytes));
+    put("resident_share", (double)resident_parts_bytes(fd, bytes, list, count, s->page_bytes) /
+                              ((double)count * (double)s->page_bytes));
     (void)roma_prefetch_destroy(engine);
     free(ranges);
     free(list);

@@ -54,9 +54,8 @@ static inline size_t roma__runs_most(size_t n)
 
 /* Clamp to the files' lengths, widen to pages, sort by file (and mapping, by_address) and offset,
  * merge what touches or overlaps, but for parts of other descriptors, and cut the edges off long
- * runs. A range that begins past its
- * file's end gets the code -EFAULT and is in no run; one of no bytes, or with a code already, is
- * in none either.
+ * runs. A range that begins past its file's end gets the code -EFAULT and is in no run; one of no
+ * bytes, or with a code already, is in none either.
  *
  * order and spare have room for n indices, runs for roma__runs_most(n). Returns how many runs. */
 size_t roma__plan(const roma__file *files, roma__asked *asked, uint32_t *order, uint32_t *spare,

@@ -46,7 +46,7 @@ enum {
     WINDOW_BYTES = 64 << 20,
     STEP_BYTES = 2 << 20,
     BATCH_BYTES_MOST = 8 << 20, /* of a run: two of them in flight keep a fast disk busy      */
-    BATCH_PIECES_MOST = 64,     /* as many short reads as the engine has in flight            */
+    BATCH_PIECES_MOST = 64,     /* of a list: two of them are more than the engine has in flight */
     BATCHES_OF_WINDOW = 8,
     BATCHES_GROWING = 8,  /* those that are shorter: the first ones, and the last       */
     BATCHES_FLYING = 3,   /* with the engine: two keep it busy while the reader is away */
