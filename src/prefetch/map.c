@@ -4,7 +4,7 @@
  * addresses that stays where it is. Addresses may be reserved beyond the file's end: the kernel
  * maps them as it maps all others, and they become usable when the file grows. Where the file
  * system has huge folios, an address that lies as its offset does, modulo a huge page, lets the
- * kernel map them as a whole; so the range is cut out of one that is a huge page longer. */
+ * kernel map them as a whole; so the map is put at such an address where there is room for one. */
 #include "prefetch/map.h"
 
 #include "base/bits.h"
@@ -13,6 +13,7 @@
 #include "base/text.h"
 #include "prefetch/engine.h"
 #include "prefetch/shadow.h"
+#include "provider/space.h"
 #include "sys/kernel.h"
 #include "sys/records.h"
 #include "sys/sys.h"
@@ -40,22 +41,17 @@ static void advise(const roma_map *map, roma_map_access access)
 
 static int map_file(roma_map *map, const roma_map_options *options, roma_error *error)
 {
-    int protection = PROT_READ | (options->writable ? PROT_WRITE : 0);
-    /* hugetlbfs places its mappings itself, since only some addresses fit. */
-    bool is_hugetlb = map->file.kind == ROMA__FILE_HUGETLB;
-    char *address = is_hugetlb ? NULL : roma__addresses_like(map->offset, map->reserved_bytes);
-    if (!is_hugetlb && address == NULL)
-        return roma__error_call(error, "mmap", errno);
-    char *mapped = roma__sys->mmap(address, map->reserved_bytes, protection,
-                                   MAP_SHARED | MAP_NORESERVE | (is_hugetlb ? 0 : MAP_FIXED),
-                                   map->file.fd, (off_t)map->offset);
-    if (mapped == MAP_FAILED) {
-        int cause = errno;
-        if (address != NULL)
-            (void)roma__sys->munmap(address, map->reserved_bytes);
-        return roma__error_call(error, "mmap", cause);
-    }
-    map->address = mapped;
+    const roma__space_file file = {
+        .fd = map->file.fd,
+        .protection = PROT_READ | (options->writable ? PROT_WRITE : 0),
+        .offset = map->offset,
+        /* hugetlbfs places its mappings itself, since only some addresses fit. */
+        .align = map->file.kind == ROMA__FILE_HUGETLB ? 0 : roma__folio_align(map->reserved_bytes),
+        .or_anywhere = true,
+    };
+    int code = roma__space_map_file(&file, map->reserved_bytes, &map->address, error);
+    if (code < 0)
+        return code;
     advise(map, options->access);
     return 0;
 }

@@ -2,49 +2,31 @@
  * the same; a shadow that a child of fork() inherits costs it nothing but addresses. */
 #include "prefetch/shadow.h"
 
-#include "base/bits.h"
 #include "prefetch/file.h"
+#include "provider/space.h"
 #include "sys/kernel.h"
 #include "sys/sys.h"
 
-#include <errno.h>
-
-char *roma__addresses_like(uint64_t offset, size_t bytes)
+size_t roma__folio_align(size_t bytes)
 {
     size_t huge_bytes = roma__file_huge_bytes();
-    size_t more = bytes >= huge_bytes ? huge_bytes : 0;
-    char *start = roma__sys->mmap(NULL, bytes + more, PROT_NONE,
-                                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (start == MAP_FAILED)
-        return NULL;
-    if (more == 0)
-        return start;
-    size_t skip = (size_t)(offset - (uintptr_t)start) & (huge_bytes - 1);
-    if (skip > 0)
-        (void)roma__sys->munmap(start, skip);
-    if (skip < more)
-        (void)roma__sys->munmap(start + skip + bytes, more - skip);
-    return start + skip;
+    return bytes >= huge_bytes ? huge_bytes : 0;
 }
 
 int roma__shadow_map(roma__shadow *shadow, int fd, uint64_t offset, size_t bytes,
                      roma__shadow_kind kind)
 {
-    char *address = NULL;
-    if (kind == ROMA__SHADOW_HUGE) {
-        address = roma__addresses_like(offset, bytes);
-        if (address == NULL)
-            return -errno;
-    }
-    char *mapped = roma__sys->mmap(address, bytes, PROT_READ,
-                                   MAP_SHARED | MAP_NORESERVE | (address != NULL ? MAP_FIXED : 0),
-                                   fd, (off_t)offset);
-    if (mapped == MAP_FAILED) {
-        int cause = errno;
-        if (address != NULL)
-            (void)roma__sys->munmap(address, bytes);
-        return -cause;
-    }
+    const roma__space_file file = {
+        .fd = fd,
+        .protection = PROT_READ,
+        .offset = offset,
+        .align = kind == ROMA__SHADOW_HUGE ? roma__folio_align(bytes) : 0,
+        .or_anywhere = true,
+    };
+    char *mapped = NULL;
+    int code = roma__space_map_file(&file, bytes, &mapped, NULL);
+    if (code < 0)
+        return code;
     (void)roma__sys->madvise(mapped, bytes, MADV_DONTFORK);
     /* Huge pages that are too long for us would be read as a whole for each chunk. */
     if (kind == ROMA__SHADOW_HUGE && roma__file_huge_bytes() != 0)

@@ -31,9 +31,9 @@ int roma__shadow_map(roma__shadow *shadow, int fd, uint64_t offset, size_t bytes
 /* None is fine. */
 void roma__shadow_unmap(roma__shadow *shadow);
 
-/* Addresses for `bytes`, mapped to nothing yet, that lie as `offset` does modulo a huge page, so
- * that the kernel can map a file's huge folios there as a whole. NULL with errno. */
-char *roma__addresses_like(uint64_t offset, size_t bytes);
+/* Which alignment lets the kernel map a file's huge folios as a whole, in a mapping of so many
+ * bytes whose addresses lie as their offsets do; 0: there is no use in any. */
+size_t roma__folio_align(size_t bytes);
 
 #ifdef __cplusplus
 }

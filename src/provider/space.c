@@ -13,6 +13,12 @@
  * neither can be told (no /proc), the range is left alone: address space is lost then, and no
  * memory.
  *
+ * Files fail in ways that memory does not, for their file system has a say in each mapping, and a
+ * store or a map is not worth a page that is only there for its mark. So they are not mapped over a
+ * reservation: it shows where there is room, is let go as a whole, and the file is mapped there if
+ * the place is still free. Whatever fails, nothing of ours stands there. A place that another
+ * thread took in between is left to it, and the next one is tried.
+ *
  * hugetlb pages are mapped without the kernel's reservation. It would take pages by the thread's
  * memory policy, before a node could be named, and say nothing of cgroup limits; so pages are taken
  * when the range is populated, and failing to take one is an error there (populate.c).
@@ -221,6 +227,59 @@ int roma__space_map(const roma__space_kind *kind, size_t bytes, char **address, 
     if (code == 0)
         *address = reserved;
     return code;
+}
+
+/* ---- files ---------------------------------------------------------------------------------- */
+
+enum { PLACES = 64 }; /* looked for, before there is none: each time another thread was quicker */
+
+/* Where there is room for it, until somebody takes it. */
+static int find_place(const roma__space_file *file, size_t bytes, char **place, roma_error *error)
+{
+    size_t span;
+    if (roma__add_overflows(bytes, file->align - roma__machine_base_bytes(), &span))
+        return no_space(error, ENOMEM, bytes);
+    char *raw = roma__sys->mmap(NULL, span, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+                                -1, 0);
+    if (raw == MAP_FAILED)
+        return no_space(error, errno, bytes);
+    *place = raw + ((size_t)(file->offset - (uintptr_t)raw) & (file->align - 1));
+    return roma__space_unmap(raw, span, error);
+}
+
+/* At a place that is free, or, NULL, anywhere. Returns 0 or -errno; -EEXIST: it is not free. */
+static int map_file_at(const roma__space_file *file, size_t bytes, char *place, char **address)
+{
+    int flags = MAP_SHARED | MAP_NORESERVE | (place != NULL ? MAP_FIXED_NOREPLACE : 0);
+    char *mapped = roma__sys->mmap(place, bytes, file->protection, flags, file->fd,
+                                   (off_t)file->offset);
+    if (mapped == MAP_FAILED)
+        return -errno;
+    if (place != NULL && mapped != place) { /* an emulator that takes the address for a hint */
+        (void)roma__space_unmap(mapped, bytes, NULL);
+        return -EEXIST;
+    }
+    *address = mapped;
+    return 0;
+}
+
+int roma__space_map_file(const roma__space_file *file, size_t bytes, char **address,
+                         roma_error *error)
+{
+    bool anywhere = file->align <= roma__machine_base_bytes();
+    int code = -EEXIST;
+    for (int i = 0; !anywhere && i < PLACES && code == -EEXIST; i++) {
+        char *place = NULL;
+        code = find_place(file, bytes, &place, error);
+        if (code < 0)
+            return code;
+        code = map_file_at(file, bytes, place, address);
+    }
+    if (code == -EEXIST && (anywhere || file->or_anywhere))
+        code = map_file_at(file, bytes, NULL, address);
+    if (code == -EEXIST)
+        return no_space(error, EEXIST, bytes);
+    return code < 0 ? roma__error_call(error, "mmap", -code) : 0;
 }
 
 /* ---- moving --------------------------------------------------------------------------------- */

@@ -1,4 +1,4 @@
-/* map.c - a store's address space: reserved and mapped once, up to its largest size.
+/* map.c - a store's address space: mapped once, up to its largest size.
  *
  * The mapping reaches beyond the file's end, so growth is seen by all without mapping anything
  * again. It is aligned to 1 GiB, so that a ref's alignment is an address's. The description behind
@@ -72,24 +72,23 @@ static int make_records(roma_store *store, const roma__regions *regions, roma_er
 int roma__store_map(roma_store *store, int fd, const roma__regions *regions, roma_error *error)
 {
     uint64_t bytes = roma__align_up(regions->max_units << ROMA__UNIT_SHIFT, store->page_bytes);
+    const roma__space_file file = {
+        .fd = fd,
+        .protection = store->is_read_only ? PROT_READ : PROT_READ | PROT_WRITE,
+        .align = BASE_ALIGN,
+    };
     char *base = NULL;
     int code = make_records(store, regions, error);
     if (code == 0)
-        code = roma__space_reserve(bytes, BASE_ALIGN, &base, error);
+        code = roma__space_map_file(&file, bytes, &base, error);
     if (code < 0)
         return code;
-    store->reserved_bytes = bytes;
-    int protection = store->is_read_only ? PROT_READ : PROT_READ | PROT_WRITE;
-    void *mapped = roma__sys->mmap(base, bytes, protection, MAP_SHARED | MAP_NORESERVE | MAP_FIXED,
-                                   fd, 0);
-    if (mapped == MAP_FAILED)
-        code = roma__error_call(error, "mmap", errno);
-    else if (roma__sys->madvise(base, bytes, MADV_DONTFORK) < 0)
+    if (roma__sys->madvise(base, bytes, MADV_DONTFORK) < 0) {
         code = roma__error_call(error, "madvise", errno);
-    if (code < 0) {
         (void)roma__space_unmap(base, bytes, NULL);
         return code;
     }
+    store->reserved_bytes = bytes;
     roma__view_fill(&store->view, base, bytes, store->fd, regions);
     return 0;
 }
