@@ -111,7 +111,9 @@ ROMA_API int roma_map_open_fd(int fd, const roma_map_options *options, roma_map 
 /** Unmap. What engines have to do through this map is cancelled, and what they have begun is waited
  *  for: reads through its descriptor, whoever named it, and populating of its addresses. Who reads
  *  the same file through another map or descriptor goes on; of ranges of several that overlap in
- *  one request, what they share is read through one of them, and goes with it. The map's descriptor
+ *  one request, what they share is read through one of them, and goes with it. A flush of several
+ *  is synced through one that stays, and what was begun through the map is durable with the rest;
+ *  of one through this map alone nothing is sure, unless it was in its sync. The map's descriptor
  *  is closed, which ends POSIX record locks (fcntl) that the process holds on the file, as closing
  *  any descriptor of it does.
  *

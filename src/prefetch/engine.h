@@ -80,7 +80,7 @@ struct roma__op {
     roma__job *job;
     roma__op *next;           /* of the free, of those to be taken again, issued, or followers    */
     roma__op *followers;
-    const roma__file *file;   /* of the job's                                                     */
+    const roma__file *file;   /* of the job's; for a sync the descriptor that it goes through     */
     uint32_t run;
     bool dense;
     bool look;                /* ask whether it is resident, before reading it or waiting for it  */

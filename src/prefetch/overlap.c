@@ -9,7 +9,15 @@
  * A ban is a part of a file that is to be left: whoever takes a piece in it cancels it. One of a
  * map that is closed is about pieces that go through the map's descriptor, or populate its
  * addresses; others of the same bytes go on. A run is of one descriptor all of whose bytes are in
- * ranges that name it: so what was asked for through others alone is never lost with it. */
+ * ranges that name it: so what was asked for through others alone is never lost with it.
+ *
+ * A flush's sync is of the file, whatever its descriptor. Where the one that it was to go through
+ * is a closed map's it goes through another one of the file that the request names. That one is
+ * open: a program may close a descriptor once the handle is done, once its map's ban has been
+ * waited for, or once it has cancelled all that was asked for through it; and a ban of cancelled
+ * ranges is about every descriptor of the file, so that there is no sync. (One that was named for
+ * no byte gets no ban, and is not taken.) The choice is made in the hold of the lock that puts the
+ * op in flight: who closes a map has noted its ban before that, or finds the op there and waits. */
 #include "prefetch/work.h"
 
 bool roma__work_ban_has(const roma__ban *ban, const roma__job *job, const roma__file *file,
@@ -39,12 +47,25 @@ bool roma__work_is_banned(const roma__job *job, const roma__run *run, uint64_t a
     return false;
 }
 
-bool roma__work_is_banned_file(const roma__job *job, const roma__file *file)
+/* Whether any is about this descriptor: its file is not to be synced through it. */
+static bool is_banned_file(const roma__job *job, const roma__file *file)
 {
     for (unsigned i = 0; i < job->bans_count; i++)
         if (roma__work_ban_has(&job->bans[i], job, file, ROMA__UNMAPPED))
             return true;
     return false;
+}
+
+const roma__file *roma__work_sync_through(const roma__job *job, const roma__file *file)
+{
+    if (!is_banned_file(job, file))
+        return file;
+    for (size_t i = 0; i < job->files_count; i++) {
+        const roma__file *other = &job->files[i];
+        if (other->wanted && roma__file_is_same(other, file) && !is_banned_file(job, other))
+            return other;
+    }
+    return NULL;
 }
 
 /* A plan asks for the lengths of all files that its job has, through their descriptors. */

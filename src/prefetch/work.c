@@ -64,7 +64,8 @@ static roma__op *take_sync(roma__job *job)
     while (job->active == job->syncing && job->sync_run < job->runs_count) {
         size_t first = job->sync_run;
         const roma__file *file = &job->files[job->runs[first].file];
-        if (roma__work_is_banned_file(job, file)) {
+        const roma__file *through = roma__work_sync_through(job, file);
+        if (through == NULL) {
             job->sync_run = roma__work_account_sync(job, first, -ECANCELED);
             continue;
         }
@@ -74,6 +75,7 @@ static roma__op *take_sync(roma__job *job)
                roma__file_is_same(&job->files[job->runs[job->sync_run].file], file))
             job->sync_run++;
         roma__op *op = roma__work_new_op(job, ROMA__TASK_SYNC, (uint32_t)first, 0, 0);
+        op->file = through;
         roma__work_add_flying(engine, op);
         job->syncing++;
         return op;
@@ -244,8 +246,11 @@ static bool is_given_up(roma_prefetch_engine *engine, roma__op *op)
     roma__job *job = op->job;
     if (job->cancelled)
         return true;
-    if (op->task == ROMA__TASK_SYNC)
-        return roma__work_is_banned_file(job, op->file);
+    if (op->task == ROMA__TASK_SYNC) {
+        const roma__file *through = roma__work_sync_through(job, op->file);
+        op->file = through != NULL ? through : op->file;
+        return through == NULL;
+    }
     uint64_t bytes = op->bytes;
     bool is_banned = roma__work_is_banned(job, &job->runs[op->run], op->offset, &bytes);
     if (bytes < op->bytes && !roma__work_split(engine, op, bytes) && !is_banned) {

@@ -69,8 +69,9 @@ bool roma__work_ban_has(const roma__ban *ban, const roma__job *job, const roma__
 /* Of a run, cut `*bytes` where a ban begins or ends; true when what is left lies in one. */
 bool roma__work_is_banned(const roma__job *job, const roma__run *run, uint64_t at,
                           uint64_t *bytes);
-/* Whether any is about this descriptor: its file is not to be synced through it. */
-bool roma__work_is_banned_file(const roma__job *job, const roma__file *file);
+/* Through which of a planned job's descriptors a file is to be synced: this one, or where it was
+ * left another one of the file. NULL: the file is not to be synced. */
+const roma__file *roma__work_sync_through(const roma__job *job, const roma__file *file);
 /* The op in flight that reads what a piece of this job begins with. `*bytes` is cut where such an
  * op begins or ends. */
 roma__op *roma__work_find_leader(roma_prefetch_engine *engine, const roma__job *job,

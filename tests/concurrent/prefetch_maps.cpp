@@ -1,5 +1,5 @@
 /* prefetch_maps.cpp - several users of one file in one process, each with a map of its own: those
- * who come and go with requests in flight disturb nobody who stays. */
+ * who come and go with requests in flight disturb nobody who stays, nor what stays of a request. */
 #include "disk_file.hpp"
 #include "engine.hpp"
 #include "prefetch_shim.h"
@@ -84,6 +84,28 @@ void come_and_go(const owned_engine &engine, const disk_file &file, unsigned see
     }
 }
 
+/* A flush of parts that do not touch, of which one goes. */
+void flush_in_part(const owned_engine &engine, const disk_file &file, failures *seen)
+{
+    for (int i = 0; i < 30; i++) {
+        roma_map *map = nullptr;
+        if (!seen->require(roma_map_open(file.path.c_str(), nullptr, &map, nullptr) == 0,
+                           "a map is opened"))
+            return;
+        const roma_file_range ranges[] = {roma_file_range_of(map, 0, 8 * MiB),
+                                          file.range(16 * MiB, 8 * MiB)};
+        roma_prefetch_handle *handle = nullptr;
+        seen->require(roma_flush_submit(engine.self, ranges, 2, &handle, nullptr) == 0,
+                      "a flush of one who goes and one who stays is taken");
+        seen->require(roma_map_close(map) == 0, "a map is closed");
+        const int code = roma_prefetch_wait(handle, ROMA_FOREVER);
+        seen->require(code == 0 || code == -ECANCELED, "what goes is durable or cancelled");
+        seen->require(roma_prefetch_range_error(handle, 1, nullptr) == 0, "what stays is durable");
+        seen->require(prefetch_is_valid(engine.self), "the accounts agree");
+        roma_prefetch_close(handle);
+    }
+}
+
 } // namespace
 
 TEMPLATE_TEST_CASE("maps that are closed disturb nobody who reads their file", "[prefetch]",
@@ -100,6 +122,7 @@ TEMPLATE_TEST_CASE("maps that are closed disturb nobody who reads their file", "
         std::thread([&] { scan(engine, map, &seen); }),
         std::thread([&] { come_and_go(engine, file, 1, &seen); }),
         std::thread([&] { come_and_go(engine, file, 2, &seen); }),
+        std::thread([&] { flush_in_part(engine, file, &seen); }),
     };
     for (std::thread &thread : threads)
         thread.join();

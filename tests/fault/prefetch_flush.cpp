@@ -1,5 +1,6 @@
 /* prefetch_flush.cpp - an error in writing back reaches every flush that it concerns, in each way,
- * though the kernel tells of it once: to the sync that asks first.
+ * though the kernel tells of it once: to the sync that asks first. And a flush of several
+ * descriptors of a file is synced through one that is still there.
  *
  * The first sync of a test, the second and so on are told what the test says, and come back in the
  * order that it says. */
@@ -14,7 +15,9 @@
 #include <array>
 #include <atomic>
 #include <cerrno>
+#include <mutex>
 #include <thread>
+#include <vector>
 
 using namespace roma_tests;
 
@@ -57,19 +60,23 @@ void await_back(const owned_engine &engine, unsigned count)
         usleep(1000);
 }
 
-/* A flush of all of a file, by a thread of its own: with plain calls its submitter is blocked. */
+/* A flush by a thread of its own: with plain calls its submitter is blocked. */
 class flusher {
   public:
-    flusher(const owned_engine &engine, int fd, size_t bytes)
-        : thread_([this, self = engine.self, fd, bytes] {
-              const roma_file_range all = roma_file_range_own(fd, 0, nullptr, bytes);
+    flusher(const owned_engine &engine, std::vector<roma_file_range> ranges)
+        : thread_([this, self = engine.self, ranges] {
               roma_prefetch_handle *handle = nullptr;
-              int result = roma_flush_submit(self, &all, 1, &handle, nullptr);
+              int result = roma_flush_submit(self, ranges.data(), ranges.size(), &handle, nullptr);
               if (result == 0)
                   result = roma_prefetch_wait(handle, ROMA_FOREVER);
+              for (size_t i = 0; handle != nullptr && i < ranges.size(); i++)
+                  range_codes_.push_back(roma_prefetch_range_error(handle, i, nullptr));
               roma_prefetch_close(handle);
               code_ = result;
           })
+    {}
+    flusher(const owned_engine &engine, int fd, size_t bytes)
+        : flusher(engine, {roma_file_range_own(fd, 0, nullptr, bytes)})
     {}
     flusher(const owned_engine &engine, const disk_file &file)
         : flusher(engine, file.fd, file.bytes)
@@ -94,10 +101,16 @@ class flusher {
             thread_.join();
         return code_;
     }
+    std::vector<int> range_codes()
+    {
+        (void)code();
+        return range_codes_;
+    }
 
   private:
     enum : int { RUNS = 1 };
     std::atomic<int> code_{RUNS};
+    std::vector<int> range_codes_;
     std::thread thread_;
 };
 
@@ -230,4 +243,136 @@ TEMPLATE_TEST_CASE("a flush does not wait for syncs that began after its own", "
     on.held[3] = false;
     CHECK(first.code() == 0);
     CHECK(third.code() == 0);
+}
+
+namespace {
+
+/* Through which descriptors an engine syncs; calls of one kind through one of them are held. */
+class watched_syncs {
+  public:
+    std::atomic<int> held_fd;
+
+    /* The first sync is told that result, where it is one. */
+    watched_syncs(roma__call_kind kind, int fd, int first_result = 0) : held_fd(fd)
+    {
+        calls_.begins = [this, kind](const made_call &call) {
+            if (call.kind == ROMA__CALL_SYNC) {
+                const std::lock_guard<std::mutex> hold(lock_);
+                fds_.push_back(call.fd);
+            }
+            has_begun_ = has_begun_ || (call.kind == kind && call.fd == held_fd);
+        };
+        calls_.holds = [this, kind](const made_call &call) {
+            return call.kind == kind && call.fd == held_fd;
+        };
+        calls_.ends = [first_result](const made_call &call, int result) {
+            const bool is_first = call.kind == ROMA__CALL_SYNC && call.nth == 1;
+            return is_first && first_result != 0 ? first_result : result;
+        };
+    }
+
+    void await_held() const
+    {
+        while (!has_begun_)
+            usleep(1000);
+    }
+    void let_go() { held_fd = -1; }
+    std::vector<int> fds()
+    {
+        const std::lock_guard<std::mutex> hold(lock_);
+        return fds_;
+    }
+
+  private:
+    between calls_;
+    std::atomic<bool> has_begun_{false};
+    std::mutex lock_;
+    std::vector<int> fds_;
+};
+
+roma_map *map_of(const disk_file &file)
+{
+    roma_map *map = nullptr;
+    REQUIRE(roma_map_open(file.path.c_str(), nullptr, &map, nullptr) == 0);
+    return map;
+}
+
+} // namespace
+
+/* The maps that these close are submitted through, with plain calls, by a thread that is in the
+ * engine still; it has read of them what it needs when a call has begun. */
+
+TEMPLATE_TEST_CASE("a flush is synced through a descriptor that stays when its map is closed",
+                   "[prefetch]", EVERY_WAY)
+{
+    SKIP_WHERE_EMULATED();
+    const disk_file file(4 * MiB);
+    const owned_map kept(file);
+    roma_map *closed = map_of(file);
+    for (const roma_file_range &other : {file.range(2 * MiB, MiB), kept.range(2 * MiB, MiB)}) {
+        const int other_fd = other.map != nullptr ? roma_map_fd(other.map) : other.fd;
+        watched_syncs syncs(ROMA__CALL_WRITE_RANGE, other_fd);
+        owned_engine engine(TestType::way);
+        SKIP_WITHOUT(engine);
+        flusher flush(engine, {roma_file_range_of(closed, 0, MiB), other});
+        syncs.await_held(); /* the map's write is begun, and no sync yet */
+        CHECK(roma_map_close(closed) == 0);
+        syncs.let_go();
+        CHECK(flush.code() == 0);
+        CHECK(flush.range_codes() == std::vector<int>{0, 0});
+        CHECK(syncs.fds() == std::vector<int>{other_fd});
+        closed = map_of(file);
+    }
+    CHECK(roma_map_close(closed) == 0);
+}
+
+TEMPLATE_TEST_CASE("a sync that is interrupted goes on through a descriptor that stays",
+                   "[prefetch]", EVERY_WAY)
+{
+    SKIP_WHERE_EMULATED();
+    const disk_file file(4 * MiB);
+    roma_map *closed = map_of(file);
+    const int closed_fd = roma_map_fd(closed);
+    {
+        watched_syncs syncs(ROMA__CALL_SYNC, closed_fd, -EINTR);
+        owned_engine engine(TestType::way);
+        SKIP_WITHOUT(engine);
+        flusher flush(engine, {roma_file_range_of(closed, 0, MiB), file.range(2 * MiB, MiB)});
+        syncs.await_held();
+        std::atomic<int> code{EINPROGRESS};
+        std::thread closer([&] { code = roma_map_close(closed); });
+        usleep(50000);
+        CHECK(code == EINPROGRESS); /* its descriptor is in use */
+        syncs.held_fd = file.fd;
+        for (int ms = 0; code == EINPROGRESS && ms < 10000; ms++)
+            usleep(1000);
+        CHECK(code == 0); /* while the sync goes on through the other one */
+        CHECK(flush.goes_on());
+        syncs.let_go();
+        closer.join();
+        CHECK(flush.code() == 0);
+        CHECK(syncs.fds() == std::vector<int>{closed_fd, file.fd});
+    }
+}
+
+TEMPLATE_TEST_CASE(
+    "a flush through a map that is closed is not synced by who was asked for nothing", "[prefetch]",
+    EVERY_WAY)
+{
+    SKIP_WHERE_EMULATED();
+    const disk_file file(4 * MiB), other(4 * MiB);
+    roma_map *closed = map_of(file);
+    {
+        watched_syncs syncs(ROMA__CALL_WRITE_RANGE, other.fd);
+        owned_engine engine(TestType::way);
+        SKIP_WITHOUT(engine);
+        flusher flush(engine, {roma_file_range_of(closed, 0, MiB), file.range(0, 0),
+                               other.range(0, other.bytes)});
+        syncs.await_held();
+        CHECK(roma_map_close(closed) == 0);
+        syncs.let_go();
+        CHECK(flush.code() == -ECANCELED);
+        CHECK(flush.range_codes() == std::vector<int>{-ECANCELED, 0, 0});
+        CHECK(syncs.fds() == std::vector<int>{other.fd});
+    }
 }
