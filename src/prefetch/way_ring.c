@@ -21,6 +21,11 @@
  * meanwhile. An op whose calls are linked is done when all have answered. Tags are the op's index
  * and the call's.
  *
+ * Nobody takes a call of this ring back. Where one is answered with -ECANCELED, and is not linked
+ * behind one that failed, the kernel gave it up: it had no worker for it, and the process may have
+ * no more threads (RLIMIT_NPROC, pids.max). That may pass, and is no reason to fail: such a call is
+ * made here.
+ *
  * A ring may break: a filter that comes later can forbid io_uring_enter. Then what was not handed
  * over is called here, plainly, one after the other, as all that follows is; answers to what was
  * handed over come without a call, and are looked for in short intervals. The report tells. */
@@ -126,20 +131,37 @@ static void begin(roma_prefetch_engine *engine, roma__op *op)
         queue(engine, op, i, i + 1 < op->calls_count);
 }
 
+/* Whether the kernel gave a call up for want of a worker. To await is not worth this thread's
+ * sleep: who has not come is populated. */
+static bool is_given_up(const roma__op *op, unsigned call)
+{
+    return op->results[call] == -ECANCELED && op->calls[call].kind != ROMA__CALL_AWAIT;
+}
+
+/* Make what was given up, and what was linked behind it, here. */
+static void make_given_up(roma__op *op)
+{
+    for (unsigned i = 0; i < op->calls_count && (op->results[i] >= 0 || is_given_up(op, i)); i++)
+        if (is_given_up(op, i))
+            op->results[i] = roma__call_make(&op->calls[i]);
+}
+
 static void answer(roma_prefetch_engine *engine, uint64_t tag, int result)
 {
     roma__op *op = &engine->ops[tag / ROMA__OP_CALLS];
     unsigned call = tag % ROMA__OP_CALLS;
     roma_check(tag / ROMA__OP_CALLS < engine->ops_count && op->calls_left > 0);
-    result = result < 0 ? result : 0;
+    op->results[call] = result < 0 ? result : 0;
     if (op->awaited && call == 0) {
-        advised(engine, op, result);
+        if (is_given_up(op, 0))
+            op->results[0] = roma__call_make(&op->calls[0]);
+        advised(engine, op, op->results[0]);
         return;
     }
-    op->results[call] = result;
     if (--op->calls_left > 0)
         return;
     engine->awaited -= op->awaited;
+    make_given_up(op);
     finish(engine, op);
 }
 

@@ -20,13 +20,9 @@ TEST_CASE("every result that a call may have is a named error or another try", "
         roma_why why;
     } rows[] = {
         {-EFAULT, -EIO, ROMA_WHY_FILE_IO}, /* the file is as long as before: the device failed */
-        {-EIO, -EIO, ROMA_WHY_FILE_IO},
-        {-ENOMEM, -ENOMEM, ROMA_WHY_CALL},
-        {-EBADF, -EBADF, ROMA_WHY_CALL},
-        {-EINVAL, -EOPNOTSUPP, ROMA_WHY_UNSUPPORTED},
-        {-EHWPOISON, -EHWPOISON, ROMA_WHY_CALL},
-        {-EPERM, -EPERM, ROMA_WHY_CALL_REFUSED},
-        {-ECANCELED, -ECANCELED, ROMA_WHY_CANCELLED},
+        {-EIO, -EIO, ROMA_WHY_FILE_IO},          {-ENOMEM, -ENOMEM, ROMA_WHY_CALL},
+        {-EBADF, -EBADF, ROMA_WHY_CALL},         {-EINVAL, -EOPNOTSUPP, ROMA_WHY_UNSUPPORTED},
+        {-EHWPOISON, -EHWPOISON, ROMA_WHY_CALL}, {-EPERM, -EPERM, ROMA_WHY_CALL_REFUSED},
         {-EAGAIN, -EAGAIN, ROMA_WHY_CALL}, /* for ever */
         {-EINTR, -EINTR, ROMA_WHY_CALL},
     };
@@ -39,9 +35,8 @@ TEST_CASE("every result that a call may have is a named error or another try", "
         const outcome seen = read_with(file);
         CHECK(seen.code == row.code);
         CHECK(seen.error.why == row.why);
-        CHECK(seen.progress.failed_bytes + seen.progress.cancelled_bytes ==
-              seen.progress.total_bytes);
-        CHECK((seen.progress.cancelled_bytes > 0) == (row.code == -ECANCELED));
+        CHECK(seen.progress.failed_bytes == seen.progress.total_bytes);
+        CHECK(seen.progress.cancelled_bytes == 0);
         CHECK(seen.progress.failed_ranges == 3);
     }
 }
@@ -116,6 +111,46 @@ TEST_CASE("calls that are told to come again come again", "[prefetch]")
         CHECK(seen.progress.done_bytes == seen.progress.total_bytes);
         CHECK(file.resident(0, 8 * MiB) == 8 * MiB);
     }
+}
+
+TEST_CASE("calls that the kernel gives up, with no worker for them, are made all the same",
+          "[prefetch]")
+{
+    NEEDS_POPULATE();
+    COLD_FILE(file, 16 * MiB);
+    ring_engine engine;
+    const auto level = GENERATE(ROMA_PREFETCH_ISSUED, ROMA_PREFETCH_RESIDENT, ROMA_PREFETCH_MAPPED);
+    owned_map map(file);
+    /* The engine's own thread advises what is to be awaited, and no worker. */
+    script.result = [&](const roma__call &call, unsigned) {
+        return call.kind == ROMA__CALL_FADVISE && level == ROMA_PREFETCH_RESIDENT ? 0 : -ECANCELED;
+    };
+    const roma_file_range ranges[] = {map.range(0, 8 * MiB), map.range(9 * MiB, 4096),
+                                      map.range(12 * MiB, 512 << 10)};
+    owned_handle handle(engine, ranges, 3, level);
+    CHECK(handle.wait() == 0);
+    CHECK(handle.progress().done_bytes == handle.progress().total_bytes);
+    CHECK(file.resident(0, 8 * MiB) == 8 * MiB);
+    REQUIRE(pwrite(file.fd, "x", 1, 0) == 1);
+    owned_flush flush(engine, map.all());
+    CHECK(flush.wait() == 0);
+    CHECK(flush.progress().done_bytes == file.bytes);
+}
+
+TEST_CASE("what is made in place of the kernel's workers has errors of its own", "[prefetch]")
+{
+    NEEDS_POPULATE();
+    COLD_FILE(file, 16 * MiB);
+    ring_engine engine;
+    script.result = [](const roma__call &, unsigned) { return -ECANCELED; };
+    const int path_fd = open(file.path.c_str(), O_PATH);
+    REQUIRE(path_fd >= 0);
+    owned_handle handle(engine, roma_file_range_own(path_fd, 0, nullptr, 4096),
+                        ROMA_PREFETCH_ISSUED);
+    CHECK(handle.wait() == -EBADF);
+    CHECK(handle.progress().failed_bytes == page_bytes());
+    CHECK(handle.progress().cancelled_bytes == 0);
+    close(path_fd);
 }
 
 TEST_CASE("what the kernel has no memory for is asked for again a little later", "[prefetch]")
