@@ -55,6 +55,7 @@ typedef struct warm_file {
     dev_t device;
     ino_t inode;
     bool is_twice; /* the same file under another name, or named again */
+    bool is_lost;  /* it could not be opened, which was told           */
 } warm_file;
 
 typedef struct warm_fault {
@@ -101,7 +102,14 @@ void warm_note(warm_answer *answer, const char *path, const char *sentence);
 
 /* ---- work ----------------------------------------------------------------------------------- */
 
-/* Ask what is in memory, of all files: into `before` or `after` of rows and total. */
+/* Whether a file counts: not one that was there before, nor one that cannot be opened. */
+static inline bool warm_counts(const warm_file *file)
+{
+    return !file->is_twice && !file->is_lost;
+}
+
+/* Ask what is in memory, of all files: into `before` or `after` of rows and total. What cannot be
+ * opened before is lost. */
 void warm_look(warm_answer *answer, bool is_after);
 
 /* Read what is wanted. False after complaining: there is no engine. */

@@ -155,7 +155,7 @@ static char *next_word(char **rest)
     return word;
 }
 
-static bool read_line(warm_plan *plan, const char *path, size_t number, char *line, size_t *room)
+static bool read_line(warm_plan *plan, char *line, size_t *room)
 {
     char *first = next_word(&line);
     if (first == NULL)
@@ -164,11 +164,8 @@ static bool read_line(warm_plan *plan, const char *path, size_t number, char *li
     uint64_t from, bytes = 1, to; /* 1: the page that has it */
     if (next_word(&line) != NULL || roma_size_parse(first, &from) != 0 ||
         (second != NULL && roma_size_parse(second, &bytes) != 0) ||
-        __builtin_add_overflow(from, bytes, &to)) {
-        complain_misuse(plan->command, "--list: line %zu of '%s' is not OFFSET [LENGTH]", number,
-                        path);
+        __builtin_add_overflow(from, bytes, &to))
         return false;
-    }
     if (plan->parts_count == *room) {
         *room = 2 * *room + 64;
         plan->parts = need_memory(realloc(plan->parts, *room * sizeof *plan->parts));
@@ -187,8 +184,11 @@ bool warm_read_list(warm_plan *plan, const char *path)
     char *line = NULL;
     size_t length = 0, number = 0, room = plan->parts_count;
     bool good = true;
-    while (good && getline(&line, &length, stream) >= 0)
-        good = read_line(plan, path, ++number, line, &room);
+    for (ssize_t read; good && (read = getline(&line, &length, stream)) >= 0; number++)
+        good = strlen(line) == (size_t)read && read_line(plan, line, &room);
+    if (!good)
+        complain_misuse(plan->command, "--list: line %zu of '%s' is not OFFSET [LENGTH]", number,
+                        path);
     if (good && ferror(stream)) {
         complain_misuse(plan->command, "--list: '%s' cannot be read (%s)", path, strerror(errno));
         good = false;

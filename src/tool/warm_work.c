@@ -53,7 +53,7 @@ static bool is_any_cut(int fd, const roma_file_range *parts, size_t count, uint6
     return false;
 }
 
-static void look_at(warm_answer *answer, const warm_file *file, bool is_after)
+static void look_at(warm_answer *answer, warm_file *file, bool is_after)
 {
     uint64_t file_bytes;
     roma_file_range *ranges;
@@ -62,8 +62,10 @@ static void look_at(warm_answer *answer, const warm_file *file, bool is_after)
     char sentence[SENTENCE_BYTES];
     warm_row *row = &answer->rows[file->row];
     int fd = warm_open(answer, file, &file_bytes);
-    if (fd < 0)
+    if (fd < 0) {
+        file->is_lost = !is_after;
         return;
+    }
     size_t count = warm_ranges(&answer->plan, fd, file_bytes, &ranges);
     int code = roma_residency_of(ranges, count, &found, &error);
     bool is_known = code == 0;
@@ -97,7 +99,7 @@ void warm_look(warm_answer *answer, bool is_after)
         *(is_after ? &answer->rows[i].after : &answer->rows[i].before) = nothing;
     *(is_after ? &answer->total.after : &answer->total.before) = nothing;
     for (size_t i = 0; i < answer->files_count; i++)
-        if (!answer->files[i].is_twice)
+        if (warm_counts(&answer->files[i]))
             look_at(answer, &answer->files[i], is_after);
 }
 
@@ -226,7 +228,7 @@ bool warm_read(warm_answer *answer)
         return false;
     r.begin_ns = now_ns();
     for (size_t i = 0; i < answer->files_count; i++) {
-        if (answer->files[i].is_twice)
+        if (!warm_counts(&answer->files[i]))
             continue;
         if (r.count == JOBS_MOST)
             finish_oldest(&r);
@@ -285,7 +287,7 @@ bool warm_evict(warm_answer *answer)
         return false;
     uint64_t begin_ns = now_ns();
     for (size_t i = 0; i < answer->files_count; i++)
-        if (!answer->files[i].is_twice)
+        if (warm_counts(&answer->files[i]))
             evict(answer, engine, &answer->files[i]);
     answer->seconds = (double)(now_ns() - begin_ns) / 1e9;
     (void)roma_prefetch_destroy(engine);
