@@ -9,8 +9,9 @@
  *              way_ring.c on one thread over a ring, way_pool.c on threads, way_plain.c on the
  *              thread that submits
  *   handle.c   what a program asks a handle: wait, progress, errors, descriptors, callbacks
- *   cancel.c   giving up handles, ranges, all; draining; leaving a file
- *   engine.c   making and ending engines, the list of all, fork
+ *   cancel.c   giving up handles, ranges, all; until when a part of a file is left
+ *   engine.c   making and ending engines
+ *   life.c     references, the list of all engines, leaving a file with all of them, fork
  *   executor.h an engine as what providers hand their ranges to
  *
  * A job is one request; a handle is the program's view of it, and the same record. An op is one
@@ -258,13 +259,20 @@ struct roma_prefetch_engine {
 /* The engine whose callback this thread is in; NULL. */
 extern _Thread_local const roma_prefetch_engine *roma__calling;
 
-/* ---- engine.c ------------------------------------------------------------------------------- */
+/* ---- life.c --------------------------------------------------------------------------------- */
 
 void roma__engine_lock(roma_prefetch_engine *engine);
 /* Unlock, and free what died meanwhile: the engine too, when this was its end. */
 void roma__engine_unlock(roma_prefetch_engine *engine);
 /* Made by a parent of this process. */
 bool roma__engine_is_gone(const roma_prefetch_engine *engine);
+/* One that has no thread, and was not registered or is not any more. */
+void roma__engine_free(roma_prefetch_engine *engine);
+/* Into the list of all, and out of it. */
+void roma__engine_register(roma_prefetch_engine *engine);
+void roma__engine_unregister(roma_prefetch_engine *engine);
+/* It is destroyed in a child of fork(). */
+void roma__engine_forget(roma_prefetch_engine *engine);
 /* A reference of a job less. Lock held. */
 void roma__job_drop(roma__job *job);
 /* A handle is closed in a child of fork(). */
@@ -275,7 +283,6 @@ void roma__engines_leave(const roma__ban *ban);
 /* A scan or a manager begins or ends to use an engine. */
 void roma__engine_hold(roma_prefetch_engine *engine);
 void roma__engine_let(roma_prefetch_engine *engine);
-uint64_t roma__now_ns(void);
 
 /* ---- submit.c ------------------------------------------------------------------------------- */
 
@@ -310,6 +317,7 @@ void roma__op_judge(roma__op *op);
 void roma__op_make_calls(roma__op *op);
 /* Is it a part of a run, and no step that its job waits for? */
 bool roma__work_is_piece(const roma__op *op);
+uint64_t roma__now_ns(void);
 
 /* ---- cancel.c ------------------------------------------------------------------------------- */
 
@@ -324,10 +332,5 @@ bool roma__engine_has_left(const roma_prefetch_engine *engine, const roma__ban *
                            uint64_t last);
 /* Wait until none is. Lock held, released meanwhile. */
 void roma__engine_await_left(roma_prefetch_engine *engine, const roma__ban *ban, uint64_t last);
-
-/* ---- handle.c ------------------------------------------------------------------------------- */
-
-/* What a code means that a range of this job got. */
-void roma__job_error(const roma__job *job, size_t index, roma_error *error);
 
 #endif
