@@ -210,7 +210,8 @@ ROMA_API void roma_manager_on_misuse(roma_manager *manager, roma_on_misuse on_mi
  *          another engine, or NULL, is set
  *  error   may be NULL
  *  Returns 0, -EINVAL, -ESTALE (an engine of the parent, in a child of fork(); there a manager has
- *  none that was set before).
+ *  none that was set before), -ESHUTDOWN (from a callback while the engine is destroyed): then the
+ *  manager has the one that it had.
  *  Threads: no other call on this manager may run at the same time.  Signals: no.  Since: 0.1 */
 ROMA_API int roma_manager_engine(roma_manager *manager, struct roma_prefetch_engine *engine,
                                  roma_error *error);

@@ -33,8 +33,9 @@ int roma_manager_engine(roma_manager *manager, struct roma_prefetch_engine *engi
         return roma__error_invalid(error, "manager");
     if (engine != NULL && roma__engine_is_gone(engine))
         return roma__error_subject(error, -ESTALE, ROMA_WHY_UNSUPPORTED, "an engine of the parent");
-    if (engine != NULL)
-        roma__engine_hold(engine);
+    int code = engine != NULL ? roma__engine_hold(engine, error) : 0;
+    if (code < 0)
+        return code;
     roma__manager_let_engine(manager);
     manager->engine = engine;
     return 0;

@@ -214,17 +214,17 @@ int roma_prefetch_destroy(roma_prefetch_engine *engine)
         return 0;
     if (roma__calling == engine)
         return -EDEADLK;
-    /* Acquire: what a user did before it let go comes before the end. */
-    if (atomic_load_explicit(&engine->users, memory_order_acquire) != 0 &&
-        !roma__engine_is_gone(engine))
-        return -EBUSY;
     if (roma__engine_is_gone(engine)) {
         roma__engine_unregister(engine);
         roma__engine_forget(engine);
         return 0;
     }
     roma__engine_lock(engine);
-    engine->stopping = true; /* submissions, of callbacks, are refused from here on */
+    if (engine->users > 0) {
+        roma__engine_unlock(engine);
+        return -EBUSY;
+    }
+    engine->stopping = true; /* submissions and users, of callbacks, are refused from here on */
     roma__engine_unlock(engine);
     (void)roma_prefetch_cancel_all(engine);
     roma__engine_lock(engine);

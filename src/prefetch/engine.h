@@ -198,7 +198,7 @@ struct roma_prefetch_engine {
     unsigned generation;      /* of the process that made it                                      */
     unsigned references;
     bool stopping, over;
-    atomic_uint users;        /* scans and managers: it cannot be destroyed meanwhile             */
+    unsigned users;           /* scans, managers, providers that wait: it is not destroyed  */
 
     roma_prefetch_options options; /* with all defaults filled in; constant                       */
     roma_prefetch_report report;   /* constant after making, but for a ring that broke            */
@@ -280,8 +280,11 @@ void roma__job_forget(roma__job *job);
 /* Give up what all engines have to do there, and wait until they have left it. Nobody may submit
  * anything there meanwhile. */
 void roma__engines_leave(const roma__ban *ban);
-/* A scan or a manager begins or ends to use an engine. */
-void roma__engine_hold(roma_prefetch_engine *engine);
+/* -ESHUTDOWN with *error (may be NULL) once it is being destroyed, else 0. Lock held. */
+int roma__engine_refuses(const roma_prefetch_engine *engine, roma_error *error);
+/* A scan, a manager or a provider that waits begins or ends to use an engine: it is not destroyed
+ * meanwhile. Returns 0, or -ESHUTDOWN with *error (may be NULL). */
+int roma__engine_hold(roma_prefetch_engine *engine, roma_error *error);
 void roma__engine_let(roma_prefetch_engine *engine);
 
 /* ---- submit.c ------------------------------------------------------------------------------- */

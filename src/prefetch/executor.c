@@ -52,8 +52,10 @@ int roma__part_read(roma_prefetch_engine *engine, const roma_file_part *part, ro
     if (roma__engine_is_gone(engine))
         return roma__error_subject(error, -ESTALE, ROMA_WHY_UNSUPPORTED, "an engine of the parent");
     roma_file_range range = range_of(part, NULL);
-    roma__engine_hold(engine);
-    int code = read_and_wait(engine, &range, error);
+    int code = roma__engine_hold(engine, error);
+    if (code < 0)
+        return code;
+    code = read_and_wait(engine, &range, error);
     roma__engine_let(engine);
     return code;
 }

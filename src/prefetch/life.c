@@ -8,9 +8,12 @@
  * engine of another generation is refused everywhere, and only its memory is given back. */
 #include "prefetch/engine.h"
 
+#include "base/error.h"
 #include "provider/fork.h"
 #include "sys/records.h"
 #include "sys/sys.h"
+
+#include <errno.h>
 
 static pthread_mutex_t registry_lock = PTHREAD_MUTEX_INITIALIZER;
 static roma_prefetch_engine *registry;
@@ -144,28 +147,38 @@ void roma__job_drop(roma__job *job)
  * more. */
 static void unlock_forgotten(roma_prefetch_engine *engine)
 {
-    bool is_last = engine->over && engine->all == NULL &&
-                   atomic_load_explicit(&engine->users, memory_order_relaxed) == 0;
+    bool is_last = engine->over && engine->all == NULL && engine->users == 0;
     pthread_mutex_unlock(&engine->lock);
     if (is_last)
         roma__record_free(engine, sizeof *engine);
 }
 
-void roma__engine_hold(roma_prefetch_engine *engine)
+int roma__engine_refuses(const roma_prefetch_engine *engine, roma_error *error)
 {
-    atomic_fetch_add_explicit(&engine->users, 1, memory_order_relaxed);
+    return engine->stopping ? roma__error_subject(error, -ESHUTDOWN, ROMA_WHY_UNSUPPORTED,
+                                                  "an engine that is being destroyed")
+                            : 0;
+}
+
+/* Under the lock, as who destroys looks for users and refuses new ones under it at once. */
+int roma__engine_hold(roma_prefetch_engine *engine, roma_error *error)
+{
+    roma__engine_lock(engine);
+    int code = roma__engine_refuses(engine, error);
+    engine->users += code == 0;
+    roma__engine_unlock(engine);
+    return code;
 }
 
 /* In a child the record may have waited for this. */
 void roma__engine_let(roma_prefetch_engine *engine)
 {
-    if (!roma__engine_is_gone(engine)) {
-        atomic_fetch_sub_explicit(&engine->users, 1, memory_order_release);
-        return;
-    }
     roma__engine_lock(engine);
-    atomic_fetch_sub_explicit(&engine->users, 1, memory_order_relaxed);
-    unlock_forgotten(engine);
+    engine->users--;
+    if (roma__engine_is_gone(engine))
+        unlock_forgotten(engine);
+    else
+        roma__engine_unlock(engine);
 }
 
 /* ---- in a child ----------------------------------------------------------------------------- */

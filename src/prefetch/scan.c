@@ -444,7 +444,11 @@ int roma_scan_open(roma_prefetch_engine *engine, const roma_file_range *range,
     roma_scan *new = scan_new(&measured, error);
     if (new == NULL)
         return -ENOMEM;
-    roma__engine_hold(engine);
+    code = roma__engine_hold(engine, error);
+    if (code < 0) {
+        roma__record_free(new, new->record_bytes);
+        return code;
+    }
     if (range->map != NULL)
         roma__map_hold(range->map);
     code = fill(new, error);

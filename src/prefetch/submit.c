@@ -153,12 +153,12 @@ static int submit(roma_prefetch_engine *engine, roma__job *job, const roma_file_
     job->references = handle != NULL ? 2 : 1; /* the engine's, until it is settled */
     job->has_handle = handle != NULL;
     roma__engine_lock(engine);
-    if (engine->stopping) {
+    code = roma__engine_refuses(engine, error);
+    if (code < 0) {
         roma__engine_unlock(engine);
         (void)pthread_cond_destroy(&job->ended);
         free_new_job(job);
-        return roma__error_subject(error, -ESHUTDOWN, ROMA_WHY_UNSUPPORTED,
-                                   "an engine that is being destroyed");
+        return code;
     }
     enlist(engine, job);
     if (handle != NULL)

@@ -3,6 +3,8 @@
 #include "filed.hpp"
 #include "soft_ring.hpp"
 
+#include <roma/manager.h>
+
 #include <atomic>
 #include <cerrno>
 #include <thread>
@@ -101,8 +103,13 @@ TEST_CASE("an engine that is being destroyed takes nothing from its callbacks", 
     options.dense_depth = 1;
     static roma_prefetch_engine *engine;
     static roma_file_range range;
-    static std::atomic<int> submitted;
-    submitted = 1;
+    static std::atomic<int> submitted, opened, managed;
+    static roma_manager *manager;
+    const owned_map map(file);
+    static roma_file_range mapped;
+    mapped = map.all();
+    submitted = opened = managed = 1;
+    REQUIRE(roma_manager_create(&manager, nullptr, nullptr) == 0);
     REQUIRE(roma_prefetch_create(&engine, &options, nullptr) == 0);
     range = file.range(0, file.bytes);
     roma_prefetch_handle *first = nullptr, *second = nullptr;
@@ -113,6 +120,9 @@ TEST_CASE("an engine that is being destroyed takes nothing from its callbacks", 
     REQUIRE(roma_prefetch_on_done(
                 second,
                 [](void *, roma_prefetch_handle *, int) {
+                    roma_scan *scan = nullptr;
+                    opened = roma_scan_open(engine, &mapped, nullptr, &scan, nullptr);
+                    managed = roma_manager_engine(manager, engine, nullptr);
                     submitted = roma_prefetch_submit(engine, &range, 1, ROMA_PREFETCH_ISSUED,
                                                      nullptr, nullptr);
                 },
@@ -124,7 +134,10 @@ TEST_CASE("an engine that is being destroyed takes nothing from its callbacks", 
     let_go = true;
     destroyer.join();
     CHECK(submitted == -ESHUTDOWN);
+    CHECK(opened == -ESHUTDOWN);
+    CHECK(managed == -ESHUTDOWN);
     CHECK(destroyed == 0);
     roma_prefetch_close(first);
     roma_prefetch_close(second);
+    CHECK(roma_manager_destroy(manager) == 0);
 }

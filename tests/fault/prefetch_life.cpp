@@ -1,0 +1,140 @@
+/* prefetch_life.cpp - an engine ends at the worst moment of other threads' calls: who begins to use
+ * it, who forks, who wakes its thread. Threads are stopped in a system call, or by a signal in the
+ * wait for a lock, and go on when the others are where the test wants them. */
+#include "child.hpp"
+#include "held_reads.hpp"
+#include "soft_ring.hpp"
+
+#include <atomic>
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+#include <string>
+#include <sys/syscall.h>
+#include <thread>
+
+using namespace roma_tests;
+
+namespace {
+
+/* Until it is so; not for ever. */
+template <class Condition> bool await(const Condition &is_so, int most_ms = 10000)
+{
+    for (int ms = 0; !is_so() && ms < most_ms; ms++)
+        usleep(1000);
+    return is_so();
+}
+
+bool is_asleep(pid_t thread)
+{
+    char state = 0;
+    const std::string path = "/proc/self/task/" + std::to_string(thread) + "/stat";
+    if (FILE *stat = std::fopen(path.c_str(), "r")) {
+        (void)std::fscanf(stat, "%*d (%*[^)]) %c", &state);
+        std::fclose(stat);
+    }
+    return state == 'S';
+}
+
+/* Threads that a signal stops where they are, until they are let go. */
+struct stopped_by_signal {
+    static inline std::atomic<bool> is_stopped, may_go;
+    struct sigaction before = {};
+
+    stopped_by_signal()
+    {
+        is_stopped = may_go = false;
+        struct sigaction action = {};
+        action.sa_handler = [](int) {
+            const int saved = errno;
+            is_stopped = true;
+            while (!may_go)
+                usleep(1000);
+            errno = saved;
+        };
+        sigaction(SIGUSR1, &action, &before);
+    }
+    ~stopped_by_signal() { sigaction(SIGUSR1, &before, nullptr); }
+};
+
+/* One call of an entry of the table that is stopped on its way. */
+struct stopped_call {
+    static inline std::atomic<bool> is_in, may_go;
+    static inline std::atomic<int> fd;
+
+    stopped_call() { reset(-1); }
+    static void reset(int of)
+    {
+        is_in = may_go = false;
+        fd = of;
+    }
+    static void pass()
+    {
+        is_in = true;
+        while (!may_go)
+            usleep(1000);
+    }
+};
+
+} // namespace
+
+TEST_CASE("a callback opens a scan, or its engine is destroyed, but never both", "[prefetch]")
+{
+    SKIP_WHERE_EMULATED();
+    NEEDS_POPULATE();
+    FILE_ON_DISK(file, 8 * MiB);
+    held_reads reads;
+    static stopped_call write;
+    reads.table.calls.write = [](int fd, const void *buffer, size_t bytes) {
+        if (fd == write.fd)
+            write.pass();
+        return roma__sys_kernel.write(fd, buffer, bytes);
+    };
+    static roma_prefetch_engine *engine;
+    static roma_file_range range;
+    static roma_scan *scan;
+    static std::atomic<int> opened;
+    const owned_map map(file);
+    range = map.all();
+    opened = 1;
+    const roma_prefetch_options options = owned_engine::with_way(ROMA_PREFETCH_POOL);
+    REQUIRE(roma_prefetch_create(&engine, &options, nullptr) == 0);
+    held_reads::hold_after(0);
+    (void)file.chill();
+    roma_prefetch_handle *handle = nullptr;
+    REQUIRE(roma_prefetch_submit(engine, &range, 1, ROMA_PREFETCH_RESIDENT, &handle, nullptr) == 0);
+    held_reads::await(1);
+    stopped_call::reset(roma_prefetch_eventfd(handle));
+    REQUIRE(write.fd >= 0);
+    REQUIRE(roma_prefetch_on_done(
+                handle,
+                [](void *, roma_prefetch_handle *, int) {
+                    opened = roma_scan_open(engine, &range, nullptr, &scan, nullptr);
+                },
+                nullptr) == 0);
+    held_reads::let_go();
+    REQUIRE(await([] { return write.is_in.load(); })); /* in the lock; next is the callback */
+    const stopped_by_signal signal;
+    std::atomic<int> destroyed{1};
+    std::atomic<pid_t> id{0};
+    std::thread destroyer([&] {
+        id = static_cast<pid_t>(syscall(SYS_gettid));
+        destroyed = roma_prefetch_destroy(engine);
+    });
+    const bool waits = await([&] { return id != 0 && is_asleep(id); }); /* for the lock */
+    pthread_kill(destroyer.native_handle(), SIGUSR1);
+    /* ThreadSanitizer may keep the signal until the lock is there. */
+    (void)await([] { return stopped_by_signal::is_stopped.load(); }, 2000);
+    write.may_go = true;
+    (void)await([&] { return opened != 1 || destroyed != 1; }, 2000);
+    stopped_by_signal::may_go = true;
+    destroyer.join();
+    roma_prefetch_close(handle); /* no callback runs any more */
+    CHECK(waits);
+    CHECK(destroyed == (opened == 0 ? -EBUSY : 0));
+    CHECK((opened == 0 || opened == -ESHUTDOWN));
+    if (destroyed == -EBUSY) {
+        CHECK(roma_scan_close(scan) == 0);
+        CHECK(roma_prefetch_destroy(engine) == 0);
+    }
+}
