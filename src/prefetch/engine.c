@@ -215,7 +215,6 @@ int roma_prefetch_destroy(roma_prefetch_engine *engine)
     if (roma__calling == engine)
         return -EDEADLK;
     if (roma__engine_is_gone(engine)) {
-        roma__engine_unregister(engine);
         roma__engine_forget(engine);
         return 0;
     }
@@ -237,7 +236,6 @@ int roma_prefetch_destroy(roma_prefetch_engine *engine)
     }
     roma__engine_unlock(engine);
     engine->way->stop(engine);
-    roma__engine_unregister(engine);
     roma__engine_lock(engine);
     engine->over = true;
     engine->references--;

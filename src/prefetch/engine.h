@@ -21,8 +21,8 @@
  * Locking: one mutex an engine guards all below but what is said to be else. It is held for
  * bookkeeping, never over a call of the kernel that reads, maps or looks; a job that such a step
  * belongs to is `held`, so that nobody else takes from it meanwhile. The registry's lock comes
- * before an engine's, and both are held over fork(), so that a child finds the records whole.
- * Callbacks run without locks.
+ * before an engine's, and both are held over fork(), so that a child finds the records whole
+ * (life.c). Callbacks run without locks.
  *
  * Life: a job is referenced by its handle and, until it is done and settled, by its engine; an
  * engine by its program and by every job. So handles outlive their engine. */
@@ -198,6 +198,7 @@ struct roma_prefetch_engine {
     unsigned generation;      /* of the process that made it                                      */
     unsigned references;
     bool stopping, over;
+    bool claimed;             /* somebody is about to free it                                     */
     unsigned users;           /* scans, managers, providers that wait: it is not destroyed  */
 
     roma_prefetch_options options; /* with all defaults filled in; constant                       */
@@ -266,11 +267,10 @@ void roma__engine_lock(roma_prefetch_engine *engine);
 void roma__engine_unlock(roma_prefetch_engine *engine);
 /* Made by a parent of this process. */
 bool roma__engine_is_gone(const roma_prefetch_engine *engine);
-/* One that has no thread, and was not registered or is not any more. */
+/* One that has no thread and is not in the list of all. */
 void roma__engine_free(roma_prefetch_engine *engine);
-/* Into the list of all, and out of it. */
+/* Into the list of all; who frees it takes it out. */
 void roma__engine_register(roma_prefetch_engine *engine);
-void roma__engine_unregister(roma_prefetch_engine *engine);
 /* It is destroyed in a child of fork(). */
 void roma__engine_forget(roma_prefetch_engine *engine);
 /* A reference of a job less. Lock held. */

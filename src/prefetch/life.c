@@ -1,11 +1,22 @@
 /* life.c - how long engines and jobs stay: references, who uses an engine, the list of all engines,
  * and what fork() does.
  *
- * An engine is in the registry as long as it has anything in flight: who closes a map looks there.
+ * The registry has an engine from its making until its record is freed: who closes a map looks
+ * there for what is in flight, and fork() for locks. That it is destroyed is not the end of it:
+ * handles outlive their engine, and calls on them take its lock.
+ *
+ * Order of locks: the registry's, then engines'; only fork() has several of these at once. Who
+ * gives up the last reference claims the record under the engine's lock, lets go of that, and only
+ * then takes the registry's to take it out. Who looks through the registry locks engines that it
+ * has no reference of; one that is claimed it finds with nothing to do, and there until the
+ * registry is unlocked. Locks of others that are held where an engine is used (a manager's) come
+ * before both, at a fork, too.
  *
  * Fork: the registry's lock and those of all engines are held over it, so a child finds their
  * records whole. It has none of the engine's threads, and its ring would be its parent's; so an
- * engine of another generation is refused everywhere, and only its memory is given back. */
+ * engine of another generation is refused everywhere, and only its memory is given back: with the
+ * last handle and user where the engine was destroyed before, else when the child destroys it, or
+ * with those that are left then. Where its parent was destroying it meanwhile, it was not yet. */
 #include "prefetch/engine.h"
 
 #include "base/error.h"
@@ -64,7 +75,7 @@ void roma__engine_register(roma_prefetch_engine *engine)
     pthread_mutex_unlock(&registry_lock);
 }
 
-void roma__engine_unregister(roma_prefetch_engine *engine)
+static void unregister(roma_prefetch_engine *engine)
 {
     pthread_mutex_lock(&registry_lock);
     if (engine->previous_engine != NULL)
@@ -111,15 +122,18 @@ void roma__engine_unlock(roma_prefetch_engine *engine)
 {
     roma__job *dead = engine->dead;
     engine->dead = NULL;
-    bool is_last = engine->references == 0;
+    bool is_last = engine->references == 0 && !engine->claimed;
+    engine->claimed = engine->claimed || is_last;
     pthread_mutex_unlock(&engine->lock);
     while (dead != NULL) {
         roma__job *next = dead->next;
         free_job(dead);
         dead = next;
     }
-    if (is_last)
+    if (is_last) {
+        unregister(engine);
         roma__engine_free(engine);
+    }
 }
 
 static void unlist_job(roma__job *job)
@@ -149,8 +163,11 @@ static void unlock_forgotten(roma_prefetch_engine *engine)
 {
     bool is_last = engine->over && engine->all == NULL && engine->users == 0;
     pthread_mutex_unlock(&engine->lock);
-    if (is_last)
-        roma__record_free(engine, sizeof *engine);
+    if (!is_last)
+        return;
+    unregister(engine);
+    roma__record_free(engine->ops, engine->ops_count * sizeof *engine->ops);
+    roma__record_free(engine, sizeof *engine);
 }
 
 int roma__engine_refuses(const roma_prefetch_engine *engine, roma_error *error)
@@ -207,7 +224,6 @@ void roma__engine_forget(roma_prefetch_engine *engine)
         roma__rings->forget(engine->ring);
     if (engine->wake_fd >= 0)
         (void)roma__sys->close(engine->wake_fd);
-    roma__record_free(engine->ops, engine->ops_count * sizeof *engine->ops);
     unlock_forgotten(engine);
 }
 

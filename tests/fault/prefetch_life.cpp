@@ -2,6 +2,7 @@
  * it, who forks, who wakes its thread. Threads are stopped in a system call, or by a signal in the
  * wait for a lock, and go on when the others are where the test wants them. */
 #include "child.hpp"
+#include "descriptors.hpp"
 #include "held_reads.hpp"
 #include "soft_ring.hpp"
 
@@ -137,4 +138,54 @@ TEST_CASE("a callback opens a scan, or its engine is destroyed, but never both",
         CHECK(roma_scan_close(scan) == 0);
         CHECK(roma_prefetch_destroy(engine) == 0);
     }
+}
+
+TEMPLATE_TEST_CASE("handles of an engine that was destroyed are closed in a child of fork()",
+                   "[prefetch]", by_ring, by_threads, by_plain_calls)
+{
+    FILE_ON_DISK(file, 2 * MiB);
+    const int descriptors = open_descriptors();
+    faulty table;
+    static stopped_call opening;
+    stopped_call::reset(-1);
+    table.calls.eventfd = [](unsigned count, int flags) {
+        if (opening.fd == 0) { /* in the lock: a fork is to wait for it, if not for ever */
+            opening.is_in = true;
+            (void)await([] { return opening.may_go.load(); }, 300);
+        }
+        return roma__sys_kernel.eventfd(count, flags);
+    };
+    roma_prefetch_handle *one = nullptr, *other = nullptr;
+    {
+        const owned_engine engine(TestType::way);
+        SKIP_WITHOUT(engine);
+        const roma_file_range range = file.range(0, file.bytes);
+        for (roma_prefetch_handle **handle : {&one, &other})
+            REQUIRE(roma_prefetch_submit(engine.self, &range, 1, ROMA_PREFETCH_RESIDENT, handle,
+                                         nullptr) == 0);
+    }
+    stopped_call::reset(0);
+    std::thread asker([&] { (void)roma_prefetch_eventfd(one); });
+    const bool asks = await([] { return opening.is_in.load(); });
+    const int code = in_child([&] {
+        alarm(20);
+        if (roma_prefetch_poll(one) != -ESTALE)
+            return 1;
+        roma_prefetch_close(one);
+        roma_prefetch_close(other);
+        if (open_descriptors() != descriptors)
+            return 2;
+        const pid_t grandchild = fork(); /* there is nothing left that it would lock */
+        if (grandchild == 0)
+            _exit(0);
+        int status = 1;
+        return waitpid(grandchild, &status, 0) == grandchild && status == 0 ? 0 : 3;
+    });
+    opening.may_go = true;
+    asker.join();
+    CHECK(asks);
+    CHECK(code == 0);
+    roma_prefetch_close(one);
+    roma_prefetch_close(other);
+    CHECK(open_descriptors() == descriptors);
 }
