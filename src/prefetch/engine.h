@@ -237,7 +237,7 @@ struct roma_prefetch_engine {
     /* Of the ring's way. */
     roma__ring *ring;
     void *thread;
-    int wake_fd;
+    int wake_fd;              /* constant, and closed with the record                             */
     bool asleep, kicked;      /* the thread sleeps, or is about to; and was woken for it          */
     bool broken;              /* the ring refuses to go on: its thread makes plain calls          */
     /* The thread's own: a poll of wake_fd is in the ring; calls are queued and not handed over;

@@ -89,13 +89,20 @@ static void unregister(roma_prefetch_engine *engine)
 
 /* ---- life ----------------------------------------------------------------------------------- */
 
+static void free_record(roma_prefetch_engine *engine)
+{
+    if (engine->wake_fd >= 0)
+        (void)roma__sys->close(engine->wake_fd);
+    roma__record_free(engine->ops, engine->ops_count * sizeof *engine->ops);
+    roma__record_free(engine, sizeof *engine);
+}
+
 void roma__engine_free(roma_prefetch_engine *engine)
 {
     (void)pthread_cond_destroy(&engine->changed);
     (void)pthread_cond_destroy(&engine->work);
     (void)pthread_mutex_destroy(&engine->lock);
-    roma__record_free(engine->ops, engine->ops_count * sizeof *engine->ops);
-    roma__record_free(engine, sizeof *engine);
+    free_record(engine);
 }
 
 static void close_descriptors(const roma__job *job)
@@ -166,8 +173,7 @@ static void unlock_forgotten(roma_prefetch_engine *engine)
     if (!is_last)
         return;
     unregister(engine);
-    roma__record_free(engine->ops, engine->ops_count * sizeof *engine->ops);
-    roma__record_free(engine, sizeof *engine);
+    free_record(engine);
 }
 
 int roma__engine_refuses(const roma_prefetch_engine *engine, roma_error *error)
@@ -222,8 +228,6 @@ void roma__engine_forget(roma_prefetch_engine *engine)
     }
     if (engine->ring != NULL)
         roma__rings->forget(engine->ring);
-    if (engine->wake_fd >= 0)
-        (void)roma__sys->close(engine->wake_fd);
     unlock_forgotten(engine);
 }
 

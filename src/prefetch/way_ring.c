@@ -332,10 +332,13 @@ static void go(roma_prefetch_engine *engine)
 
 /* ---- the way -------------------------------------------------------------------------------- */
 
+/* In the lock: a fork finds either all of it or nothing. */
 static void close_ring(roma_prefetch_engine *engine)
 {
+    roma__engine_lock(engine);
     roma__rings->close(engine->ring);
     engine->ring = NULL;
+    roma__engine_unlock(engine);
 }
 
 static int open_ring(roma_prefetch_engine *engine, roma_error *error)
@@ -394,6 +397,8 @@ static int start(roma_prefetch_engine *engine, roma_error *error)
     return ours.code;
 }
 
+/* The thread may wake by itself and end before the write: the descriptor is closed with the
+ * engine's record, which who kicks has a reference of, or the registry's lock. */
 static void kick(roma_prefetch_engine *engine)
 {
     const uint64_t one = 1;
@@ -426,8 +431,6 @@ static void stop(roma_prefetch_engine *engine)
     kick(engine);
     (void)roma__sys->thread_join(engine->thread);
     close_ring(engine);
-    (void)roma__sys->close(engine->wake_fd);
-    engine->wake_fd = -1;
 }
 
 const roma__way roma__way_ring = {start, kick, submitted, stop};

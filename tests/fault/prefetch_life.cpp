@@ -15,6 +15,7 @@
 #include <thread>
 
 using namespace roma_tests;
+using namespace soft_rings;
 
 namespace {
 
@@ -83,7 +84,7 @@ TEST_CASE("a callback opens a scan, or its engine is destroyed, but never both",
 {
     SKIP_WHERE_EMULATED();
     NEEDS_POPULATE();
-    FILE_ON_DISK(file, 8 * MiB);
+    COLD_FILE(file, 8 * MiB);
     held_reads reads;
     static stopped_call write;
     reads.table.calls.write = [](int fd, const void *buffer, size_t bytes) {
@@ -101,7 +102,6 @@ TEST_CASE("a callback opens a scan, or its engine is destroyed, but never both",
     const roma_prefetch_options options = owned_engine::with_way(ROMA_PREFETCH_POOL);
     REQUIRE(roma_prefetch_create(&engine, &options, nullptr) == 0);
     held_reads::hold_after(0);
-    (void)file.chill();
     roma_prefetch_handle *handle = nullptr;
     REQUIRE(roma_prefetch_submit(engine, &range, 1, ROMA_PREFETCH_RESIDENT, &handle, nullptr) == 0);
     held_reads::await(1);
@@ -165,7 +165,10 @@ TEMPLATE_TEST_CASE("handles of an engine that was destroyed are closed in a chil
                                          nullptr) == 0);
     }
     stopped_call::reset(0);
-    std::thread asker([&] { (void)roma_prefetch_eventfd(one); });
+    std::thread asker([&] {
+        (void)roma_prefetch_eventfd(one);
+        (void)await([] { return opening.may_go.load(); }, 60000); /* outlives the fork */
+    });
     const bool asks = await([] { return opening.is_in.load(); });
     const int code = in_child([&] {
         alarm(20);
@@ -187,5 +190,56 @@ TEMPLATE_TEST_CASE("handles of an engine that was destroyed are closed in a chil
     CHECK(code == 0);
     roma_prefetch_close(one);
     roma_prefetch_close(other);
+    CHECK(open_descriptors() == descriptors);
+}
+
+TEST_CASE("who is about to wake an engine's thread when the engine ends has its descriptor still",
+          "[prefetch]")
+{
+    NEEDS_POPULATE();
+    COLD_FILE(file, 8 * MiB);
+    const int descriptors = open_descriptors();
+    with_soft_rings rings;
+    faulty table;
+    static stopped_call wake;
+    static std::atomic<bool> is_interrupted, had_descriptor;
+    static thread_local bool is_waker;
+    stopped_call::reset(-1);
+    is_interrupted = had_descriptor = false;
+    table.calls.write = [](int fd, const void *buffer, size_t bytes) {
+        if (is_waker) {
+            wake.pass();
+            had_descriptor = fcntl(fd, F_GETFD) >= 0;
+        }
+        return roma__sys_kernel.write(fd, buffer, bytes);
+    };
+    script.holds = is_populate;
+    script.interrupts = [] { return is_interrupted.load(); };
+    roma_prefetch_engine *engine = nullptr;
+    const roma_prefetch_options options = owned_engine::with_way(ROMA_PREFETCH_URING);
+    REQUIRE(roma_prefetch_create(&engine, &options, nullptr) == 0);
+    const roma_file_range range = file.range(0, file.bytes);
+    roma_prefetch_handle *handle = nullptr;
+    REQUIRE(roma_prefetch_submit(engine, &range, 1, ROMA_PREFETCH_RESIDENT, &handle, nullptr) == 0);
+    await_held(); /* its thread is asleep, or is about to */
+    usleep(50000);
+    std::thread waker([&] {
+        is_waker = true;
+        (void)roma_prefetch_cancel(handle);
+    });
+    const bool wakes = await([] { return wake.is_in.load(); });
+    let_go = true; /* the thread wakes by itself, and sleeps again */
+    (void)roma_prefetch_wait(handle, ROMA_FOREVER);
+    is_interrupted = true;
+    std::atomic<int> destroyed{1};
+    std::thread destroyer([&] { destroyed = roma_prefetch_destroy(engine); });
+    const bool ended = await([&] { return destroyed == 0; });
+    wake.may_go = true;
+    waker.join();
+    destroyer.join();
+    roma_prefetch_close(handle);
+    CHECK(wakes);
+    CHECK(ended);
+    CHECK(had_descriptor);
     CHECK(open_descriptors() == descriptors);
 }

@@ -123,6 +123,8 @@ int soft_enter(roma__ring *self, unsigned wait)
             carry_out(ring);
             continue;
         }
+        if (script.interrupts && script.interrupts())
+            return -EINTR;
         struct pollfd readable = {ring->poll_fd, POLLIN, 0};
         if (poll(&readable, 1, 1) == 1)
             ring->answers.push_back({ring->poll_tag, POLLIN});
