@@ -19,9 +19,11 @@
  * that the engine does itself (planning, looking, mapping).
  *
  * Locking: one mutex an engine guards all below but what is said to be else. It is held for
- * bookkeeping, never over a call of the kernel that reads, maps or looks; a job that such a step
- * belongs to is `held`, so that nobody else takes from it meanwhile. The registry's lock comes
- * before an engine's, and both are held over fork(), so that a child finds the records whole
+ * bookkeeping, never over a call of the kernel that reads, looks, or maps a file; a job that such a
+ * step belongs to is `held`, so that nobody else takes from it meanwhile. Short calls are made in
+ * it, where what they do and what is noted of it have to be one: starting a thread, making and
+ * signalling a handle's descriptor, closing a ring with nothing in flight. The registry's lock
+ * comes before an engine's, and both are held over fork(), so that a child finds the records whole
  * (life.c). Callbacks run without locks.
  *
  * Life: a job is referenced by its handle and, until it is done and settled, by its engine; an
