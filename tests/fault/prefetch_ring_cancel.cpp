@@ -103,13 +103,17 @@ TEST_CASE("a flush that is given up before its sync has done nothing", "[prefetc
         owned_flush flush(engine, range);
         while (!has_begun)
             usleep(1000);
+        std::atomic<bool> is_called{false};
         std::thread canceller([&] {
+            is_called = true;
             if (by_range)
                 (void)roma_prefetch_cancel_ranges(engine.self, &range, 1, nullptr);
             else
                 (void)roma_prefetch_cancel(flush.self);
         });
-        usleep(50000);
+        while (!is_called)
+            usleep(1000);
+        usleep(200000); /* until it waits for what is in flight */
         goes_on = true;
         canceller.join();
         CHECK(flush.wait() == -ECANCELED);
