@@ -89,19 +89,20 @@ static void give_up_unplanned(roma__job *job)
     for (size_t i = 0; i < job->n; i++) {
         uint64_t start, end;
         roma__asked *asked = &job->asked[i];
-        job->failed_ranges += asked->code != 0;
-        if (asked->code != 0 || asked->bytes == 0)
+        bool is_left = asked->code == 0;
+        if (is_left && asked->bytes == 0)
             continue;
-        asked->code = -ECANCELED; /* also past the end: the file may have grown since */
+        if (is_left)
+            asked->code = -ECANCELED; /* also past the end: the file may have grown since */
         job->failed_ranges++;
-        if (!roma__asked_pages(&job->files[asked->file], asked, &start, &end))
+        if (job->code == 0)
+            job->code = asked->code;
+        if (!is_left || !roma__asked_pages(&job->files[asked->file], asked, &start, &end))
             continue;
         job->total_bytes += end - start;
         job->cancelled_bytes += end - start;
         job->engine->figures.cancelled += end - start;
     }
-    if (job->code == 0)
-        job->code = -ECANCELED;
     job->planned = true;
     job->engine->unplanned_count--;
 }

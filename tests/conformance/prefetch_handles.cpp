@@ -227,6 +227,24 @@ TEMPLATE_TEST_CASE("a cancelled handle ends, and says what was done", "[prefetch
     CHECK(engine.figure("flying.bytes") == 0);
 }
 
+TEMPLATE_TEST_CASE("a handle of no bytes is done, whenever it is given up", "[prefetch]", EVERY_WAY)
+{
+    owned_engine engine(TestType::way);
+    SKIP_WITHOUT(engine);
+    disk_file file(MiB);
+    const roma_file_range ranges[] = {file.range(0, 0), file.range(5000, 0)};
+    unsigned cancelled = 0, failed = 0;
+    for (int tries = 0; tries < 200; tries++) { /* some of them before anybody comes to it */
+        owned_handle handle(engine, ranges, tries % 3);
+        REQUIRE(roma_prefetch_cancel(handle.self) == 0);
+        cancelled += handle.wait() != 0;
+        failed += handle.progress().failed_ranges != 0;
+    }
+    CHECK(cancelled == 0);
+    CHECK(failed == 0);
+    CHECK(engine.figure("cancelled.bytes") == 0);
+}
+
 TEMPLATE_TEST_CASE("cancelled ranges may be unmapped and closed at once", "[prefetch]", EVERY_WAY)
 {
     owned_engine engine(TestType::way);
