@@ -97,8 +97,8 @@ static inline roma_map_options roma_map_options_default(void)
  *  map      receives it
  *  error    may be NULL; `subject` names the wrong option, or is the end of the path
  *  Returns 0, -EINVAL (options), -E2BIG (options newer than the library), -ENODATA (the file has no
- *  byte at `offset`, and nothing is reserved), -EOPNOTSUPP (not a file that can be mapped),
- *  -ENOMEM, -errno of opening.
+ *  byte at `offset`, and nothing is reserved), -EOVERFLOW (an end beyond what offsets or addresses
+ *  can say), -EOPNOTSUPP (not a file that can be mapped), -ENOMEM, -errno of opening and mapping.
  *  Threads: any.  Signals: no.  Cost: a few system calls; no page is read.  Since: 0.1 */
 ROMA_API int roma_map_open(const char *path, const roma_map_options *options, roma_map **map,
                            roma_error *error);
@@ -335,18 +335,20 @@ ROMA_API int roma_flush_submit(roma_prefetch_engine *engine, const roma_file_ran
  *
  *  timeout_ns  at most so long; 0: do not wait; ROMA_FOREVER
  *  Returns 0 when all ranges are done; -ETIMEDOUT; else the first of its errors: -ECANCELED,
- *  -EFAULT (a range, or a part of one, is past the file's end), -EIO (the device), -ENOMEM, -ENOSPC
- *  (a tmpfs that is full), -EACCES (a descriptor that may not be mapped), ..., -EINVAL, -ESTALE.
- *  Threads: any number may wait; not in a callback of the engine (-EDEADLK).  Signals: no; they do
- *  not end it.  Since: 0.1 */
+ *  -EFAULT (a range begins past the file's end, or the file was cut before it was read), -EIO (the
+ *  device), -ENOMEM, -ENOSPC (a tmpfs that is full), -EACCES (a descriptor that may not be mapped),
+ *  ..., -EINVAL, -ESTALE.
+ *  Threads: any number may wait; in a callback of the engine only for what is done (else -EDEADLK).
+ *  Signals: no; they do not end it.  Since: 0.1 */
 ROMA_API int roma_prefetch_wait(roma_prefetch_handle *handle, uint64_t timeout_ns);
 
 /** 1 when a handle is done, however; 0 when not yet; -EINVAL, -ESTALE.
  *  Threads: any.  Signals: no.  Cost: one load.  Since: 0.1 */
 ROMA_API int roma_prefetch_poll(roma_prefetch_handle *handle);
 
-/** How far a handle is. Lengths are in bytes of whole pages, overlaps counted once; when it is
- *  done, done + failed + cancelled = total. */
+/** How far a handle is. Lengths are in bytes of whole pages, overlaps counted once (with
+ *  ROMA_PREFETCH_MAPPED once for each mapping that is named); when it is done, done + failed +
+ *  cancelled = total. */
 typedef struct roma_prefetch_progress {
     size_t size;              /**< of this struct; set by the caller                             */
     uint64_t total_bytes;     /**< asked for; 0 until `planned`, then it stays. Of a handle that was
@@ -421,8 +423,8 @@ ROMA_API int roma_prefetch_cancel(roma_prefetch_handle *handle);
  *
  *  ranges  with their descriptors still open
  *  error   may be NULL
- *  Returns how many handles it concerned, added up over the ranges; -EINVAL, -EBADF, -EDEADLK (in a
- *  callback), -ESTALE.
+ *  Returns how many handles it concerned, added up over the ranges; -EDEADLK (in a callback),
+ *  -ESTALE, and for wrong ranges what roma_prefetch_submit() returns: then none is given up.
  *  Threads: any.  Signals: no.  Cost: waits for what has begun, as roma_map_close().  Since: 0.1 */
 ROMA_API int64_t roma_prefetch_cancel_ranges(roma_prefetch_engine *engine,
                                              const roma_file_range *ranges, size_t n,
@@ -469,8 +471,10 @@ typedef struct roma_scan_options {
     bool mapped;                  /**< level ROMA_PREFETCH_MAPPED in place of _RESIDENT          */
     bool reserved[2];             /**< 0                                                         */
     const uint64_t *pages;        /**< a list of offsets within the range, in the order of
-                                       reading, in place of all of it; kept by the caller until the
-                                       scan is closed; NULL: all of it                           */
+                                       reading (ROMA_SCAN_FORWARDS then, or -EINVAL), in place of
+                                       all of it; kept by the caller until the scan is closed. One
+                                       may stand in it again; with drop_behind it may have been
+                                       dropped between. NULL: all of it                          */
     size_t pages_count;
 } roma_scan_options;
 
@@ -563,8 +567,9 @@ typedef enum roma_evict_how {
  *  ranges  whole pages inside them are evicted: they are narrowed, not widened
  *  how     of which the first two need an address or a map
  *  error   may be NULL; `need` is the index of the range
- *  Returns 0, -EINVAL, -EBADF, -EOPNOTSUPP (tmpfs and hugetlbfs, where nothing backs the pages, for
- *  DROP; hugetlbfs for all), -errno of the call. Ranges before the failing one are done.
+ *  Returns 0, -EINVAL, -EBADF, -EOVERFLOW, -EOPNOTSUPP (tmpfs and hugetlbfs, where nothing backs
+ *  the pages, for DROP; hugetlbfs for all), -errno of the call. Ranges before the failing one are
+ *  done.
  *  Threads: any.  Signals: no.  Cost: a system call or two a range; the time is the kernel's, for
  *  PAGEOUT of dirty pages that of writing them.  Since: 0.1 */
 ROMA_API int roma_evict(const roma_file_range *ranges, size_t n, roma_evict_how how,
@@ -583,8 +588,9 @@ typedef struct roma_residency {
 
 /** Ask for it. Ranges are added up, overlaps counted twice.
  *
- *  Returns 0, -EINVAL, -EBADF, -EOPNOTSUPP (not a file, or of a hugetlbfs, whose pages stay),
- *  -EPERM (neither owner of the file nor able to write it: the kernel does not tell), -ENOMEM.
+ *  Returns 0, -EINVAL, -EBADF, -EOVERFLOW, -EOPNOTSUPP (not a file, or of a hugetlbfs, whose pages
+ *  stay), -EPERM (neither owner of the file nor able to write it: the kernel does not tell),
+ *  -ENOMEM.
  *  Threads: any.  Signals: no.  Cost: with cachestat .05 ms a GiB in large folios, 9 in small ones;
  *  mincore 20.  Since: 0.1 */
 ROMA_API int roma_residency_of(const roma_file_range *ranges, size_t n,
