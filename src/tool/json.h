@@ -11,6 +11,7 @@ typedef struct json_object json;
 
 json *json_map(void);  /* {} */
 json *json_list(void); /* [] */
+json *json_text(const char *text); /* what is no UTF-8 in it becomes U+FFFD */
 
 /* Put a value into a map under `key`. */
 void json_put(json *map, const char *key, json *value); /* takes `value` over; NULL is null   */

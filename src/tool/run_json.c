@@ -87,9 +87,9 @@ json *run_answer_json(const run_answer *answer)
 {
     json *map = json_map(), *words = json_list(), *remarks = json_list();
     for (char **word = answer->plan->program; *word != NULL; word++)
-        json_append(words, need_memory(json_object_new_string(*word)));
+        json_append(words, json_text(*word));
     for (unsigned i = 0; i < answer->remarks.count; i++)
-        json_append(remarks, need_memory(json_object_new_string(answer->remarks.text[i])));
+        json_append(remarks, json_text(answer->remarks.text[i]));
     json_put(map, "program", words);
     json_put_text(map, "library", answer->plan->library);
     json_put_whole(map, "pid", answer->pid);
