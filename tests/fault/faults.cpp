@@ -320,4 +320,16 @@ int failed_advice()
     return advice_failed;
 }
 
+unsigned long stride(unsigned long otherwise)
+{
+    const char *text = std::getenv("ROMA_FAULT_STRIDE");
+    const unsigned long asked = text != nullptr ? std::strtoul(text, nullptr, 10) : 0;
+    return asked > 0 ? asked : otherwise;
+}
+
+unsigned long next_use(unsigned long nth, unsigned long step)
+{
+    return nth + (nth < (stride() > 16 ? 4 : 16) ? 1 : step);
+}
+
 } // namespace faults

@@ -52,6 +52,11 @@ size_t mapped_bytes();            /* mapped through the table and not unmapped  
 size_t kept_bytes();              /* that munmap was asked to unmap, and was failed   */
 int failed_advice();              /* of the last madvise that was failed              */
 
+/* Which uses of an entry are looked at: each; with ROMA_FAULT_STRIDE=K the first 16 (beyond K = 16
+ * the first 4: a sample is asked for) and then every K-th. */
+unsigned long stride(unsigned long otherwise = 1);
+unsigned long next_use(unsigned long nth, unsigned long step);
+
 } // namespace faults
 
 #endif

@@ -12,7 +12,7 @@
  * from running this program again: the tests before this one have used the library.
  *
  * The page pools of the machine must not change meanwhile: sessions are compared.
- * ROMA_FAULT_STRIDE=K looks at the first 16 uses and then at every K-th (sanitizers: 7). */
+ * ROMA_FAULT_STRIDE=K looks at a sample (faults.hpp); with sanitizers it is 7 unless told. */
 #include "descriptors.hpp"
 #include "faults.hpp"
 #include "emulated.hpp"
@@ -316,12 +316,10 @@ bool judge_case(const fault_case &which, const outcome &clean, entry_totals &tot
 
 unsigned long stride()
 {
-    const char *text = std::getenv("ROMA_FAULT_STRIDE");
-    const unsigned long asked = text != nullptr ? std::strtoul(text, nullptr, 10) : 0;
 #ifdef UNDER_SANITIZER
-    return asked > 0 ? asked : 7;
+    return faults::stride(7);
 #else
-    return asked > 0 ? asked : 1;
+    return faults::stride();
 #endif
 }
 
@@ -331,7 +329,7 @@ entry_totals fail_entry(faults::entry entry, const outcome &clean)
     const auto walk = [&](faults::mode how, int error) {
         /* Warm, the calls that read files come from the same places. */
         const unsigned long step = is_warm && totals.most > 100 ? 11 * stride() : stride();
-        for (unsigned long nth = 1;; nth += nth < 16 ? 1 : step) {
+        for (unsigned long nth = 1;; nth = faults::next_use(nth, step)) {
             const fault_case which = {{entry, nth, how, error}, entry == faults::at_pread};
             if (!judge_case(which, clean, totals))
                 return;

@@ -112,7 +112,7 @@ TEST_CASE("a store stands each failure of each call", "[store]")
             for (int error : faults::errors_of(which)) {
                 if (error == EINTR && how == faults::mode::for_good)
                     continue; /* no kernel interrupts for ever */
-                for (unsigned long nth = 1;; nth++) {
+                for (unsigned long nth = 1;; nth = faults::next_use(nth, faults::stride())) {
                     store_path path;
                     bool linked = false;
                     const int before = open_descriptors();

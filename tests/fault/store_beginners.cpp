@@ -5,6 +5,7 @@
  * the middle of one of them another session attaches and makes its first call, and a thread of one
  * that was there makes its own. None of it may be seen by half. */
 #include "faulty.hpp"
+#include "sanitized.hpp"
 #include "store_place.hpp"
 
 #include <algorithm>
@@ -144,8 +145,14 @@ TEST_CASE("store beginners: whoever begins while a store is copied, the copy is 
     table.calls.pread = paged_reads::pread;
     table.calls.fsync = [](int) { return 0; }; /* nobody takes the power away here */
     const bool has_lanes = GENERATE(false, true);
+#ifdef ROMA_TESTS_UNDER_TSAN /* a race is one whatever the lanes were: each read with one of them */
+    long number = has_lanes ? 2 : 1;
+    const long step = 2;
+#else
     long number = 1;
+    const long step = 1;
+#endif
     while (begin_at(number, has_lanes))
-        number++;
+        number += step;
     CHECK(number > 30);
 }

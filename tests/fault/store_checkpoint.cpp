@@ -30,10 +30,12 @@ bool is_possible(unsigned entry, faults::mode how, int error)
            entry == faults::at_read;
 }
 
-/* The N-th use of an entry failed for every N that there is. Returns how many were. */
+/* The N-th use of an entry failed for every N that there is (faults.hpp: or a sample of them).
+ * Returns how many were. */
 unsigned fail_each(const scene &one, unsigned entry, faults::mode how, int error)
 {
-    for (unsigned long nth = 1;; nth++) {
+    unsigned failed = 0;
+    for (unsigned long nth = 1;; nth = faults::next_use(nth, faults::stride())) {
         INFO(one.what << ": " << faults::name_of(faults::entry(entry)) << " number " << nth
                       << ", errno " << error << ", mode " << int(how));
         faults::arm({faults::entry(entry), nth, how, error});
@@ -43,8 +45,9 @@ unsigned fail_each(const scene &one, unsigned entry, faults::mode how, int error
         one.judge(code, entry == faults::at_fsync || entry == faults::at_open);
         if (!has_fired) {
             CHECK(code == 0);
-            return unsigned(nth - 1);
+            return failed;
         }
+        failed++;
     }
 }
 
