@@ -214,7 +214,7 @@ TEMPLATE_TEST_CASE("a tmpfs file that is cut in flight: what is left of it is ma
 }
 
 TEMPLATE_TEST_CASE("a hugetlb file that is cut in flight: what is left of it is mapped",
-                   "[prefetch]", EVERY_WAY)
+                   "[prefetch][pool]", EVERY_WAY)
 {
     HUGETLB_FILE(file);
     cut_in_flight(TestType::way, subject_of(file));
@@ -235,8 +235,8 @@ TEMPLATE_TEST_CASE("a tmpfs file that grows in flight is mapped to where it ende
     grow_in_flight(TestType::way, subject_of(file));
 }
 
-TEMPLATE_TEST_CASE("a hugetlb file that grows in flight is mapped to where it ended", "[prefetch]",
-                   EVERY_WAY)
+TEMPLATE_TEST_CASE("a hugetlb file that grows in flight is mapped to where it ended",
+                   "[prefetch][pool]", EVERY_WAY)
 {
     HUGETLB_FILE(file);
     grow_in_flight(TestType::way, subject_of(file));
@@ -259,7 +259,7 @@ TEMPLATE_TEST_CASE("a tmpfs file that is cut and grows again within one call is 
 }
 
 TEMPLATE_TEST_CASE("a hugetlb file that is cut and grows again within one call is mapped",
-                   "[prefetch]", EVERY_WAY)
+                   "[prefetch][pool]", EVERY_WAY)
 {
     HUGETLB_FILE(file);
     cut_and_grow_in_flight(TestType::way, subject_of(file), -ENOMEM);
@@ -274,7 +274,7 @@ TEMPLATE_TEST_CASE("a tmpfs file that has become shorter than its map is an erro
 }
 
 TEMPLATE_TEST_CASE("a hugetlb file that has become shorter than its map is an error, not a signal",
-                   "[prefetch]", EVERY_WAY)
+                   "[prefetch][pool]", EVERY_WAY)
 {
     HUGETLB_FILE(file);
     cut_before(TestType::way, subject_of(file));

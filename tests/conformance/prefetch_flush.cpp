@@ -68,8 +68,8 @@ TEMPLATE_TEST_CASE("a flush of a tmpfs file is done, and does not say durable", 
     CHECK(seen.resident_bytes == 8 * MiB); /* durable is what is done and not resident */
 }
 
-TEMPLATE_TEST_CASE("a flush of a hugetlb file is done, and does not say durable", "[prefetch]",
-                   EVERY_WAY)
+TEMPLATE_TEST_CASE("a flush of a hugetlb file is done, and does not say durable",
+                   "[prefetch][pool]", EVERY_WAY)
 {
     SKIP_WHERE_EMULATED();
     owned_engine engine(TestType::way);

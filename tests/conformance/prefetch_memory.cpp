@@ -53,8 +53,8 @@ TEMPLATE_TEST_CASE("a file in memory is not filled by reading ahead, but by mapp
     CHECK(roma_map_close(map) == 0);
 }
 
-TEMPLATE_TEST_CASE("a hugetlb file has nothing to read, and is mapped from the pool", "[prefetch]",
-                   EVERY_WAY)
+TEMPLATE_TEST_CASE("a hugetlb file has nothing to read, and is mapped from the pool",
+                   "[prefetch][pool]", EVERY_WAY)
 {
     SKIP_WHERE_EMULATED();
     owned_engine engine(TestType::way);
@@ -86,7 +86,7 @@ TEMPLATE_TEST_CASE("a hugetlb file has nothing to read, and is mapped from the p
     CHECK(roma_map_close(map) == 0);
 }
 
-TEMPLATE_TEST_CASE("an empty page pool is an error, not a signal", "[prefetch]", EVERY_WAY)
+TEMPLATE_TEST_CASE("an empty page pool is an error, not a signal", "[prefetch][pool]", EVERY_WAY)
 {
     SKIP_WHERE_EMULATED();
     owned_engine engine(TestType::way);

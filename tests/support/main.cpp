@@ -2,7 +2,8 @@
  *
  * Beside Catch2's own report, every test that ends leaves a line in the file that ROMA_TEST_TALLY
  * names: `passed`, `failed` or `skipped`, the kind, the test's name, and the reason of a skip,
- * separated by tabs. A test also leaves `began` first, so that a crash is told by name.
+ * separated by tabs. A test also leaves `began` first, so that a crash is told by name. The kind is
+ * the program's, or what ROMA_TEST_KIND names where CTest runs a program in parts.
  * tests/support/summary counts these lines; without the variable nothing is written.
  *
  * Catch2 2 is told not to catch signals: the dispositions that a test sees are the program's own,
@@ -109,6 +110,8 @@ int main(int argc, char **argv)
     kind = slash != nullptr ? slash + 1 : argv[0];
     if (std::strncmp(kind, "test_", 5) == 0)
         kind += 5;
+    if (is_set("ROMA_TEST_KIND"))
+        kind = std::getenv("ROMA_TEST_KIND");
 
     std::vector<const char *> arguments(argv, argv + argc);
     if (roma_tests::is_emulated() && !roma_tests::maps_files_past_their_end()) {
