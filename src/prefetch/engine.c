@@ -70,6 +70,33 @@ static void fit_depths(roma_prefetch_options *options, unsigned entries)
         options->sparse_depth = ops - options->dense_depth;
 }
 
+/* ---- ops ------------------------------------------------------------------------------------ */
+
+/* As many as the way has in flight. */
+static int make_ops(roma_prefetch_engine *engine, roma_error *error)
+{
+    const roma_prefetch_options *options = &engine->options;
+    engine->ops_count = (size_t)options->dense_depth + options->sparse_depth + ROMA__FOLLOWERS;
+    if (options->way == ROMA_PREFETCH_PLAIN || engine->ops_count > ROMA__OPS_MOST)
+        engine->ops_count = ROMA__OPS_MOST;
+    engine->ops = roma__record_new(engine->ops_count * sizeof *engine->ops);
+    if (engine->ops == NULL)
+        return roma__error(error, -ENOMEM, ROMA_WHY_OUT_OF_MEMORY);
+    for (size_t i = engine->ops_count; i-- > 0;) {
+        engine->ops[i].next = engine->free_ops;
+        engine->free_ops = &engine->ops[i];
+    }
+    return 0;
+}
+
+/* Of a way that did not start. */
+static void free_ops(roma_prefetch_engine *engine)
+{
+    roma__record_free(engine->ops, engine->ops_count * sizeof *engine->ops);
+    engine->ops = engine->free_ops = NULL;
+    engine->ops_count = 0;
+}
+
 /* ---- ways ----------------------------------------------------------------------------------- */
 
 static const roma__way *way_of(roma_prefetch_way way)
@@ -98,9 +125,12 @@ static int try_way(roma_prefetch_engine *engine, roma_prefetch_way way, unsigned
     report->way = way;
     report->entries = entries;
     report->threads = way == ROMA_PREFETCH_PLAIN ? 0 : engine->options.threads;
-    int code = engine->way->start(engine, error);
+    int code = make_ops(engine, error); /* before it starts, too: it looks for work at once */
+    if (code == 0)
+        code = engine->way->start(engine, error);
     if (code == 0)
         return 0;
+    free_ops(engine);
     engine->options = wanted;
     if (report->steps_count < ROMA_PREFETCH_STEPS)
         report->steps[report->steps_count++] = (struct roma_prefetch_step){way, entries, *error};
@@ -143,22 +173,6 @@ static bool has_populate(void)
            roma__sys->madvise(NULL, 0, unknown_advice) != 0;
 }
 
-static int make_ops(roma_prefetch_engine *engine)
-{
-    const roma_prefetch_options *options = &engine->options;
-    engine->ops_count = (size_t)options->dense_depth + options->sparse_depth + ROMA__FOLLOWERS;
-    if (options->way == ROMA_PREFETCH_PLAIN || engine->ops_count > ROMA__OPS_MOST)
-        engine->ops_count = ROMA__OPS_MOST;
-    engine->ops = roma__record_new(engine->ops_count * sizeof *engine->ops);
-    if (engine->ops == NULL)
-        return -ENOMEM;
-    for (size_t i = engine->ops_count; i-- > 0;) {
-        engine->ops[i].next = engine->free_ops;
-        engine->free_ops = &engine->ops[i];
-    }
-    return 0;
-}
-
 static void init_locks(roma_prefetch_engine *engine)
 {
     pthread_condattr_t monotonic;
@@ -191,12 +205,7 @@ int roma_prefetch_create(roma_prefetch_engine **engine, const roma_prefetch_opti
     made->wake_fd = -1;
     made->report.cachestat = roma__resident_is_quick();
     made->report.populate = has_populate();
-    /* The ops come first: a way may look for work as soon as it starts. */
-    code = make_ops(made);
-    if (code < 0)
-        (void)roma__error(error, code, ROMA_WHY_OUT_OF_MEMORY);
-    else
-        code = choose_way(made, error);
+    code = choose_way(made, error);
     if (code < 0) {
         roma__engine_free(made);
         return code;

@@ -1,10 +1,12 @@
 /* prefetch_ring.cpp - rings that cannot be had, are small, busy, full or break: the engine goes
  * another way, or waits, and all that was asked for is done; who wants something else does not wait
  * with it. */
+#include "faulty.hpp"
 #include "soft_ring.hpp"
 
 #include <cerrno>
 #include <string>
+#include <thread>
 #include <vector>
 
 using namespace roma_tests;
@@ -33,6 +35,57 @@ TEST_CASE("a ring that cannot be had is a step not taken, and the next way is", 
         CHECK(roma_prefetch_create(&forced, &options, &error) == code);
         CHECK(error.cause == -code);
     }
+}
+
+TEST_CASE("plain calls are as many as there are callers, also where nothing else could be had",
+          "[prefetch]")
+{
+    constexpr int callers = 80; /* more than the depths that are set and those that follow */
+    const size_t apart = 16 * page_bytes();
+    COLD_FILE(file, callers * apart);
+    with_soft_rings rings;
+    script.open_codes = {{256, -EPERM}};
+    faulty table;
+    static std::atomic<int> begun;
+    static std::atomic<bool> may_go;
+    begun = 0;
+    may_go = false;
+    table.calls.thread_start = [](void **, void *(*)(void *), void *) {
+        errno = EAGAIN;
+        return -1;
+    };
+    table.calls.fadvise = [](int fd, off_t offset, off_t bytes, int advice) {
+        begun++;
+        while (!may_go)
+            usleep(1000);
+        return roma__sys_kernel.fadvise(fd, offset, bytes, advice);
+    };
+    roma_prefetch_options options = owned_engine::with_way(ROMA_PREFETCH_AUTO);
+    options.dense_depth = options.sparse_depth = 1;
+    roma_prefetch_engine *engine = nullptr;
+    REQUIRE(roma_prefetch_create(&engine, &options, nullptr) == 0);
+    roma_prefetch_report report = {};
+    report.size = sizeof report;
+    REQUIRE(roma_prefetch_backend(engine, &report) == 0);
+    REQUIRE(report.way == ROMA_PREFETCH_PLAIN);
+    CHECK(report.steps_count == 2);
+    std::vector<std::thread> threads;
+    std::atomic<int> wrong{0};
+    for (size_t i = 0; i < callers; i++)
+        threads.emplace_back([&, i] {
+            const roma_file_range page = file.range(i * apart, page_bytes());
+            wrong += roma_prefetch_submit(engine, &page, 1, ROMA_PREFETCH_ISSUED, nullptr,
+                                          nullptr) != 0;
+        });
+    for (int ms = 0; begun < callers && ms < 10000; ms++)
+        usleep(1000);
+    const int seen = begun;
+    may_go = true;
+    for (std::thread &thread : threads)
+        thread.join();
+    CHECK(seen == callers);
+    CHECK(wrong == 0);
+    CHECK(roma_prefetch_destroy(engine) == 0);
 }
 
 TEST_CASE("where memory for a ring is short a small one does", "[prefetch]")
