@@ -1,5 +1,6 @@
 /* prefetch_maps.cpp - several users of one file in one process, each with a map of its own: those
  * who come and go with requests in flight disturb nobody who stays, nor what stays of a request. */
+#include "descriptors.hpp"
 #include "disk_file.hpp"
 #include "engine.hpp"
 #include "prefetch_shim.h"
@@ -8,6 +9,7 @@
 
 #include <roma/prefetch.h>
 
+#include <atomic>
 #include <cerrno>
 #include <thread>
 
@@ -106,7 +108,81 @@ void flush_in_part(const owned_engine &engine, const disk_file &file, failures *
     }
 }
 
+/* Engines one after the other; a handle of each goes to who closes it, at any time from then on. */
+void make_and_end(const owned_map &map, const roma_prefetch_options &options,
+                  std::atomic<roma_prefetch_handle *> *left, failures *seen)
+{
+    for (int i = 0; i < 60; i++) {
+        const roma_file_range range = map.range(static_cast<size_t>(i % 8) * MiB, MiB);
+        roma_prefetch_engine *engine = nullptr;
+        roma_prefetch_handle *handle = nullptr;
+        if (!seen->require(roma_prefetch_create(&engine, &options, nullptr) == 0, "it is made"))
+            return;
+        seen->require(
+            roma_prefetch_submit(engine, &range, 1, ROMA_PREFETCH_ISSUED, &handle, nullptr) == 0,
+            "a request is taken");
+        if (i % 2 == 0)
+            roma_prefetch_close(left->exchange(handle));
+        seen->require(roma_prefetch_destroy(engine) == 0, "it is destroyed");
+        if (i % 2 == 1)
+            roma_prefetch_close(left->exchange(handle));
+    }
+}
+
+void ask_and_close(std::atomic<roma_prefetch_handle *> *left, const std::atomic<bool> *over,
+                   failures *seen)
+{
+    while (!*over) {
+        roma_prefetch_handle *handle = left->exchange(nullptr);
+        roma_prefetch_progress progress = {};
+        progress.size = sizeof progress;
+        if (handle == nullptr) {
+            usleep(100);
+            continue;
+        }
+        (void)roma_prefetch_cancel(handle);
+        seen->require(roma_prefetch_progress_of(handle, &progress) == 0, "its progress is told");
+        roma_prefetch_close(handle);
+    }
+    roma_prefetch_close(left->exchange(nullptr));
+}
+
 } // namespace
+
+TEMPLATE_TEST_CASE("engines end, and their last handles, while maps are closed", "[prefetch]",
+                   EVERY_WAY)
+{
+    const disk_file file(8 * MiB);
+    {
+        owned_engine engine(TestType::way);
+        SKIP_WITHOUT(engine);
+    }
+    const int descriptors = open_descriptors();
+    {
+        const owned_map map(file);
+        std::atomic<roma_prefetch_handle *> left{nullptr};
+        std::atomic<bool> over{false};
+        failures seen;
+        std::thread closer([&] {
+            while (!over) {
+                roma_map *passing = nullptr;
+                if (seen.require(roma_map_open(file.path.c_str(), nullptr, &passing, nullptr) == 0,
+                                 "a map is opened"))
+                    seen.require(roma_map_close(passing) == 0, "a map is closed");
+            }
+        });
+        std::thread asker([&] { ask_and_close(&left, &over, &seen); });
+        std::thread ender(
+            [&] { make_and_end(map, owned_engine::with_way(TestType::way), &left, &seen); });
+        ender.join();
+        over = true;
+        asker.join();
+        closer.join();
+        INFO(seen.first());
+        CHECK(seen.count() == 0);
+    }
+    CHECK(open_descriptors() == descriptors);
+}
 
 TEMPLATE_TEST_CASE("maps that are closed disturb nobody who reads their file", "[prefetch]",
                    EVERY_WAY)
