@@ -220,6 +220,13 @@ static bool has_windows(const roma__job *job)
     return false;
 }
 
+/* Of a flush: a sync that may not begin yet, for want of depth, or because another job is waited
+ * for, while none is in flight. */
+static bool is_sync_left(const roma__job *job)
+{
+    return job->is_flush && job->sync_run < job->runs_count;
+}
+
 static roma__op *take_from(roma__job *job)
 {
     roma_prefetch_engine *engine = job->engine;
@@ -230,7 +237,7 @@ static roma__op *take_from(roma__job *job)
     roma__op *op = job->is_flush ? take_write(job) : take_read(job);
     if (op == NULL && job->is_flush && job->run == job->runs_count)
         op = take_sync(job);
-    if (op != NULL || job->run < job->runs_count || job->active > 0)
+    if (op != NULL || job->run < job->runs_count || job->active > 0 || is_sync_left(job))
         return op;
     if (!has_windows(job)) {
         roma__work_end_job(engine, job);
