@@ -51,11 +51,11 @@ std::vector<roma_file_range> scattered(const disk_file &file, size_t count)
     return ranges;
 }
 
-uint64_t resident_of(const disk_file &file, const std::vector<roma_file_range> &ranges)
+uint64_t bytes_that_came(const disk_file &file, const std::vector<roma_file_range> &ranges)
 {
     uint64_t there = 0;
     for (const roma_file_range &range : ranges)
-        there += file.resident(range.offset, range.bytes);
+        there += file.came(range.offset, range.bytes);
     return there;
 }
 
@@ -74,7 +74,7 @@ TEMPLATE_TEST_CASE("a cold file is resident when its handle is done", "[prefetch
         owned_handle handle(engine, map.all(), level);
         CHECK(handle.wait() == 0);
         CHECK(roma_prefetch_poll(handle.self) == 1);
-        CHECK(file.resident(0, file.bytes) >= file.bytes);
+        CHECK(file.came(0, file.bytes) >= file.bytes);
         const roma_prefetch_progress progress = handle.progress();
         CHECK(adds_up(progress));
         CHECK(progress.total_bytes == whole_pages(file.bytes));
@@ -154,10 +154,10 @@ TEMPLATE_TEST_CASE("scattered pages are all there, at every level", "[prefetch]"
         CHECK(adds_up(handle.progress()));
         /* What is only asked for comes soon: mincore() does not count a page on its way. */
         int tries = level == ROMA_PREFETCH_ISSUED ? 1000 : 0;
-        for (; tries > 0 && resident_of(file, ranges) < ranges.size() * range_bytes; tries--)
+        for (; tries > 0 && bytes_that_came(file, ranges) < ranges.size() * range_bytes; tries--)
             usleep(10000);
         INFO("level " << level);
-        CHECK(resident_of(file, ranges) == ranges.size() * range_bytes);
+        CHECK(bytes_that_came(file, ranges) == ranges.size() * range_bytes);
         CHECK(file.resident(0, file.bytes) < file.bytes); /* and not all of the file */
     }
 }
@@ -181,7 +181,7 @@ TEMPLATE_TEST_CASE("ranges of any order, overlap and evenness are read once", "[
     CHECK(adds_up(progress));
     for (const roma_file_range &range : ranges)
         if (range.bytes > 0)
-            CHECK(file.resident(range.offset, range.bytes) >= range.bytes);
+            CHECK(file.came(range.offset, range.bytes) >= range.bytes);
 }
 
 TEMPLATE_TEST_CASE("a program's own mapping is mapped, and its advice stays its own", "[prefetch]",
@@ -356,7 +356,7 @@ void check_budget(const owned_engine &engine, const disk_file &file, size_t budg
     owned_handle handle(engine, file.range(0, file.bytes));
     CHECK(handle.wait() == 0);
     CHECK(engine.figure("flying.peak_bytes") <= budget_bytes);
-    CHECK(file.resident(0, file.bytes) == file.bytes);
+    CHECK(file.came(0, file.bytes) == file.bytes);
 }
 
 } // namespace

@@ -203,7 +203,7 @@ TEMPLATE_TEST_CASE("a handle that is let go of goes on", "[prefetch]", EVERY_WAY
             0);
     roma_prefetch_close(handle);
     CHECK(roma_prefetch_drain(engine.self, ROMA_FOREVER) == 0);
-    CHECK(file.resident(0, file.bytes) == file.bytes);
+    CHECK(file.came(0, file.bytes) == file.bytes);
     CHECK(engine.figure("handles.live") == 0);
 }
 

@@ -120,7 +120,7 @@ TEST_CASE("dropping empties the page cache, of what is mapped by roma too", "[pr
     const roma_file_range uneven = map.range(1, 4 * MiB);
     REQUIRE(roma_evict(&uneven, 1, ROMA_EVICT_DROP, nullptr) == 0);
     CHECK(file.resident(page_bytes(), 4 * MiB - 2 * page_bytes()) < 4 * MiB);
-    CHECK(file.resident(0, page_bytes()) == page_bytes()); /* a neighbour's half page stays */
+    CHECK(file.came(0, page_bytes()) == page_bytes()); /* a neighbour's half page stays */
     const roma_file_range all = map.all();
     REQUIRE(roma_evict(&all, 1, ROMA_EVICT_DROP, nullptr) == 0);
     CHECK(file.resident(0, file.bytes) == 0);
@@ -134,7 +134,7 @@ TEST_CASE("pages are paged out now, or become cold", "[prefetch]")
     REQUIRE(disk_file::holds(map.address(), 0, file.bytes));
     const roma_file_range all = map.all();
     CHECK(roma_evict(&all, 1, ROMA_EVICT_COLD, nullptr) == 0);
-    CHECK(file.resident(0, file.bytes) == file.bytes);
+    CHECK(file.came(0, file.bytes) == file.bytes);
     CHECK(roma_evict(&all, 1, ROMA_EVICT_PAGEOUT, nullptr) == 0);
     CHECK(file.resident(0, file.bytes) < file.bytes / 2);
     CHECK(disk_file::holds(map.address(), 0, file.bytes));

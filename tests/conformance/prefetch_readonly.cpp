@@ -35,7 +35,7 @@ void read_by(const owned_engine &engine, const disk_file &file, int fd)
         owned_handle handle(engine, map.range(0, file.bytes), level);
         CHECK(handle.wait() == 0);
         CHECK(adds_up(handle.progress()));
-        CHECK(file.resident(0, file.bytes) == file.bytes);
+        CHECK(file.came(0, file.bytes) == file.bytes);
     }
     CHECK(disk_file::holds(map.address(), 0, file.bytes));
     const roma_file_range all = map.range(0, file.bytes);
@@ -196,6 +196,6 @@ TEMPLATE_TEST_CASE(
         if (code == no_engine)
             SKIP_TEST("a stranger cannot have this way");
         CHECK(code == 0);
-        CHECK(file.resident(0, file.bytes) == file.bytes);
+        CHECK(file.came(0, file.bytes) == file.bytes);
     }
 }

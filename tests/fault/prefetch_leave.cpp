@@ -56,7 +56,7 @@ TEST_CASE("closing a map leaves those alone who read its file through another", 
         CHECK(own.wait() == 0);
         CHECK(waiting.wait() == -ECANCELED);
         CHECK(follower.wait() == -ECANCELED);
-        CHECK(file.resident(0, 48 * MiB) == 48 * MiB);
+        CHECK(file.came(0, 48 * MiB) == 48 * MiB);
     }
 }
 

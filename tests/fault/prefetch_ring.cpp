@@ -116,7 +116,7 @@ TEST_CASE("a ring of few entries does the same, later", "[prefetch]")
     for (unsigned room : {4u, 5u, 9u}) {
         const outcome seen = read_with(file, room);
         CHECK(seen.code == 0);
-        CHECK(file.resident(0, 8 * MiB) == 8 * MiB);
+        CHECK(file.came(0, 8 * MiB) == 8 * MiB);
     }
 }
 
@@ -237,7 +237,7 @@ TEST_CASE("a ring that breaks is left, and all that was asked for is done", "[pr
             CHECK(handle.wait() == 0);
             CHECK(adds_up(handle.progress()));
         }
-        CHECK(file.resident(0, file.bytes) == file.bytes);
+        CHECK(file.came(0, file.bytes) == file.bytes);
         /* Handles may be done before the thread has come to its next enter. */
         for (int ms = 0; ms < 10000 && engine.report().way == ROMA_PREFETCH_URING; ms++)
             usleep(1000);

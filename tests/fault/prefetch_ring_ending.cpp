@@ -69,7 +69,7 @@ TEST_CASE("a part of a file is read through a descriptor that was given for it",
     CHECK(roma_prefetch_range_error(handle.self, 0, nullptr) == -ECANCELED);
     CHECK(roma_prefetch_range_error(handle.self, 1, nullptr) == 0);
     CHECK(wrong == 0);
-    CHECK(file.resident(16 * MiB, 16 * MiB) == 16 * MiB);
+    CHECK(file.came(16 * MiB, 16 * MiB) == 16 * MiB);
 }
 
 TEST_CASE("what nobody waits for is read though its provider has ended", "[prefetch]")

@@ -94,8 +94,8 @@ TEST_CASE("a short run is waited for where it has not come, and only there", "[p
         CHECK(read_both() == 0);
         CHECK(waits == 2);
     }
-    CHECK(file.resident(0, 4096) == 4096);
-    CHECK(file.resident(12 * MiB, 4096) == 4096);
+    CHECK(file.came(0, 4096) == 4096);
+    CHECK(file.came(12 * MiB, 4096) == 4096);
 }
 
 TEST_CASE("calls that are told to come again come again", "[prefetch]")
@@ -109,7 +109,7 @@ TEST_CASE("calls that are told to come again come again", "[prefetch]")
         const outcome seen = read_with(file);
         CHECK(seen.code == 0);
         CHECK(seen.progress.done_bytes == seen.progress.total_bytes);
-        CHECK(file.resident(0, 8 * MiB) == 8 * MiB);
+        CHECK(file.came(0, 8 * MiB) == 8 * MiB);
     }
 }
 
@@ -130,7 +130,7 @@ TEST_CASE("calls that the kernel gives up, with no worker for them, are made all
     owned_handle handle(engine, ranges, 3, level);
     CHECK(handle.wait() == 0);
     CHECK(handle.progress().done_bytes == handle.progress().total_bytes);
-    CHECK(file.resident(0, 8 * MiB) == 8 * MiB);
+    CHECK(file.came(0, 8 * MiB) == 8 * MiB);
     REQUIRE(pwrite(file.fd, "x", 1, 0) == 1);
     owned_flush flush(engine, map.all());
     CHECK(flush.wait() == 0);
@@ -185,7 +185,7 @@ TEST_CASE("an error of one range is not one of others", "[prefetch]")
     CHECK(handle.progress().failed_bytes == 4096);
     CHECK(handle.progress().failed_ranges == 1);
     CHECK(roma_prefetch_range_error(handle.self, 1, nullptr) == -EIO);
-    CHECK(file.resident(12 * MiB, 4096) == 4096);
+    CHECK(file.came(12 * MiB, 4096) == 4096);
 }
 
 TEST_CASE("a page that cannot be read is the error of the ranges that have it", "[prefetch]")
@@ -232,7 +232,7 @@ TEST_CASE("a file that is cut while it is read: what is left of it is read", "[p
     CHECK(seen.error.why == ROMA_WHY_FILE_ENDS);
     CHECK(seen.progress.done_bytes == MiB);
     CHECK(seen.progress.failed_ranges == 3);
-    CHECK(file.resident(0, MiB) == MiB);
+    CHECK(file.came(0, MiB) == MiB);
 }
 
 TEST_CASE("a flush tells what its sync met", "[prefetch]")

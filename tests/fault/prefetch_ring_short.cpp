@@ -48,8 +48,8 @@ TEST_CASE("a short run is advised by the engine's thread, and awaited by the rin
     CHECK(seen.advised == 2);
     CHECK(seen.awaited == 2);
     CHECK(seen.populated == 0);
-    CHECK(file.resident(0, 4096) == 4096);
-    CHECK(file.resident(12 * MiB, 4096) == 4096);
+    CHECK(file.came(0, 4096) == 4096);
+    CHECK(file.came(12 * MiB, 4096) == 4096);
 }
 
 TEST_CASE("a short run at the end of a file is awaited by the file's last byte", "[prefetch]")
@@ -86,7 +86,7 @@ TEST_CASE("whoever is longer is advised by the kernel's workers", "[prefetch]")
     CHECK(script.made == is_short);
     CHECK(seen.advised >= 1);
     CHECK(seen.awaited == seen.advised);
-    CHECK(file.resident(0, MiB) == MiB);
+    CHECK(file.came(0, MiB) == MiB);
 }
 
 TEST_CASE("a device that outruns the engine's thread gets the kernel's workers", "[prefetch]")
@@ -163,8 +163,8 @@ TEST_CASE("what awaiting a short run results in is no error", "[prefetch]")
             return call.kind == ROMA__CALL_AWAIT ? result : seen(call);
         };
         CHECK(read_ranges(file, {file.range(0, 4096), file.range(12 * MiB, 4096)}).code == 0);
-        CHECK(file.resident(0, 4096) == 4096);
-        CHECK(file.resident(12 * MiB, 4096) == 4096);
+        CHECK(file.came(0, 4096) == 4096);
+        CHECK(file.came(12 * MiB, 4096) == 4096);
     }
 }
 
@@ -181,7 +181,7 @@ TEST_CASE("who was awaited and has not come is populated at once", "[prefetch]")
     CHECK(read_ranges(file, apart(file, 4096), ROOM).code == 0);
     CHECK(seen.populated == PIECES);
     for (size_t i = 0; i < PIECES; i++)
-        REQUIRE(file.resident(i * 8192, 4096) == 4096);
+        REQUIRE(file.came(i * 8192, 4096) == 4096);
 }
 
 TEST_CASE("short runs that a breaking ring awaited are read all the same", "[prefetch]")
@@ -199,6 +199,6 @@ TEST_CASE("short runs that a breaking ring awaited are read all the same", "[pre
         CHECK(seen.code == 0);
         CHECK(seen.progress.done_bytes == PIECES * 4096);
         for (size_t i = 0; i < PIECES; i++)
-            REQUIRE(file.resident(i * 8192, 4096) == 4096);
+            REQUIRE(file.came(i * 8192, 4096) == 4096);
     }
 }

@@ -16,6 +16,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 #include <vector>
 
@@ -93,6 +94,21 @@ class disk_file {
         return found.resident_bytes;
     }
 
+    /* The same, and those that were there and that the kernel has reclaimed since, as it may do at
+     * any time: cachestat() tells of them. What is evicted on purpose is not among them. */
+    uint64_t came(size_t offset, size_t length) const
+    {
+        const struct {
+            uint64_t offset, bytes;
+        } part = {offset, length};
+        struct {
+            uint64_t present, dirty, writeback, reclaimed, recently_reclaimed;
+        } pages = {};
+        if (syscall(cachestat_number, fd, &part, &pages, 0) != 0)
+            return resident(offset, length);
+        return (pages.present + pages.reclaimed) * page_bytes();
+    }
+
     /* Out of the page cache with it; false where something keeps it there. */
     bool chill() const
     {
@@ -105,6 +121,8 @@ class disk_file {
         }
         return false;
     }
+
+    static constexpr long cachestat_number = 451; /* Linux 6.5, on every machine */
 
     /* Does what is mapped at `address` hold the pattern from `offset` on? */
     static bool holds(const void *address, size_t offset, size_t length)

@@ -279,7 +279,7 @@ TEST_CASE("each piece is in memory when it is given, and the window ahead of it,
     size_t ahead = 0;
     for (uint64_t at = 0; at < 20 * MiB; at += step) {
         REQUIRE(reader.next(&piece) == 1);
-        CHECK(file.resident(at, step) == step);
+        CHECK(file.came(at, step) == step);
         const uint64_t end = at + step + window;
         CHECK(file.resident(end + more, file.bytes - end - more) == 0);
         usleep(5000); /* work, while the window fills */

@@ -47,7 +47,7 @@ TEST_CASE("a piece is given out when the window behind it has been asked for, an
             REQUIRE(roma_scan_next(scan, &piece) == 1);
             const size_t end = std::min(at + step + ahead, file.bytes);
             CHECK(on.figure("requested.bytes") == end);
-            CHECK(file.resident(at, end - at) == end - at);
+            CHECK(file.came(at, end - at) == end - at);
             most = std::max<size_t>(most, file.resident(0, file.bytes));
         }
         CHECK(most <= step + ahead + 16 * MiB); /* what waits to be dropped, and was read beyond */
@@ -73,7 +73,7 @@ TEST_CASE("a piece as long as the window is read while the reader has the one be
         CHECK(piece.address == map.address());
         bool is_there = false; /* the next one, which nobody has asked the scan for */
         for (int ms = 0; !is_there && ms < 10000; ms++) {
-            is_there = file.resident(8 * MiB, 8 * MiB) == 8 * MiB;
+            is_there = file.came(8 * MiB, 8 * MiB) == 8 * MiB;
             usleep(1000);
         }
         CHECK(is_there);
