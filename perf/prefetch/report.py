@@ -152,7 +152,8 @@ def print_busy(seen):
     if floor is None:
         return
     print(f"\n  The device was busy for {Figure(busy).text()} s of flush-roma, {floor.text()} of "
-          "msync's time\n  (counted in ticks of the kernel): no flush of these pages is shorter.")
+          "msync's time:\n  no flush is shorter (counted in ticks, up to two too few; exactly: "
+          "perf/prefetch/device).")
 
 
 def print_waits(seen):
