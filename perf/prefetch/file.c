@@ -7,8 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -128,24 +126,6 @@ void make_cold(int fd)
     fprintf(stderr, "measure: %llu bytes of the file stay in memory: is it on a disk?\n",
             (unsigned long long)left);
     exit(EXIT_FAILURE);
-}
-
-uint64_t device_busy_ms(int fd)
-{
-    struct stat status;
-    char path[64];
-    unsigned long busy = 0;
-    if (fstat(fd, &status) != 0)
-        die("fstat", errno);
-    snprintf(path, sizeof path, "/sys/dev/block/%u:%u/stat", major(status.st_dev),
-             minor(status.st_dev));
-    FILE *counts = fopen(path, "re"); /* Documentation/block/stat.rst: io_ticks is the tenth */
-    if (counts == NULL)
-        return 0;
-    if (fscanf(counts, "%*s %*s %*s %*s %*s %*s %*s %*s %*s %lu", &busy) != 1)
-        die(path, EPROTO);
-    fclose(counts);
-    return busy;
 }
 
 /* What this kernel has, for the report: whether this file gets large folios, mapped as a whole by

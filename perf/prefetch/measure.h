@@ -68,10 +68,6 @@ uint64_t resident_parts_bytes(int fd, uint64_t bytes, const uint64_t *parts, siz
 /* Evict all of the file and prove that nothing is left; dies where something stays. */
 void make_cold(int fd);
 
-/* Milliseconds that the file's device has had something to do so far, in ticks of the kernel; 0
- * where there is no such count: file systems that are on no one device. */
-uint64_t device_busy_ms(int fd);
-
 /* Map the file's beginning, read-only and shared, at an address that suits huge pages. */
 char *map_file(int fd, uint64_t bytes);
 

@@ -142,18 +142,7 @@ def print_rates(seen):
             caller = [row["caller_ms"] for row in values if "caller_ms" in row]
             text = f"{statistics.median(caller):.3f} ms" if caller else "throughout"
             print(f"  {method:18} {took.text():>22} s  caller blocked {text}")
-        print_busy(seen)
-
-
-def print_busy(seen):
-    """What no flush can do better than: the device's own time for these pages."""
-    busy = seen.values(("flush", "flush-roma", ""), "device_seconds")
-    floor = seen.ratio(busy, seen.values(("flush", "flush-msync", ""), "seconds"))
-    if floor is None:
-        return
-    print(f"\n  The device was busy for {Figure(busy).text()} s of flush-roma, {floor.text()} of "
-          "msync's time:\n  no flush is shorter (counted in ticks, up to two too few; exactly: "
-          "perf/prefetch/device).")
+        print("\n  No flush is shorter than its device takes: see perf/prefetch/device.")
 
 
 def print_waits(seen):

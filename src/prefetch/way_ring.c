@@ -295,12 +295,9 @@ static bool is_passing(roma_prefetch_engine *engine, int code)
 /* Hand over what is queued, wait for so many answers, and account for all that are there. */
 static int enter(roma_prefetch_engine *engine, unsigned wait, unsigned *count)
 {
-    const unsigned awaited = engine->awaited;
     int code = roma__rings->enter(engine->ring, wait);
     engine->queued = code < 0;
     *count = reap_all(engine);
-    if (wait == 0 && awaited >= engine->options.sparse_depth / 2 && engine->awaited < awaited / 4)
-        leave_to_workers(engine);
     return code;
 }
 
@@ -316,9 +313,12 @@ static void go(roma_prefetch_engine *engine)
         roma__rings->queue_poll(engine->ring, engine->wake_fd, WAKE_TAG);
         engine->polls = true;
     }
+    const unsigned awaited = engine->awaited;
     unsigned count;
     int code = enter(engine, 0, &count);
-    if (engine->awaited == 0 && count == 0)
+    if (awaited >= engine->options.sparse_depth / 2 && engine->awaited < awaited / 4)
+        leave_to_workers(engine); /* it has not slept, and they have come */
+    else if (engine->awaited == 0 && count == 0)
         engine->left_to_workers = 0; /* the list that it was about is over */
     if (code == 0 && count == 0 && !engine->is_full)
         code = enter(engine, 1, &count);

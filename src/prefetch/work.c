@@ -246,17 +246,18 @@ static roma__op *take_from(roma__job *job)
     return engine->free_ops != NULL ? roma__work_new_step(job, ROMA__TASK_CLEAN, 0, 0) : NULL;
 }
 
-/* Whether nothing of an op is to be done any more. A part that lies in a ban goes, cancelled; what
- * is behind it goes on by itself, or goes with it where no op is free for that. */
-static bool is_given_up(roma_prefetch_engine *engine, roma__op *op)
+/* Leave what lies in a ban: a sync goes over to another descriptor; of a piece a part is cancelled,
+ * and what is behind it goes on by itself, or goes with it where no op is free for that. False:
+ * nothing of the op is to be done any more. */
+static bool leave_bans(roma_prefetch_engine *engine, roma__op *op)
 {
     roma__job *job = op->job;
     if (job->cancelled)
-        return true;
+        return false;
     if (op->task == ROMA__TASK_SYNC) {
         const roma__file *through = roma__work_sync_through(job, op->file);
         op->file = through != NULL ? through : op->file;
-        return through == NULL;
+        return through != NULL;
     }
     uint64_t bytes = op->bytes;
     bool is_banned = roma__work_is_banned(job, &job->runs[op->run], op->offset, &bytes);
@@ -264,7 +265,7 @@ static bool is_given_up(roma_prefetch_engine *engine, roma__op *op)
         roma__work_account_cancelled(job, op->run, op->offset + bytes, op->bytes - bytes);
         op->bytes = bytes;
     }
-    return is_banned;
+    return !is_banned;
 }
 
 /* The op in flight that reads all of this one; NULL: none, or it has enough that follow. */
@@ -286,7 +287,7 @@ static roma__op *take_again(roma_prefetch_engine *engine)
     for (roma__op *op = engine->again; op != NULL && op != stays; op = engine->again) {
         engine->again = op->next;
         op->next = NULL;
-        if (is_given_up(engine, op)) {
+        if (!leave_bans(engine, op)) {
             roma__work_cancel_op(engine, op);
             continue;
         }
