@@ -118,7 +118,7 @@ PROVIDERS_CONFORM("growing past something in the way fails in place and leaves a
         REQUIRE(roma_provider_acquire(subject.provider, &next, &behind.extent, nullptr) == 0);
 
     const roma_extent before = got.extent;
-    roma_error error;
+    roma_error error = {};
     int code = roma_provider_resize(subject.provider, &got.extent, 8 * page, false, &error);
     CHECK(code == -ENOMEM);
     CHECK(error.code == code);
@@ -160,7 +160,7 @@ PROVIDERS_CONFORM("a resize that cannot be leaves the extent and its contents as
                              SIZE_MAX,
                              0};
     for (size_t bytes : beyond) {
-        roma_error error;
+        roma_error error = {};
         int code = roma_provider_resize(subject.provider, &got.extent, bytes, true, &error);
         CHECK(code < 0);
         CHECK((code == -ENOMEM || code == -EOVERFLOW || (code == -EINVAL && bytes == 0)));
@@ -220,7 +220,7 @@ PROVIDERS_CONFORM("probe answers as acquire would, and does nothing")
     /* A hugetlb size that no machine has. */
     auto odd = subject.request(1);
     odd.pages = (roma_page_kind)ROMA_PAGES_OF(ROMA_PAGE_CLASS_HUGETLB, 13);
-    roma_error probed, acquired;
+    roma_error probed = {}, acquired = {};
     roma_extent none;
     int code = roma_provider_probe(subject.provider, &odd, &probed);
     CHECK(code == -EOPNOTSUPP);

@@ -85,7 +85,7 @@ TEST_CASE("an executor is checked as other structures are", "[prefetch]")
     disk_file file(MiB);
     filed pages(file, page_bytes());
     const roma_range all = pages.all();
-    roma_error error;
+    roma_error error = {};
     executor.file_advise = nullptr; /* both or none */
     roma_populate_options options = {sizeof options, 1, &executor};
     if (pages.lacks.empty())
@@ -135,7 +135,7 @@ TEMPLATE_TEST_CASE("populating in a callback is refused, and does not wait for i
     struct seen {
         const filed *pages;
         std::atomic<int> code;
-        roma_error error;
+        roma_error error = {};
     } seen = {&pages, {1}, {}};
     REQUIRE(file.chill());
     owned_handle handle(engine, file.range(0, file.bytes));
@@ -179,7 +179,7 @@ TEMPLATE_TEST_CASE("a manager has an engine read its blocks of files, and keeps 
         SKIP_TEST("this file system cannot reserve space");
     }
     std::memset(block, 5, bytes);
-    roma_error error;
+    roma_error error = {};
     for (int tries = 0; tries < 20; tries++)
         REQUIRE(roma_advise(block, 0, bytes, ROMA_ADVICE_PAGEOUT, nullptr) == 0);
     const uint64_t submits = engine.figure("submits.count");
@@ -247,7 +247,7 @@ TEMPLATE_TEST_CASE("a store has an engine read its blocks, and keeps it until it
     for (int tries = 0; tries < 20; tries++)
         REQUIRE(roma_advise(block, 0, bytes, ROMA_ADVICE_PAGEOUT, nullptr) == 0);
     const uint64_t submits = engine.figure("submits.count");
-    roma_error error;
+    roma_error error = {};
     CHECK(roma_populate(block, 0, bytes, 2, &error) == 0);
     CHECK(engine.figure("submits.count") == submits + 1);
     roma_report report;
@@ -281,7 +281,7 @@ TEST_CASE("without an engine blocks are populated and advised all the same", "[p
         auto *block = static_cast<char *>(roma_alloc(manager, 6 * MiB));
         REQUIRE(block != nullptr);
         block[0] = 3;
-        roma_error error;
+        roma_error error = {};
         CHECK(roma_populate(block, 0, 6 * MiB, 2, &error) == 0);
         roma_report report;
         REQUIRE(roma_where(block, &report) == 0);

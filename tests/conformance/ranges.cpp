@@ -153,7 +153,7 @@ PROVIDERS_CONFORM("every advice is taken or refused by name, and discarding leav
         REQUIRE(roma_provider_acquire(subject.provider, &wish, &got.extent, nullptr) == 0);
         std::memset(got.extent.address, 0x77, got.extent.bytes);
         roma_range all = {&got.extent, 0, got.extent.bytes};
-        roma_error error;
+        roma_error error = {};
         int code = roma_provider_advise(subject.provider, &all, (roma_advice)advice, nullptr,
                                         &error);
         INFO("advice " << advice);
@@ -197,7 +197,7 @@ PROVIDERS_CONFORM("bad requests are refused by the name of the field, and change
     rows[8].wish.size = 8;
     rows[9].wish.size = SIZE_MAX;
     for (auto &row : rows) {
-        roma_error error;
+        roma_error error = {};
         roma_extent extent;
         INFO(row.field);
         CHECK(roma_provider_probe(subject.provider, &row.wish, &error) == row.code);
@@ -210,7 +210,7 @@ PROVIDERS_CONFORM("bad requests are refused by the name of the field, and change
         char tail[16];
     } newer = {subject.request(page), {}};
     roma_extent extent;
-    roma_error error;
+    roma_error error = {};
     newer.wish.size = sizeof newer;
     REQUIRE(roma_provider_acquire(subject.provider, &newer.wish, &extent, &error) == 0);
     REQUIRE(roma_provider_release(subject.provider, &extent, nullptr) == 0);
@@ -285,7 +285,7 @@ PROVIDERS_CONFORM("an optional group works when it is announced and is refused w
     REQUIRE(roma_provider_acquire(subject.provider, &wish, &got.extent, nullptr) == 0);
     roma_range all = {&got.extent, 0, got.extent.bytes};
     const uint32_t can = roma_provider_capabilities(subject.provider);
-    roma_error error;
+    roma_error error = {};
     if ((can & ROMA_CAN_SYNC) == 0)
         CHECK(roma_provider_sync(subject.provider, &all, &error) == -EOPNOTSUPP);
     if ((can & ROMA_CAN_MIGRATE) == 0) {
@@ -330,7 +330,7 @@ PROVIDERS_CONFORM("a migration counts every page once, keeps the contents and th
     const roma_nodes nodes = roma_nodes_one((unsigned)report.nodes[0].node);
     const roma_extent before = got.extent;
     roma_migration migration;
-    roma_error error;
+    roma_error error = {};
     for (const size_t first : {(size_t)0, page}) { /* all of it, and a part */
         roma_range range = {&got.extent, first, got.extent.bytes - 2 * first};
         INFO("from " << first);

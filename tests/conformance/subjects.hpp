@@ -75,7 +75,7 @@ struct anonymous_hugetlb : subject {
         pages = reserved.kind;
         page_bytes = reserved.page_bytes;
         roma_extent_request wish = request(1);
-        roma_error error;
+        roma_error error = {};
         char text[256];
         if (!reserved.are_there)
             lacks = reserved.lack();
@@ -100,7 +100,7 @@ inline roma_provider *an_arena()
 template <typename Other> struct arena : Other {
     arena()
     {
-        roma_error error;
+        roma_error error = {};
         char text[256];
         this->provider = an_arena();
         REQUIRE(this->provider != nullptr);
@@ -153,7 +153,7 @@ struct file : subject {
         const char *folder = std::getenv("TMPDIR");
         std::string path = folder != nullptr ? folder : "/tmp";
         path += "/roma-conformance-" + std::to_string(getpid());
-        roma_error error;
+        roma_error error = {};
         char text[256];
         REQUIRE(roma_provider_file(path.c_str(), nullptr, &provider, &error) == 0);
         roma_extent_request wish = request(1);

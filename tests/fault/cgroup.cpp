@@ -94,7 +94,7 @@ class limited_group {
 
 struct outcome {
     int code;
-    roma_error error;
+    roma_error error = {};
 };
 
 /* What a function in a child inside the group finds; the child must end well. */

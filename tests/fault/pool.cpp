@@ -166,7 +166,7 @@ TEST_CASE("a pool that runs dry between pre-flight and populate is -ENOMEM, with
         auto wish = ask(pool, 6, threads);
         const uint64_t free_before = pool.free_count();
         roma_extent extent;
-        roma_error error;
+        roma_error error = {};
         competitor other;
         {
             const contest striking(pool, other, 3);
@@ -203,7 +203,7 @@ TEST_CASE("a pool with too few pages is refused by the pre-flight, which tells h
     SKIP_WITHOUT_PAGES(pool);
     auto wish = ask(pool, (size_t)pool.figure("nr_hugepages") + 1, 1);
     const uint64_t free_before = pool.free_count();
-    roma_error error;
+    roma_error error = {};
     roma_extent extent;
     REQUIRE(pool.figure("nr_overcommit_hugepages") == 0);
     CHECK(roma_provider_probe(roma_provider_anonymous(), &wish, &error) == -ENOMEM);
@@ -224,7 +224,7 @@ TEST_CASE("growing into a pool that runs dry leaves the old pages where they wer
     for (bool may_move : {false, true}) {
         auto wish = ask(pool, 7, 1);
         roma_extent extent;
-        roma_error error;
+        roma_error error = {};
         REQUIRE(roma_provider_acquire(provider, &wish, &extent, &error) == 0);
         REQUIRE(roma_provider_resize(provider, &extent, 2 * pool.page_bytes, false, &error) == 0);
         /* Now there is room behind it; to make it move, that is taken. */

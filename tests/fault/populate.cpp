@@ -93,7 +93,7 @@ roma_error failure_of(const roma_extent_request &request)
 {
     const size_t before = mapped_bytes();
     roma_extent extent;
-    roma_error error;
+    roma_error error = {};
     int code = roma_provider_acquire(roma_provider_anonymous(), &request, &extent, &error);
     CHECK(code < 0);
     CHECK(error.code == code);
@@ -234,7 +234,7 @@ TEST_CASE("pages that land on another node are a failure when strict, found slic
     request.nodes = roma_nodes_one(0);
     request.strict = true;
     roma_extent extent;
-    roma_error error;
+    roma_error error = {};
     REQUIRE(roma_provider_acquire(roma_provider_anonymous(), &request, &extent, &error) == 0);
     CHECK(extent.populated);
     CHECK(roma_provider_release(roma_provider_anonymous(), &extent, &error) == 0);
@@ -266,7 +266,7 @@ TEST_CASE("too few transparent huge pages are a failure when strict", "[populate
     auto request = ask(transparent, length, 0);
     request.strict = true;
     roma_extent extent;
-    roma_error error;
+    roma_error error = {};
     int code = roma_provider_acquire(roma_provider_anonymous(), &request, &extent, &error);
     if (code != 0) {
         char text[256];

@@ -52,7 +52,7 @@ TEMPLATE_TEST_CASE("each call failed while files go through an engine is told, a
                 (void)roma_provider_advise(provider, &all, ROMA_ADVICE_PAGEOUT, nullptr, nullptr);
                 fail_nth::left = n;
                 const roma_populate_options options = {sizeof options, 2, &executor};
-                roma_error error;
+                roma_error error = {};
                 int code = roma_provider_populate(provider, &all, &options, &error);
                 check(code, error);
                 for (roma_advice advice :

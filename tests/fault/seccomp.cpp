@@ -58,7 +58,7 @@ bool refuse(const std::vector<refusal> &refusals)
 struct outcome {
     bool filtered;
     int code;
-    roma_error error;
+    roma_error error = {};
     size_t resident;
 };
 
@@ -274,7 +274,7 @@ TEST_CASE("strict placement on a node that is not there is refused before anythi
         request.strict = true;
         request.nodes = roma_nodes_one(ROMA_NODES_MAX - 1);
         roma_extent extent;
-        roma_error error;
+        roma_error error = {};
         CHECK(roma_provider_acquire(roma_provider_anonymous(), &request, &extent, &error) ==
               -EINVAL);
         CHECK(error.why == ROMA_WHY_NODE_ABSENT);
@@ -291,7 +291,7 @@ namespace {
 struct engine_outcome {
     bool filtered;
     int forced_code, code;
-    roma_error forced_error;
+    roma_error forced_error = {};
     roma_prefetch_report report;
     int read_code;
 };

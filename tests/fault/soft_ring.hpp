@@ -65,7 +65,7 @@ struct ring_engine : with_soft_rings, roma_tests::owned_engine {
 
 struct outcome {
     int code;
-    roma_error error; /* of the first range that has one */
+    roma_error error = {}; /* of the first range that has one */
     roma_prefetch_progress progress;
 };
 

@@ -52,7 +52,7 @@ void use(roma_store *store, bool &linked)
 std::string live(const char *path, bool in_memory, bool &linked)
 {
     std::string complaint;
-    roma_error error;
+    roma_error error = {};
     roma_store *store = nullptr, *other = nullptr;
     const roma_store_options wanted = options();
     std::memset(&error, 0, sizeof error);

@@ -85,7 +85,7 @@ struct open_store {
     explicit open_store(roma_store *store) : self(store) {}
     open_store(const char *path, bool create, const roma_store_options &options = small_store())
     {
-        roma_error error;
+        roma_error error = {};
         const int code = create ? roma_store_create(path, &options, &self, &error)
                                 : roma_store_open(path, &options, &self, &error);
         INFO(told(error));
@@ -122,7 +122,7 @@ inline roma_store *open_in_child(const store_path &path)
 inline roma_store *memory_store(const roma_store_options &options = small_store())
 {
     roma_store *store = nullptr;
-    roma_error error;
+    roma_error error = {};
     const int code = roma_store_create_memory("test", &options, &store, &error);
     INFO(told(error));
     REQUIRE(code == 0);

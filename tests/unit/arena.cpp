@@ -159,7 +159,7 @@ TEST_CASE("a request is placed on the arena's node, or refused where it names on
         for (const roma_spread spread :
              {ROMA_SPREAD_NONE, ROMA_SPREAD_INTERLEAVE, ROMA_SPREAD_WEIGHTED}) {
             roma_extent extent;
-            roma_error error;
+            roma_error error = {};
             auto wish = base_request(1);
             wish.nodes = nodes;
             wish.spread = spread;
@@ -177,7 +177,7 @@ TEST_CASE("a request is placed on the arena's node, or refused where it names on
         }
 
     roma_extent extent;
-    roma_error error;
+    roma_error error = {};
     auto wish = base_request(1);
     wish.nodes = roma_nodes_one(0);
     const uint64_t failures = figure(provider, "failures.count");
@@ -198,7 +198,7 @@ TEST_CASE("pages of an arena may come home, and none may leave", "[arena]")
     roma_provider *provider = roma_provider_node(node);
     REQUIRE(provider != nullptr);
     roma_extent extent;
-    roma_error error;
+    roma_error error = {};
     roma_migration migration;
     auto wish = base_request(1);
     if (roma_provider_acquire(provider, &wish, &extent, &error) != 0)

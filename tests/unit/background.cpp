@@ -182,7 +182,7 @@ TEST_CASE("a manager is not made when its background thread cannot be")
     };
     const roma_options options = options_with(0, true);
     roma_manager *manager = nullptr;
-    roma_error error;
+    roma_error error = {};
     CHECK(roma_manager_create(&manager, &options, &error) == -EAGAIN);
     CHECK(error.code == -EAGAIN);
     CHECK(std::string(error.call) == "pthread_create");

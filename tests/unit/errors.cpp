@@ -16,7 +16,7 @@ namespace {
 /* A record with every figure as long as it gets. */
 roma_error longest(roma_why why)
 {
-    roma_error error;
+    roma_error error = {};
     roma__error_subject(&error, -EOVERFLOW, why, std::string(200, 'x').c_str());
     error.cause = ENOTRECOVERABLE; /* "State not recoverable" */
     error.call = "io_uring_setup";
@@ -74,7 +74,7 @@ TEST_CASE("every reason has a sentence of its own that fits 256 bytes")
 
 TEST_CASE("sentences tell the figures and what to do")
 {
-    roma_error error;
+    roma_error error = {};
     roma__error(&error, -ENOMEM, ROMA_WHY_POOL_EMPTY);
     error.node = 0;
     error.pages = ROMA_PAGES_2M;
@@ -110,7 +110,7 @@ TEST_CASE("sentences tell the figures and what to do")
 
 TEST_CASE("error records are filled whole and a missing one is no trouble")
 {
-    roma_error error;
+    roma_error error = {};
     std::memset(&error, 0xAB, sizeof error);
     CHECK(roma__error(&error, -EINVAL, ROMA_WHY_INVALID) == -EINVAL);
     CHECK(error.code == -EINVAL);
@@ -135,7 +135,7 @@ TEST_CASE("error records are filled whole and a missing one is no trouble")
 
 TEST_CASE("error text is cut and terminated, and printing tells of a broken stream")
 {
-    roma_error error;
+    roma_error error = {};
     roma__error(&error, -ENOMEM, ROMA_WHY_OUT_OF_MEMORY);
     char text[10];
     CHECK(std::string(roma_error_text(&error, text, sizeof text)) == "no memory");

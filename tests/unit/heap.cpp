@@ -190,7 +190,7 @@ struct fixture {
         roma__take want{};
         want.bytes = bytes;
         want.align = align;
-        roma_error error;
+        roma_error error = {};
         return roma__heap_take(heap, &want, cell, grant, &error);
     }
 
@@ -616,7 +616,7 @@ TEST_CASE("zeroed cells read as zero on used memory, in each place that cells co
         want.align = 16;
         want.zero = true;
         roma__cell cell{};
-        roma_error error;
+        roma_error error = {};
         REQUIRE(roma__heap_take(f.heap, &want, &cell, nullptr, &error) == 0);
         const auto *bytes_of = static_cast<const unsigned char *>(cell.address);
         bool all_zero = true;

@@ -108,7 +108,7 @@ TEST_CASE("page kinds of a ladder follow the wish, then what is weaker", "[ladde
         wish.providers = &first;
         wish.providers_count = 1;
         roma__ladder ladder;
-        roma_error error;
+        roma_error error = {};
         REQUIRE(roma__ladder_build(&wish, r.machine, &ladder, &error) == 0);
         CHECK(kinds_of(ladder) == r.expected);
         for (unsigned i = 0; i < ladder.count; i++) {
@@ -128,7 +128,7 @@ TEST_CASE("nodes come before kinds, kinds before providers; other nodes last", "
     wish.providers = both;
     wish.providers_count = 2;
     roma__ladder ladder;
-    roma_error error;
+    roma_error error = {};
     REQUIRE(roma__ladder_build(&wish, &no_thp, &ladder, &error) == 0);
     REQUIRE(ladder.count == 8);
     const struct {
@@ -157,7 +157,7 @@ TEST_CASE("nodes come before kinds, kinds before providers; other nodes last", "
 TEST_CASE("a ladder that cannot be built says which field is wrong", "[ladder]")
 {
     roma__ladder ladder;
-    roma_error error;
+    roma_error error = {};
     roma__ladder_wish wish{};
     REQUIRE(roma__ladder_build(&wish, &x86, &ladder, &error) == -EINVAL);
     CHECK(std::string(error.subject) == "providers");
@@ -181,7 +181,7 @@ TEST_CASE("ladders are equal when their steps are", "[ladder]")
     wish.providers = &first;
     wish.providers_count = 1;
     roma__ladder a, b;
-    roma_error error;
+    roma_error error = {};
     REQUIRE(roma__ladder_build(&wish, &x86, &a, &error) == 0);
     wish.pages = roma_pages_then(ROMA_PAGES_THP, ROMA_PAGES_BASE); /* the default, spelt out */
     REQUIRE(roma__ladder_build(&wish, &x86, &b, &error) == 0);
@@ -210,7 +210,7 @@ TEST_CASE("sets of nodes are tried in order, each with all kinds, and any node l
     wish.groups[1] = roma_nodes_one(1);
     roma_nodes_add(&wish.groups[1], 3);
     roma__ladder ladder;
-    roma_error error;
+    roma_error error = {};
     REQUIRE(roma__ladder_build(&wish, &x86, &ladder, &error) == 0);
     REQUIRE(ladder.count == 6); /* (7), (1 and 3), any: transparent huge and base on each */
     for (unsigned i = 0; i < 6; i++) {
@@ -234,7 +234,7 @@ TEST_CASE("where there are more sets of nodes than steps, the last one takes in 
     for (unsigned g = 0; g < 12; g++)
         wish.groups[g] = roma_nodes_one(g);
     roma__ladder ladder;
-    roma_error error;
+    roma_error error = {};
     REQUIRE(roma__ladder_build(&wish, &x86, &ladder, &error) == 0);
     REQUIRE(ladder.count == ROMA_STEPS_MAX);
     CHECK(roma_nodes_count(&ladder.steps[20].nodes) == 1);
@@ -255,7 +255,7 @@ TEST_CASE("how pages are laid on nodes, and by which weights, is part of a step"
     wish.groups[0] = roma_nodes_one(0);
     roma_nodes_add(&wish.groups[0], 1);
     roma__ladder plain, spread, other;
-    roma_error error;
+    roma_error error = {};
     REQUIRE(roma__ladder_build(&wish, &x86, &plain, &error) == 0);
     wish.spread = ROMA_SPREAD_WEIGHTED;
     wish.weights[0] = 3;
@@ -282,7 +282,7 @@ TEST_CASE("a ladder may end as if nothing had been wished", "[ladder]")
     wish.plain_providers = &first;
     wish.plain_providers_count = 1;
     roma__ladder ladder;
-    roma_error error;
+    roma_error error = {};
     REQUIRE(roma__ladder_build(&wish, &x86, &ladder, &error) == 0);
     CHECK(kinds_of(ladder) == std::vector<roma_page_kind>{huge1g, thp2m, base4k});
     CHECK(ladder.steps[0].strict);
@@ -314,7 +314,7 @@ TEST_CASE("sets of nodes leave room for the steps at last", "[ladder]")
     for (unsigned g = 0; g < 16; g++)
         wish.groups[g] = roma_nodes_one(g);
     roma__ladder ladder;
-    roma_error error;
+    roma_error error = {};
     REQUIRE(roma__ladder_build(&wish, &x86, &ladder, &error) == 0);
     REQUIRE(ladder.count == ROMA_STEPS_MAX);
     CHECK(roma_nodes_count(&ladder.steps[28].nodes) == 2);

@@ -55,7 +55,7 @@ void check_short(const roma_error &error, roma_why why, int node, uint64_t need,
 TEST_CASE("hugetlb pre-flight: what others have reserved is not free, surplus is to be had")
 {
     machine here(fixture("pools-2m-1g")); /* 100 free, 40 reserved, 8 more by overcommit */
-    roma_error error;
+    roma_error error = {};
     CHECK(hugetlb_ready(two_mib, 60, "", &error) == 0);
     CHECK(hugetlb_ready(two_mib, 68, "", &error) == 0);
     CHECK(hugetlb_ready(two_mib, 69, "", &error) == -ENOMEM);
@@ -75,7 +75,7 @@ TEST_CASE("hugetlb pre-flight: per node, bounded by the machine's free pages")
 {
     /* Free 8 and 500 of 512 each; 6 reserved; no surplus left. */
     machine here(fixture("two-nodes"));
-    roma_error error;
+    roma_error error = {};
     CHECK(hugetlb_ready(two_mib, 8, "0", &error) == 0);
     CHECK(hugetlb_ready(two_mib, 9, "0", &error) == -ENOMEM);
     check_short(error, ROMA_WHY_POOL_EMPTY, 0, 9, 8, 512);
@@ -88,7 +88,7 @@ TEST_CASE("hugetlb pre-flight: per node, bounded by the machine's free pages")
 TEST_CASE("hugetlb pre-flight: only nodes of the cpuset count, named or not")
 {
     machine here(fixture("sparse-ids")); /* free 4, 32, 6 on nodes 0, 2, 5; node 2 is forbidden */
-    roma_error error;
+    roma_error error = {};
     CHECK(hugetlb_ready(two_mib, 10, "", &error) == 0);
     CHECK(hugetlb_ready(two_mib, 11, "", &error) == -ENOMEM);
     check_short(error, ROMA_WHY_POOL_EMPTY, -1, 11, 10, 24);
@@ -99,7 +99,7 @@ TEST_CASE("hugetlb pre-flight: only nodes of the cpuset count, named or not")
 TEST_CASE("hugetlb pre-flight on a kernel without NUMA looks at the machine's pool")
 {
     machine here(fixture("no-numa"));
-    roma_error error;
+    roma_error error = {};
     CHECK(hugetlb_ready(two_mib, 2, "0", &error) == 0);
     CHECK(hugetlb_ready(two_mib, 3, "0", &error) == -ENOMEM);
     check_short(error, ROMA_WHY_POOL_EMPTY, -1, 3, 2, 4);
@@ -109,7 +109,7 @@ TEST_CASE("hugetlb pre-flight on a kernel without NUMA looks at the machine's po
 
 TEST_CASE("hugetlb pre-flight: cgroup limits, in use and reserved, name the cgroup")
 {
-    roma_error error;
+    roma_error error = {};
     {
         machine here(fixture("cgroup-v2")); /* 8 of 10 MiB in use; 16 MiB may be reserved above */
         CHECK(hugetlb_ready(two_mib, 1, "", &error) == 0);
@@ -137,7 +137,7 @@ TEST_CASE("hugetlb pre-flight: cgroup limits, in use and reserved, name the cgro
 TEST_CASE("memory pre-flight: headroom of the named nodes, without what zones keep back")
 {
     machine here(fixture("two-nodes"));
-    roma_error error;
+    roma_error error = {};
     const uint64_t page_bytes = static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
     /* Node 0: 256 MiB free; file pages and caches keep at most a half; the DMA zone keeps all its
      * 3840 pages (protection 8000 is more than it manages), the other its high watermark, 10000;
@@ -163,7 +163,7 @@ TEST_CASE("memory pre-flight: headroom of the named nodes, without what zones ke
 
 TEST_CASE("memory pre-flight: a node without memory is full; without NUMA the machine tells")
 {
-    roma_error error;
+    roma_error error = {};
     {
         machine here(fixture("memory-only"));
         CHECK(memory_ready(1, "1", &error) == -ENOMEM);
@@ -178,7 +178,7 @@ TEST_CASE("memory pre-flight: a node without memory is full; without NUMA the ma
 
 TEST_CASE("memory pre-flight: a cgroup's file pages give way, the rest of its use does not")
 {
-    roma_error error;
+    roma_error error = {};
     {
         machine here(fixture("cgroup-v1")); /* 900 of 1024 MiB in use, 300 of them file pages */
         CHECK(memory_ready(424 * mib, "", &error) == 0);
@@ -333,7 +333,7 @@ TEST_CASE("checks that cannot read fail with the call, not with a wrong answer")
 TEST_CASE("the local node is the CPU's, or a refused call")
 {
     unsigned node = 77;
-    roma_error error;
+    roma_error error = {};
     REQUIRE(roma__machine_local_node(&node, &error) == 0);
     const roma_nodes nodes = roma_topology_nodes(roma_topology_get());
     CHECK(roma_nodes_has(&nodes, node));

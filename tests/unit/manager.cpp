@@ -16,7 +16,7 @@ namespace {
 std::string refusal(const roma_options &options, int code)
 {
     roma_manager *manager = nullptr;
-    roma_error error;
+    roma_error error = {};
     CHECK(roma_manager_create(&manager, &options, &error) == code);
     CHECK(manager == nullptr);
     CHECK(error.code == code);
@@ -135,7 +135,7 @@ TEST_CASE("options of an older program lack fields, and those of a newer one may
     } newer = {roma_options_default(), 0};
     newer.known.size = sizeof newer;
     roma_manager *manager = nullptr;
-    roma_error error;
+    roma_error error = {};
     REQUIRE(roma_manager_create(&manager, &newer.known, &error) == 0);
     CHECK(roma_manager_destroy(manager) == 0);
 

@@ -157,7 +157,7 @@ struct kernel {
 struct outcome {
     int code;
     roma_migration migration;
-    roma_error error;
+    roma_error error = {};
 };
 
 outcome migrate(const roma_nodes &nodes, roma_pages pages = ROMA_PAGES_BASE,
@@ -447,7 +447,7 @@ TEST_CASE("a kernel without NUMA has everything on node 0 already", "[migrate]")
     static_cast<char *>(at)[base_bytes] = 1;
     static_cast<char *>(at)[3 * base_bytes] = 1;
     roma_migration migration = {};
-    roma_error error;
+    roma_error error = {};
     roma_nodes zero = roma_nodes_one(0), one = roma_nodes_one(1);
     {
         kernel here(4, 0);

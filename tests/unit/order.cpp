@@ -175,7 +175,7 @@ TEST_CASE("weights follow read bandwidth in small integers without a common divi
 
 TEST_CASE("the roomiest node has the most headroom, or the most free pages of a pool")
 {
-    roma_error error;
+    roma_error error = {};
     {
         machine here(fixture("hmat"));
         CHECK(roomiest("", 0, &error) == "2");
@@ -216,7 +216,7 @@ TEST_CASE("the roomiest node has the most headroom, or the most free pages of a 
 
 TEST_CASE("the roomiest node is looked for afresh, and equal ones give the lowest")
 {
-    roma_error error;
+    roma_error error = {};
     tree at(fixture("hmat"));
     machine here(at.root());
     const std::string pool = "/hugepages/hugepages-2048kB/free_hugepages";

@@ -26,7 +26,7 @@ std::string refused(const row &row)
     uint8_t weights[ROMA_WEIGHTS_MAX] = {};
     for (size_t i = 0; i < row.weights.size(); i++)
         weights[i] = row.weights[i];
-    roma_error error;
+    roma_error error = {};
     std::memset(&error, 0, sizeof error);
     int code = roma__placement_check(row.placement, &nodes, weights, row.strict, &error,
                                      "request.");

@@ -206,7 +206,7 @@ TEST_CASE("each placement on each captured machine is this ladder", "[placement]
                     << r.nodes << "\"");
         roma_request want = wish(r.placement, r.nodes);
         roma__ladder ladder;
-        roma_error error;
+        roma_error error = {};
         CHECK(ladder_of(want, ladder, error) == std::string(r.steps) + " > any");
         check_explained(want, ladder);
         want.strict = true;
@@ -233,7 +233,7 @@ TEST_CASE("on a machine of one node, with NUMA or without, every placement is th
             INFO(tree << ", placement " << r.placement);
             roma_request want = wish(r.placement, r.nodes);
             roma__ladder ladder;
-            roma_error error;
+            roma_error error = {};
             CHECK(ladder_of(want, ladder, error) == std::string(r.steps) + " > any");
             want.strict = true;
             CHECK(ladder_of(want, ladder, error) == r.steps);
@@ -249,7 +249,7 @@ TEST_CASE("no wish for a place is the kernel's choice, memory-only nodes or not"
         const machine here(fixture(tree));
         INFO(tree);
         roma__ladder ladder;
-        roma_error error;
+        roma_error error = {};
         roma_request want = wish(ROMA_ANYWHERE, "");
         CHECK(ladder_of(want, ladder, error) == "any");
         want.strict = true; /* of the page kind */
@@ -266,7 +266,7 @@ TEST_CASE("weights by hand stand in the ladder as they were given", "[placement]
     want.weights[0] = 255;
     want.weights[2] = 1;
     roma__ladder ladder;
-    roma_error error;
+    roma_error error = {};
     CHECK(ladder_of(want, ladder, error) == "%0-2(255 0 1) > any");
 }
 
@@ -277,7 +277,7 @@ TEST_CASE("the roomiest node is that of the wanted page kind", "[placement]")
     want.strict = true;
     want.pages = ROMA_PAGES_2M;
     roma__ladder ladder;
-    roma_error error;
+    roma_error error = {};
     CHECK(ladder_of(want, ladder, error) == "1 > 0,2");
     want.pages = ROMA_PAGES_BASE;
     CHECK(ladder_of(want, ladder, error) == "2 > 0-1");
@@ -289,7 +289,7 @@ TEST_CASE("where the kernel does not say where a thread runs, only strict local 
     const machine here(fixture("two-nodes"));
     const caller nowhere(-1);
     roma__ladder ladder;
-    roma_error error;
+    roma_error error = {};
     roma_request want = wish(ROMA_LOCAL, "");
     CHECK(ladder_of(want, ladder, error) == "any");
     want.strict = true;
@@ -310,7 +310,7 @@ TEST_CASE("a strict placement for which no node is left fails, and is not anywhe
     only_slow.put("/proc/self/status", status);
     const caller at(0);
     roma__ladder ladder;
-    roma_error error;
+    roma_error error = {};
     const machine here(only_slow.root());
     roma_request want = wish(ROMA_INTERLEAVE, ""); /* nodes with memory and CPUs: none */
     CHECK(ladder_of(want, ladder, error) == "any");
@@ -330,7 +330,7 @@ TEST_CASE("a thread's word goes before the kernel's", "[placement]")
     const machine here(fixture("memory-only"));
     const caller at(0);
     roma__ladder ladder;
-    roma_error error;
+    roma_error error = {};
     CHECK(roma_thread_bind(1) == 0);
     CHECK(ladder_of(wish(ROMA_LOCAL, ""), ladder, error) == "1 > any");
     CHECK(ladder_of(wish(ROMA_NEAREST, ""), ladder, error) == "0 > 2 > any");

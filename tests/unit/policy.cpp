@@ -36,7 +36,7 @@ roma_rule rule_of(const std::function<void(roma_rule &)> &change)
 void add(const owned_policy &policy, const std::function<void(roma_rule &)> &change)
 {
     const roma_rule rule = rule_of(change);
-    roma_error error;
+    roma_error error = {};
     REQUIRE(roma_policy_add_rule(policy.get(), &rule, &error) == 0);
     CHECK(error.code == 0);
 }
@@ -96,7 +96,7 @@ TEST_CASE("a new policy has no rule, no limit, and fails where all steps do", "[
 TEST_CASE("no policy at all is an answer or a mistake, never a crash", "[policy]")
 {
     roma_rule rule = roma_rule_default();
-    roma_error error;
+    roma_error error = {};
     roma_policy_destroy(nullptr);
     CHECK(roma_policy_create(nullptr) == -EINVAL);
     CHECK(roma_policy_add_rule(nullptr, &rule, &error) == -EINVAL);
@@ -185,7 +185,7 @@ TEST_CASE("wrong rules are refused with the member named, and nothing is added",
     for (const row &row : rows) {
         INFO(row.subject);
         const roma_rule rule = rule_of(row.spoil);
-        roma_error error;
+        roma_error error = {};
         CHECK(roma_policy_add_rule(policy.get(), &rule, &error) == row.code);
         CHECK(error.code == row.code);
         CHECK(std::string(error.subject) == row.subject);
@@ -208,7 +208,7 @@ TEST_CASE(
     const owned_policy policy = make();
     CHECK(roma_policy_add_rule(policy.get(), &newer.known, nullptr) == 0);
     newer.unknown = 1;
-    roma_error error;
+    roma_error error = {};
     CHECK(roma_policy_add_rule(policy.get(), &newer.known, &error) == -E2BIG);
     CHECK(error.why == ROMA_WHY_UNKNOWN_OPTION);
     newer.known.size = offsetof(roma_rule, strict);
@@ -229,7 +229,7 @@ TEST_CASE("64 rules fit; behind a rule for every request there is none", "[polic
         add_lengths(policy, i + 2, 0);
     CHECK(roma_policy_rules_count(policy.get()) == ROMA_RULES_MAX);
     roma_rule rule = roma_rule_default();
-    roma_error error;
+    roma_error error = {};
     CHECK(roma_policy_add_rule(policy.get(), &rule, &error) == -ENOSPC);
     CHECK(error.code == -ENOSPC);
     CHECK(roma__policy_is_valid(policy.get()));

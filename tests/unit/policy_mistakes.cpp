@@ -20,7 +20,7 @@ struct mistake {
 void check_mistake(const mistake &mistake, int expected_code = -EINVAL)
 {
     roma_policy *policy = reinterpret_cast<roma_policy *>(1);
-    roma_error error;
+    roma_error error = {};
     INFO(mistake.text);
     CHECK(roma_policy_parse(mistake.text.c_str(), &policy, &error) == expected_code);
     CHECK(policy == nullptr);
@@ -209,7 +209,7 @@ TEST_CASE("one rule too many is -ENOSPC, told with its place", "[policy]")
 TEST_CASE("a mistake reads as a sentence", "[policy]")
 {
     roma_policy *policy;
-    roma_error error;
+    roma_error error = {};
     CHECK(roma_policy_parse("any -> local\nlimit 8X\n", &policy, &error) == -EINVAL);
     CHECK(policy == nullptr);
     CHECK(sentence_of(error) ==
@@ -251,7 +251,7 @@ TEST_CASE("the manual's examples are policies, and its mistakes are told as it s
 TEST_CASE("NULL is a mistake that is named", "[policy]")
 {
     roma_policy *policy = reinterpret_cast<roma_policy *>(1);
-    roma_error error;
+    roma_error error = {};
     CHECK(roma_policy_parse("", nullptr, &error) == -EINVAL);
     CHECK(std::string(error.subject) == "policy");
     CHECK(roma_policy_parse(nullptr, &policy, &error) == -EINVAL);

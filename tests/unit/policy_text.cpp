@@ -205,7 +205,7 @@ TEST_CASE("a file is read up to 64 KiB, and what keeps it from being read is tol
     tree.put("/mistake", "any -> local\n  local\n");
     tree.put("/zero", std::string("any -> local\n\0any -> local\n", 27));
     roma_policy *policy = nullptr;
-    roma_error error;
+    roma_error error = {};
 
     REQUIRE(roma_policy_read(path("/sample").c_str(), &policy, &error) == 0);
     CHECK(roma__policy_equal(policy, parse(sample).get()));
@@ -256,7 +256,7 @@ TEST_CASE("reading a file fails with every system call that fails, and leaves no
         for (long nth = 1; reached; nth++) {
             INFO("call " << nth << (for_good ? " and all later ones" : ""));
             roma_policy *policy = nullptr;
-            roma_error error;
+            roma_error error = {};
             int code;
             {
                 const roma_tests::fail_nth failing(nth, EIO, for_good);
@@ -280,7 +280,7 @@ TEST_CASE("a setting is the text of a policy, or names its file", "[policy]")
     tree.put("/mistake", "any -> local\n  local\n");
     const std::string file = std::string("@") + tree.root();
     roma_policy *policy = nullptr;
-    roma_error error;
+    roma_error error = {};
 
     REQUIRE(roma_policy_from(sample, &policy, &error) == 0);
     CHECK(roma__policy_equal(policy, parse(sample).get()));

@@ -27,7 +27,7 @@ inline std::string sentence_of(const roma_error &error)
 inline owned_policy parse(const std::string &text)
 {
     roma_policy *policy = nullptr;
-    roma_error error;
+    roma_error error = {};
     int code = roma_policy_parse(text.c_str(), &policy, &error);
     INFO(text << ": " << sentence_of(error));
     REQUIRE(code == 0);

@@ -97,7 +97,7 @@ TEST_CASE("dispatch: an extent that is none is given back and is the provider's 
     const roma_extent good = teller.extent;
     auto wish = one_page();
     roma_extent got;
-    roma_error error;
+    roma_error error = {};
     struct {
         const char *what;
         roma_extent extent;
@@ -133,7 +133,7 @@ TEST_CASE("dispatch: a failure that says nothing is given words, a positive code
     teller teller;
     auto wish = one_page();
     roma_extent got;
-    roma_error error;
+    roma_error error = {};
     for (int code : {-ENODEV, 5}) {
         teller.code = code;
         const int expected = code < 0 ? code : -EIO;

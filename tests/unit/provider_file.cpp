@@ -92,7 +92,7 @@ TEST_CASE("a file's name goes at once, or stays when that is asked", "[file]")
     struct stat status;
     REQUIRE(stat(path.c_str(), &status) == 0);
     CHECK((status.st_mode & 0177) == 0); /* 0600, less the umask */
-    roma_error error;
+    roma_error error = {};
     roma_provider *second;
     CHECK(roma_provider_file(path.c_str(), nullptr, &second, &error) == -EEXIST);
     CHECK(error.subject == path.text.substr(0, sizeof error.subject - 1));
@@ -138,7 +138,7 @@ TEST_CASE("a full disk is an error at acquire, and nothing is left of it", "[fil
 {
     const provided one;
     roma_extent extent;
-    roma_error error;
+    roma_error error = {};
     auto wish = pages(4);
     {
         const no_space full(ENOSPC, true);
@@ -162,7 +162,7 @@ TEST_CASE("probe says that a disk is too small before anything is tried", "[file
     options.max_bytes = UINT64_C(1) << 40;
     const file_path path("roma-file");
     roma_provider *large;
-    roma_error error;
+    roma_error error = {};
     if (roma_provider_file(path.c_str(), &options, &large, &error) != 0)
         SKIP_TEST("no TiB of address space");
     roma_extent_request wish = pages(1);
@@ -199,7 +199,7 @@ TEST_CASE("the limit of a file's length is an error, and no signal", "[file]")
 {
     const provided one;
     roma_extent extent, more;
-    roma_error error;
+    roma_error error = {};
     auto wish = pages(4);
     REQUIRE(in_child([&] {
                 const rlimit limit = {5 * page, 5 * page};
@@ -225,7 +225,7 @@ TEST_CASE("a file is as long as was said and no longer", "[file]")
     options.max_bytes = 4 * page - 1; /* to whole pages */
     const provided one(options);
     roma_extent extent, more;
-    roma_error error;
+    roma_error error = {};
     auto wish = pages(4), next = pages(1), large = pages(5);
     CHECK(roma_provider_probe(one.self, &large, &error) == -ENOMEM);
     REQUIRE(roma_provider_acquire(one.self, &wish, &extent, nullptr) == 0);
@@ -239,7 +239,7 @@ TEST_CASE("what a file's pages cannot be is refused by name", "[file]")
 {
     const provided one;
     roma_extent extent;
-    roma_error error;
+    roma_error error = {};
     auto wish = pages(1);
     wish.inherit = true;
     CHECK(roma_provider_acquire(one.self, &wish, &extent, &error) == -EOPNOTSUPP);
@@ -270,7 +270,7 @@ TEST_CASE("every call that fails while a file is made leaves no file", "[file]")
     unsigned failures = 0;
     for (long n = 1;; n++) {
         roma_provider *provider = nullptr;
-        roma_error error;
+        roma_error error = {};
         int code;
         bool reached;
         {
@@ -335,7 +335,7 @@ TEST_CASE("a descriptor of an extent is that extent in another process, too", "[
     REQUIRE(child >= 0);
     if (child == 0) {
         roma_extent seen;
-        roma_error error;
+        roma_error error = {};
         if (roma_provider_import_fd(one.self, fd, &seen, &error) != 0)
             _exit(1);
         if (seen.bytes != extent.bytes || static_cast<char *>(seen.address)[page] != 1)
@@ -372,7 +372,7 @@ TEST_CASE("a descriptor that names no extent is refused", "[file]")
 {
     const provided one(named());
     roma_extent extent, none;
-    roma_error error;
+    roma_error error = {};
     auto wish = pages(2);
     REQUIRE(roma_provider_acquire(one.self, &wish, &extent, nullptr) == 0);
     const int fd = roma_provider_export_fd(one.self, &extent, nullptr);

@@ -102,7 +102,7 @@ TEST_CASE("mapping: discarding hugetlb pages is refused, for the next touch coul
     SKIP_WITHOUT_PAGES(pool);
     auto wish = ask(pool.kind, 1);
     roma_extent extent;
-    roma_error error;
+    roma_error error = {};
     REQUIRE(roma_provider_acquire(roma_provider_anonymous(), &wish, &extent, nullptr) == 0);
     roma_range all = {&extent, 0, extent.bytes};
     CHECK(roma_provider_advise(roma_provider_anonymous(), &all, ROMA_ADVICE_DISCARD, nullptr,
@@ -171,7 +171,7 @@ TEST_CASE("mapping: transparent pages smaller than the full size cannot be prove
     auto wish = ask(small, 1);
     wish.strict = true;
     roma_extent extent;
-    roma_error error;
+    roma_error error = {};
     CHECK(roma_provider_acquire(roma_provider_anonymous(), &wish, &extent, &error) == -EOPNOTSUPP);
     CHECK(error.why == ROMA_WHY_UNSUPPORTED);
     CHECK(error.pages == small);

@@ -73,7 +73,7 @@ TEST_CASE("region: memory that cannot even be read is managed all the same", "[r
     wish.bytes = 2 * dark.page;
     wish.pages = (roma_page_kind)ROMA_PAGES_BASE;
     wish.populate_threads = 2;
-    roma_error error;
+    roma_error error = {};
     CHECK(roma_provider_acquire(dark.provider, &wish, &one, &error) < 0);
     CHECK(std::string(error.subject).rfind("MADV_POPULATE_WRITE", 0) == 0);
     REQUIRE(dark.take(16, one) == 0);
@@ -116,7 +116,7 @@ TEST_CASE("region: full, occupied and foreign are errors that say so", "[region]
     memory room(4);
     room.open(room.config());
     roma_extent all, none;
-    roma_error error;
+    roma_error error = {};
     REQUIRE(room.take(4, all) == 0);
     CHECK(room.take(1, none, &error) == -ENOMEM);
     CHECK(error.why == ROMA_WHY_REGION_FULL);
@@ -144,7 +144,7 @@ TEST_CASE("region: a kind, a place or a proof that it does not have is refused",
     room.open(config);
     roma_extent_request wish = roma_extent_request_default();
     roma_extent extent;
-    roma_error error;
+    roma_error error = {};
     wish.bytes = 1;
     wish.pages = (roma_page_kind)ROMA_PAGES_THP;
     CHECK(roma_provider_acquire(room.provider, &wish, &extent, &error) == -EOPNOTSUPP);

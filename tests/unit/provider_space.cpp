@@ -91,7 +91,7 @@ TEST_CASE("a range of several mappings is moved piece by piece where the kernel 
         INFO(pages << " pages");
         const range from(pages * page_bytes);
         char *to = nullptr;
-        roma_error error;
+        roma_error error = {};
         REQUIRE(roma__space_reserve(from.bytes, page_bytes, &to, &error) == 0);
         roma_tests::faulty table;
         table.calls.mremap = mremap_of_old;
@@ -108,7 +108,7 @@ TEST_CASE("a move that fails for another reason is not tried in pieces and leave
 {
     const roma__space_kind kind = base_kind();
     const range from(4 * page_bytes);
-    roma_error error;
+    roma_error error = {};
     for (int refusal : {ENOMEM, EFAULT}) { /* EFAULT: down to a page, and no further */
         char *to = nullptr;
         REQUIRE(roma__space_reserve(from.bytes, page_bytes, &to, &error) == 0);
@@ -131,7 +131,7 @@ TEST_CASE("a range of one mapping becomes as long as the reservation that it is 
     const roma__space_kind kind = base_kind();
     const range from(3 * page_bytes);
     char *to = nullptr;
-    roma_error error;
+    roma_error error = {};
     REQUIRE(roma__space_reserve(2 * from.bytes, page_bytes, &to, &error) == 0);
     REQUIRE(roma__space_move(&kind, from.address, from.bytes, to, 2 * from.bytes, &error) == 0);
     CHECK(from.is_intact_at(to));
@@ -146,7 +146,7 @@ TEST_CASE("a target that the kernel refused before it touched it is given back",
     const roma__space_kind kind = base_kind();
     const range from(4 * page_bytes);
     char *to = nullptr;
-    roma_error error;
+    roma_error error = {};
     REQUIRE(roma__space_reserve(from.bytes, page_bytes, &to, &error) == 0);
     {
         roma_tests::faulty table;
@@ -204,7 +204,7 @@ TEST_CASE("memory that the kernel does not account for is not had, and its range
     const roma__space_kind kind = {roma__machine_resolve(ROMA_PAGE_CLASS_BASE), page_bytes,
                                    16 * page_bytes};
     static char *refused;
-    roma_error error;
+    roma_error error = {};
     char *address = nullptr;
     {
         roma_tests::faulty table;

@@ -22,7 +22,7 @@ struct parsed {
     roma_policy *self = nullptr;
     explicit parsed(const std::string &text)
     {
-        roma_error error;
+        roma_error error = {};
         char sentence[256];
         const int code = roma_policy_parse(text.c_str(), &self, &error);
         INFO(roma_error_text(&error, sentence, sizeof sentence));
@@ -36,7 +36,7 @@ struct parsed {
 void route(roma_manager *manager, const std::string &text)
 {
     const parsed policy(text);
-    roma_error error;
+    roma_error error = {};
     char sentence[256];
     const int code = roma_manager_policy(manager, policy.self, &error);
     INFO(roma_error_text(&error, sentence, sizeof sentence));
@@ -372,7 +372,7 @@ TEST_CASE("a policy that names an unknown provider changes nothing", "[routing]"
     two_places at;
     route(at.manager.self, "any -> providers far, pages base");
     const parsed wrong("size >= 1M -> providers near; any -> providers elsewhere");
-    roma_error error;
+    roma_error error = {};
     CHECK(roma_manager_policy(at.manager.self, wrong.self, &error) == -EINVAL);
     CHECK(std::string(error.subject) == "elsewhere");
     void *block = at.manager.alloc(4 << 20);

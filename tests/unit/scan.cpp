@@ -361,7 +361,7 @@ TEST_CASE("options that make no sense are refused by name", "[scan]")
     const owned_map map(file);
     const owned_engine on(ROMA_PREFETCH_AUTO);
     const roma_file_range all = map.range(0, file.bytes);
-    roma_error error;
+    roma_error error = {};
     const auto refused = [&](const roma_file_range &range, const roma_scan_options &options,
                              const char *subject) {
         CHECK(open_code(on, range, options, &error) == -EINVAL);
@@ -584,7 +584,7 @@ TEST_CASE("a scan that has no memory for itself says so and leaves nothing behin
         errno = ENOMEM;
         return MAP_FAILED;
     };
-    roma_error error;
+    roma_error error = {};
     CHECK(open_code(on, map.range(0, file.bytes), roma_scan_options_default(), &error) == -ENOMEM);
     CHECK(error.code == -ENOMEM);
 }

@@ -245,7 +245,7 @@ TEST_CASE("files that are no store, or no whole one, are refused with the reason
 {
     store_path path;
     roma_store *store = nullptr;
-    roma_error error;
+    roma_error error = {};
     CHECK(roma_store_open(path.c_str(), nullptr, &store, &error) == -ENOENT);
     {
         const int fd = open(path.c_str(), O_CREAT | O_RDWR, 0600);
@@ -284,7 +284,7 @@ TEST_CASE("a copy of a store in use, and a store that a crash interrupted, are r
 {
     store_path path, copy;
     roma_store *other = nullptr;
-    roma_error error;
+    roma_error error = {};
     open_store store(path.c_str(), true);
     REQUIRE(std::system(("cp " + path.text + " " + copy.text).c_str()) == 0);
     CHECK(roma_store_open(copy.c_str(), nullptr, &other, &error) == -EUCLEAN);
@@ -303,7 +303,7 @@ TEST_CASE("session slots and lanes that are used up are a named error", "[store]
     options.sessions = 2;
     options.lanes = 1;
     roma_store *third = nullptr;
-    roma_error error;
+    roma_error error = {};
     open_store one(path.c_str(), true, options);
     {
         open_store two(path.c_str(), false);
@@ -345,7 +345,7 @@ TEST_CASE("a store in memory is opened by its descriptor", "[store]")
     std::strcpy(static_cast<char *>(block), "hello");
     REQUIRE(roma_store_link(store, roma_store_root(store, 0), block) == 0);
     roma_store *other = nullptr;
-    roma_error error;
+    roma_error error = {};
     const roma_store_options options = small_store();
     REQUIRE(roma_store_attach(roma_store_fd(store), &options, &other, &error) == 0);
     open_store second(other);

@@ -130,7 +130,7 @@ TEST_CASE("store checkpoint: quiesce comes before, resume after, and a refusal i
     CHECK(seen.events == "quiesce resume ");
     CHECK(text_in(copy) == "whole");
     seen.answer = 11;
-    roma_error error;
+    roma_error error = {};
     CHECK(roma_store_checkpoint(store, copy.c_str(), &options, &error) == 11);
     CHECK(error.why == ROMA_WHY_STORE_DECLINED);
     CHECK(seen.events == "quiesce resume quiesce ");

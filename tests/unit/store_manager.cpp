@@ -507,7 +507,7 @@ TEST_CASE("what a store's manager cannot do is refused", "[store][manager]")
     CHECK(roma_cache_of(made.self) == nullptr);
     CHECK(errno == EOPNOTSUPP);
     CHECK(roma_manager_clear(made.self) == -EOPNOTSUPP);
-    roma_error error;
+    roma_error error = {};
     CHECK(roma_manager_policy(made.self, nullptr, &error) == -EOPNOTSUPP);
     const roma_nodes nodes = roma_nodes_one(0);
     roma_migration migration;

@@ -67,7 +67,7 @@ TEST_CASE("the process's limit of file sizes is an error, not a signal", "[store
     const int end = in_child([&] {
         const rlimit limit = {static_cast<rlim_t>(status.st_size) + 100000, RLIM_INFINITY};
         roma_store *own = nullptr, *other = nullptr;
-        roma_error error;
+        roma_error error = {};
         store_path second;
         if (setrlimit(RLIMIT_FSIZE, &limit) != 0 ||
             roma_store_open(path.c_str(), nullptr, &own, nullptr) != 0)

@@ -231,7 +231,7 @@ TEST_CASE("an empty tree is a machine of which nothing is known but its one node
 TEST_CASE("damaged files leave their part unknown, a damaged node list is an error")
 {
     roma_topology *topology = nullptr;
-    roma_error error;
+    roma_error error = {};
     for (const char *list : {"", "\n", "all\n", "0-\n", "1024\n"}) {
         tree at(fixture("two-nodes"));
         at.put("/sys/devices/system/node/online", list);
@@ -300,7 +300,7 @@ TEST_CASE("nothing is asked of a topology that is not there")
     CHECK(system.io_uring_error == 1);
     roma_topology_system(nullptr, nullptr);
     roma_topology_free(nullptr);
-    roma_error error;
+    roma_error error = {};
     CHECK(roma_topology_read("", nullptr, &error) == -EINVAL);
     CHECK(error.why == ROMA_WHY_INVALID);
     const auto topology = read_topology(fixture("one-node"));

@@ -29,7 +29,7 @@ using topology_ptr = std::unique_ptr<roma_topology, topology_free>;
 inline topology_ptr read_topology(const std::string &root)
 {
     roma_topology *topology = nullptr;
-    roma_error error;
+    roma_error error = {};
     const int code = roma_topology_read(root.c_str(), &topology, &error);
     INFO(root);
     REQUIRE(code == 0);

@@ -53,7 +53,7 @@ class mapping {
 roma_report where(const void *address, size_t bytes, roma_pages kind)
 {
     roma_report report = {};
-    roma_error error;
+    roma_error error = {};
     CHECK(roma__machine_where(address, bytes, static_cast<roma_page_kind>(kind), &report, &error) ==
           0);
     CHECK(report.bytes == bytes);
@@ -102,7 +102,7 @@ bool kernel_tells_presence()
     mapping probe(base_bytes, base_bytes);
     probe.at[0] = 1;
     roma_report report = {};
-    roma_error error;
+    roma_error error = {};
     return roma__machine_where(probe.at, base_bytes, ROMA_PAGES_BASE, &report, &error) == 0 &&
            report.resident_bytes == base_bytes;
 }
@@ -147,7 +147,7 @@ TEST_CASE("reports of several ranges add up, and one unknown part makes the sum 
     mapping memory(4 * base_bytes, base_bytes);
     std::memset(memory.at, 1, memory.bytes);
     roma_report report = {};
-    roma_error error;
+    roma_error error = {};
     const auto add = [&](unsigned page, size_t pages) {
         return roma__machine_where(memory.at + page * base_bytes, pages * base_bytes,
                                    ROMA_PAGES_BASE, &report, &error);
@@ -175,7 +175,7 @@ TEST_CASE("reports of several ranges add up, and one unknown part makes the sum 
 
 TEST_CASE("transparent huge pages are told apart from base pages")
 {
-    roma_error error;
+    roma_error error = {};
     SKIP_WITHOUT_PRESENCE();
     if (roma__machine_thp_ready(ROMA_PAGES_THP, &error) != 0)
         SKIP_TEST("transparent huge pages are switched off");

@@ -52,7 +52,7 @@ TEST_CASE("extents of an arena lie on its node, of each page kind, strict or not
             for (const bool strict : {false, true}) {
                 INFO("node " << node << ", kind " << pages << (strict ? ", strict" : ""));
                 roma_extent extent;
-                roma_error error;
+                roma_error error = {};
                 auto wish = extent_of(4 * mib, pages, strict);
                 if (pages == ROMA_PAGES_2M && free_huge_on(node) < 4) { /* a movable node */
                     wish.bytes = (free_huge_on(node) + 1) * 2 * mib;
@@ -80,7 +80,7 @@ TEST_CASE("an arena refuses other nodes, and takes a set that has its own", "[ar
             roma_provider *provider = roma_provider_node(node);
             REQUIRE(provider != nullptr);
             roma_extent extent;
-            roma_error error;
+            roma_error error = {};
             auto wish = extent_of(mib, ROMA_PAGES_BASE, true);
             wish.nodes = roma_nodes_one(other);
             CHECK(roma_provider_acquire(provider, &wish, &extent, &error) == -EXDEV);
@@ -106,7 +106,7 @@ TEST_CASE("a strict extent that an arena cannot hold is refused, and nobody is k
         roma_provider *provider = roma_provider_node(node);
         REQUIRE(provider != nullptr);
         roma_extent extent;
-        roma_error error;
+        roma_error error = {};
         const auto wish = extent_of(free_on(node) + 64 * mib, ROMA_PAGES_BASE, true);
         CHECK(roma_provider_acquire(provider, &wish, &extent, &error) == -ENOMEM);
         CHECK(error.why == ROMA_WHY_NODE_FULL);
