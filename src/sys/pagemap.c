@@ -102,7 +102,7 @@ int roma__pagemap_each(uintptr_t start, uintptr_t end, size_t base_bytes, bool *
     int fd = roma__sys->open("/proc/self/pagemap", O_RDONLY);
     if (fd < 0)
         return -errno;
-    roma__pagemap_region regions[REGIONS];
+    roma__pagemap_region regions[REGIONS] = {0}; /* Memcheck does not know what the scan fills */
     uintptr_t stop = start;
     int count = scan_once(fd, start, end, regions, &stop);
     *huge_known = count >= 0;
