@@ -125,10 +125,12 @@ TEST_CASE("store locks: a child forked while a store is closed, copied or restor
 
 namespace {
 
-/* A thread of this process forks when the session's byte was locked; the child does nothing. */
+/* A thread of this process forks when the session's byte was locked; the child says that it is
+ * there, which is when fork()'s handlers have run in it, and does nothing. */
 struct fork_in_opening {
     static inline std::atomic<bool> is_armed{false}, has_forked{false};
     static inline std::atomic<pid_t> child{0};
+    static inline int news[2] = {-1, -1};
 
     static int lock(int fd, int command, struct flock *range)
     {
@@ -138,9 +140,11 @@ struct fork_in_opening {
             is_armed.exchange(false)) {
             std::thread([] {
                 child = fork();
-                if (child == 0)
+                if (child == 0) {
+                    (void)!write(news[1], "", 1);
                     for (;;)
                         pause();
+                }
                 has_forked = true;
             }).detach();
             for (int i = 0; i < 10000 && !has_forked; i++)
@@ -151,6 +155,12 @@ struct fork_in_opening {
     }
 
     static inline bool was_in_time = false;
+
+    static bool await_child()
+    {
+        char byte;
+        return read(news[0], &byte, 1) == 1;
+    }
 };
 
 } // namespace
@@ -160,6 +170,7 @@ TEST_CASE("store locks: a child forked while a store is opened keeps neither its
     SKIP_WHERE_EMULATED();
     store_place place;
     held_store(held_store::create(place.path)).close();
+    REQUIRE(pipe2(fork_in_opening::news, O_CLOEXEC) == 0);
     pid_t child = 0;
     {
         roma_tests::faulty table;
@@ -175,8 +186,11 @@ TEST_CASE("store locks: a child forked while a store is opened keeps neither its
         CHECK(is_locked(place.path, ROMA__LOCK_SESSIONS));
         CHECK_FALSE(is_locked(place.path, ROMA__LOCK_FILE));
     }
+    CHECK(fork_in_opening::await_child());
     CHECK_FALSE(is_locked(place.path, ROMA__LOCK_SESSIONS));
     CHECK(roma_tests::kill_child(child) == 1000 + SIGKILL);
+    close(fork_in_opening::news[0]);
+    close(fork_in_opening::news[1]);
 }
 
 namespace {
