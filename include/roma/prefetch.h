@@ -308,9 +308,10 @@ typedef enum roma_prefetch_level {
  *  callback while the engine is destroyed), -errno of fstat and fstatfs. Nothing has begun then.
  *  What goes wrong later is told by the handle.
  *  Threads: any.  Signals: no.  Cost: two system calls for each descriptor that is named (five for
- *  a file of somebody else, of which it is asked whether the kernel tells the truth), one to
- *  wake the engine, and 20 to 30 ns a range; for each its descriptor is looked for among those
- *  named before, so that thousands of descriptors in one request cost more.  Since: 0.1 */
+ *  a file of somebody else or of an overlay, of which it is asked whether the kernel tells the
+ *  truth), one to wake the engine, and 20 to 30 ns a range; for each its descriptor is looked for
+ *  among those named before, so that thousands of descriptors in one request cost more.
+ *  Since: 0.1 */
 ROMA_API int roma_prefetch_submit(roma_prefetch_engine *engine, const roma_file_range *ranges,
                                   size_t n, roma_prefetch_level level,
                                   roma_prefetch_handle **handle, roma_error *error);
@@ -582,7 +583,8 @@ typedef struct roma_residency {
     uint64_t resident_bytes;  /**< in the page cache                                             */
     uint64_t dirty_bytes;     /**< of these: to be written back; 0 when not `details`            */
     uint64_t writeback_bytes; /**< of these: being written back; 0 when not `details`            */
-    bool details;             /**< the kernel has cachestat() (Linux 6.5)                        */
+    bool details;             /**< the kernel has cachestat() (Linux 6.5), which tells nothing of
+                                   files of an overlay (overlayfs)                               */
     bool reserved[7];         /**< 0                                                             */
 } roma_residency;
 

@@ -25,7 +25,9 @@ static uint64_t length_of(const struct stat *status)
     return S_ISBLK(status->st_mode) ? UINT64_MAX : (uint64_t)status->st_size;
 }
 
-/* Which files these are: their pages can only be told from those of a disk by the file system. */
+/* Which files these are: their pages can only be told from those of a disk by the file system. What
+ * an overlay shows has pages in the file of its layer alone: a mapping is of that one, and
+ * cachestat() looks at the other. */
 static int look_at_system(int fd, roma__file *file, roma_error *error)
 {
     struct statfs system;
@@ -37,6 +39,7 @@ static int look_at_system(int fd, roma__file *file, roma_error *error)
         file->kind = ROMA__FILE_HUGETLB;
         file->page_bytes = (size_t)system.f_bsize;
     }
+    file->is_stacked = (unsigned long)system.f_type == ROMA__OVERLAYFS_MAGIC;
     return 0;
 }
 
@@ -65,7 +68,6 @@ int roma__file_look(int fd, roma__file *file, roma_error *error)
         return roma__error_subject(error, -EOPNOTSUPP, ROMA_WHY_UNSUPPORTED,
                                    "what is neither a file nor a block device");
     /* As the kernel asks: the owner, or who may write. It tells the others that all is there. */
-    uid_t self = geteuid();
     *file = (roma__file){
         .device = (uint64_t)status.st_dev,
         .inode = (uint64_t)status.st_ino,
@@ -73,16 +75,18 @@ int roma__file_look(int fd, roma__file *file, roma_error *error)
         .page_bytes = (size_t)getpagesize(),
         .kind = S_ISBLK(status.st_mode) ? ROMA__FILE_DEVICE : ROMA__FILE_DISK,
         .fd = fd,
-        .may_ask = self == status.st_uid,
+        .may_ask = geteuid() == status.st_uid,
     };
-    if (!file->may_ask)
-        file->may_ask = tells_truth(fd, file->bytes, file->page_bytes);
+    int code = 0;
     if (file->kind == ROMA__FILE_DEVICE) {
         file->device = (uint64_t)status.st_rdev; /* its page cache belongs to it, not to its name */
         file->inode = UINT64_MAX;
-        return 0;
+    } else {
+        code = look_at_system(fd, file, error);
     }
-    return look_at_system(fd, file, error);
+    if (code == 0 && (!file->may_ask || file->is_stacked))
+        file->may_ask = tells_truth(fd, file->bytes, (size_t)getpagesize());
+    return code;
 }
 
 int roma__file_length(int fd, uint64_t *bytes)

@@ -26,6 +26,7 @@ typedef struct roma__file {
     roma__file_kind kind;
     int fd;
     bool may_ask;           /* the kernel tells this process what is resident; constant          */
+    bool is_stacked;        /* its pages are those of a file below, whose owner counts; constant */
     bool is_silent;         /* it was asked, and did not; the engine's lock                      */
     bool wanted;            /* the planner's: a range that is not given up is in it              */
     int sync_code;          /* of a flush: what any sync of it met meanwhile; the engine's lock  */

@@ -7,7 +7,8 @@
  * Neither reads a page, and neither is told to everybody: only who owns a file or may write it
  * learns what is cached of it. mincore() answers "all of it" to others, so it is not asked for
  * them. Which of the two there is, is tried at each question: a filter may come at any time, and a
- * refused call costs less than the other one. */
+ * refused call costs less than the other one. Of a file of an overlay cachestat() says that nothing
+ * is cached, since its pages are another file's: there mincore() alone is asked. */
 #include "prefetch/resident.h"
 
 #include "base/bits.h"
@@ -73,7 +74,7 @@ int roma__resident_ask(const roma__file *file, uint64_t offset, uint64_t bytes,
 {
     if (file->kind == ROMA__FILE_HUGETLB)
         return -EOPNOTSUPP;
-    int code = ask_cachestat(file, offset, bytes, resident);
+    int code = file->is_stacked ? -ENOSYS : ask_cachestat(file, offset, bytes, resident);
     if (code == 0 || !file->may_ask)
         return code == 0 ? 0 : -EPERM;
     return ask_mincore(file, offset, bytes, resident);

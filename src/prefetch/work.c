@@ -120,7 +120,7 @@ static bool is_worth_a_look(const roma__job *job, const roma__op *op)
         return false;
     if (op->dense)
         return !job->looked_empty;
-    return op->window != 0 || job->engine->report.cachestat;
+    return op->window != 0 || (job->engine->report.cachestat && !op->file->is_stacked);
 }
 
 static bool needs_window(const roma__job *job, const roma__run *run, const roma__file *file)

@@ -65,7 +65,7 @@ static const struct known {
     {0x65735546, 0, "FUSE, behind which anything can be"},
 };
 
-enum { OVERLAY_MAGIC = 0x794c7630, KNOWN_COUNT = sizeof known / sizeof known[0] };
+enum { KNOWN_COUNT = sizeof known / sizeof known[0] };
 
 static int refuse(roma_error *error, const char *why)
 {
@@ -120,7 +120,7 @@ int roma__file_judge(int fd, unsigned *capabilities, roma_error *error)
         return roma__error_call(error, "fstatfs", errno);
     uint32_t magic = (uint32_t)status.f_type;
     *capabilities = ON_DISK;
-    if (magic == OVERLAY_MAGIC)
+    if (magic == ROMA__OVERLAYFS_MAGIC)
         return judge_layer(fd, error);
     for (size_t i = 0; i < KNOWN_COUNT; i++)
         if (known[i].magic == magic) {

@@ -162,7 +162,7 @@ enum {
 
 /* ---- files and the page cache --------------------------------------------------------------- */
 
-enum { ROMA__TMPFS_MAGIC = 0x01021994 }; /* statfs.f_type */
+enum { ROMA__TMPFS_MAGIC = 0x01021994, ROMA__OVERLAYFS_MAGIC = 0x794c7630 }; /* statfs.f_type */
 #define ROMA__HUGETLBFS_MAGIC 0x958458f6u
 
 typedef struct roma__cachestat_range {
