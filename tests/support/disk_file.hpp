@@ -106,7 +106,9 @@ class disk_file {
         } pages = {};
         if (syscall(cachestat_number, fd, &part, &pages, 0) != 0)
             return resident(offset, length);
-        return (pages.present + pages.reclaimed) * page_bytes();
+        /* Of a file of an overlay it tells nothing. */
+        return std::max<uint64_t>((pages.present + pages.reclaimed) * page_bytes(),
+                                  resident(offset, length));
     }
 
     /* Out of the page cache with it; false where something keeps it there. */
