@@ -295,8 +295,8 @@ typedef enum roma_prefetch_level {
  *  pieces of 2 MiB and more. What another handle is reading at the moment is waited for, not read
  *  again. Long runs are read in whole huge pages where the file system has them, so that up to
  *  4 MiB (or two huge pages) past a run's end may be read too, and what the device's read-ahead
- *  adds. Where a page cannot be read, a piece is halved until the error is that of ranges with that
- *  page.
+ *  adds. Where a page cannot be read or mapped, a piece is halved until the error is that of ranges
+ *  with that page.
  *
  *  ranges  n of them, copied
  *  level   when a range is done
@@ -338,7 +338,7 @@ ROMA_API int roma_flush_submit(roma_prefetch_engine *engine, const roma_file_ran
  *  Returns 0 when all ranges are done; -ETIMEDOUT; else the first of its errors: -ECANCELED,
  *  -EFAULT (a range begins past the file's end, or the file was cut before it was read), -EIO (the
  *  device), -ENOMEM, -ENOSPC (a tmpfs that is full), -EACCES (a descriptor that may not be mapped),
- *  ..., -EINVAL, -ESTALE.
+ *  -EOPNOTSUPP (with ROMA_PREFETCH_MAPPED: a mapping that may not be read), ..., -EINVAL, -ESTALE.
  *  Threads: any number may wait; in a callback of the engine only for what is done (else -EDEADLK).
  *  Signals: no; they do not end it.  Since: 0.1 */
 ROMA_API int roma_prefetch_wait(roma_prefetch_handle *handle, uint64_t timeout_ns);

@@ -52,11 +52,12 @@ static void measure_chunk(const roma_prefetch_engine *engine, const roma__op *op
             roma__chunk_next((size_t)op->bytes, roma__now_ns() - op->begun_ns, most));
 }
 
-/* A page could not be read or had: which one, nobody tells. */
+/* A page could not be read or had, or may not be mapped: which one, nobody tells. */
 static bool is_of_a_page(const roma__op *op)
 {
+    bool may_not_be = op->code == -EOPNOTSUPP && op->job->level == ROMA_PREFETCH_MAPPED;
     bool is_known = op->code == -EIO || op->code == -ENOMEM || op->code == -ENOSPC ||
-                    op->code == -EHWPOISON;
+                    op->code == -EHWPOISON || may_not_be;
     return is_known && op->calls_count > 0 && op->bytes > op->file->page_bytes;
 }
 

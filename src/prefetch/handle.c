@@ -194,6 +194,15 @@ static void tell_file_ends(const roma__job *job, const roma__asked *asked, roma_
     error->need = asked->offset + asked->bytes;
 }
 
+/* What the kernel could not do at all. Populating what may not be read is that, too. */
+static const char *unsupported_by(const roma__job *job)
+{
+    if (job->is_flush)
+        return "fdatasync";
+    return job->level == ROMA_PREFETCH_MAPPED ? "populating a mapping that may not be read"
+                                              : "reading ahead in this file";
+}
+
 /* What a code means that a range of this job got. */
 static void tell_error(const roma__job *job, const roma__asked *asked, roma_error *error)
 {
@@ -205,8 +214,7 @@ static void tell_error(const roma__job *job, const roma__asked *asked, roma_erro
     case -EIO: (void)roma__error(error, code, ROMA_WHY_FILE_IO); break;
     case -ECANCELED: (void)roma__error(error, code, ROMA_WHY_CANCELLED); return;
     case -EOPNOTSUPP:
-        (void)roma__error_subject(error, code, ROMA_WHY_UNSUPPORTED,
-                                  job->is_flush ? "fdatasync" : "reading ahead in this file");
+        (void)roma__error_subject(error, code, ROMA_WHY_UNSUPPORTED, unsupported_by(job));
         break;
     case -ENOMEM:
         if (file->kind == ROMA__FILE_HUGETLB) {
