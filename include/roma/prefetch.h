@@ -474,7 +474,8 @@ typedef struct roma_scan_options {
     const uint64_t *pages;        /**< a list of offsets within the range, in the order of
                                        reading (ROMA_SCAN_FORWARDS then, or -EINVAL), in place of
                                        all of it; kept by the caller until the scan is closed. One
-                                       may stand in it again; with drop_behind it may have been
+                                       may stand in it again; with drop_behind a page that is
+                                       wanted by two pieces, others between them, may have been
                                        dropped between. NULL: all of it                          */
     size_t pages_count;
 } roma_scan_options;

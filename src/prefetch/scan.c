@@ -24,8 +24,9 @@
  * Dropping behind the reader goes by groups of some MiB, and each time from where the time before
  * began, because the kernel evicts a large folio only when all of it is in the range; at the end
  * all of it once more, since the kernel's own read-ahead may have gone upwards behind one who reads
- * backwards. Pages of a list are dropped one by one; one that stands in the list again may be
- * dropped between. What cannot be evicted stays, and is no error of the scan.
+ * backwards. Pieces of a list are dropped one by one, all pages that one has a part of, but for
+ * those that the next one has, too; a page that is wanted again later may be dropped between. What
+ * cannot be evicted stays, and is no error of the scan.
  *
  * A scan is used by one thread at a time; it takes no lock. What it keeps is one record, sized when
  * it is opened. */
@@ -57,6 +58,11 @@ typedef struct batch {
     roma_prefetch_handle *handle;
     uint64_t first, count; /* pieces */
 } batch;
+
+/* Of a range, in bytes. */
+typedef struct pages_span {
+    uint64_t from, to;
+} pages_span;
 
 struct roma_scan {
     roma_prefetch_engine *engine;
@@ -197,14 +203,40 @@ static void drop_run(roma_scan *scan, uint64_t end)
     scan->dropped = end;
 }
 
+/* The pages that a piece has a part of, as bytes of the range; those outside of it are not its. */
+static pages_span pages_of(const roma_scan *scan, uint64_t piece)
+{
+    const uint64_t mask = (uint64_t)getpagesize() - 1, ahead = scan->range.offset & mask;
+    uint64_t at = piece_at(scan, piece), end = at + piece_bytes(scan, at);
+    uint64_t first = (ahead + at) & ~mask, past = (ahead + end + mask) & ~mask;
+    return (pages_span){
+        .from = first > ahead ? first - ahead : 0,
+        .to = roma__min(past - ahead, (uint64_t)scan->whole.bytes),
+    };
+}
+
+/* Evict a piece's pages, but for those that the next one has a part of, too: they go with it. */
+static void drop_page(roma_scan *scan, uint64_t piece)
+{
+    pages_span own = pages_of(scan, piece);
+    if (piece + 1 < scan->pieces_count) {
+        const pages_span next = pages_of(scan, piece + 1);
+        if (next.from <= own.from && next.to > own.from)
+            own.from = roma__min(next.to, own.to);
+        else if (next.from > own.from && next.from < own.to)
+            own.to = next.from;
+    }
+    if (own.from == own.to)
+        return;
+    roma_file_range range = part_of(scan, own.from, (size_t)(own.to - own.from));
+    if (roma_evict(&range, 1, ROMA_EVICT_DROP, NULL) == 0)
+        scan->progress.dropped_bytes += range.bytes;
+}
+
 static void drop_pages(roma_scan *scan, uint64_t end)
 {
-    for (; scan->dropped < end; scan->dropped++) {
-        uint64_t at = piece_at(scan, scan->dropped);
-        roma_file_range range = part_of(scan, at, piece_bytes(scan, at));
-        if (range.bytes > 0 && roma_evict(&range, 1, ROMA_EVICT_DROP, NULL) == 0)
-            scan->progress.dropped_bytes += range.bytes;
-    }
+    for (; scan->dropped < end; scan->dropped++)
+        drop_page(scan, scan->dropped);
     scan->regroup = end;
 }
 

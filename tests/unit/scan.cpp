@@ -355,6 +355,36 @@ TEST_CASE("what lies behind the reader is dropped, forwards, backwards and from 
     }
 }
 
+TEST_CASE("pages of a list are dropped with the last piece in a row that has a part of them",
+          "[scan]")
+{
+    const size_t count = 512;
+    COLD_FILE(file, count * 8 * page);
+    const owned_map map(file);
+    const owned_engine on(ROMA_PREFETCH_AUTO);
+    std::vector<uint64_t> records; /* three in a page, one of which goes over into the next one */
+    for (uint64_t i = 0; i < count; i++)
+        for (uint64_t at : {size_t(0), page / 2, page - 50})
+            records.push_back(i * 8 * page + at);
+    roma_scan_options options = list_of(records, 100);
+    options.drop_behind = true;
+    options.window_bytes = 100 * 100;
+    const scan reader(on, map.range(0, file.bytes), options);
+    roma_segment piece;
+    size_t most = 0, gone = 0, i = 0;
+    for (int code; (code = reader.next(&piece)) != 0; i++) {
+        REQUIRE(code == 1);
+        gone += file.resident(records[i], 1) == 0;
+        CHECK(disk_file::holds(piece.address, records[i], piece.bytes));
+        if (i % 16 == 0)
+            most = std::max<size_t>(most, file.resident(0, file.bytes));
+    }
+    CHECK(gone == 0); /* with the piece before it */
+    CHECK(reader.progress().dropped_bytes == 2 * page * count);
+    CHECK(most <= MiB);
+    CHECK(file.resident(0, file.bytes) <= 16 * page);
+}
+
 TEST_CASE("options that make no sense are refused by name", "[scan]")
 {
     const disk_file file(MiB);
