@@ -26,11 +26,11 @@
  * waits by itself. A file that is truncated meanwhile is -EFAULT for the ranges that it concerns.
  *
  * Files in memory: on tmpfs (and memfd) ROMA_PREFETCH_ISSUED and _RESIDENT ask back what was
- * swapped out, allocate nothing, and do not wait for it; on hugetlbfs they have nothing to do: its
- * pages never leave. ROMA_PREFETCH_MAPPED does on both what a read of each page would do: it
- * allocates the holes; a page pool that is empty is -ENOMEM, a tmpfs that is full -ENOSPC. One that
- * is cut meanwhile is told by MAPPED alone: below it nobody looks at the file again. A flush has
- * nothing to write there, and makes nothing durable.
+ * swapped out, allocate nothing, and do not wait for it; on hugetlbfs and ramfs they have nothing
+ * to do: pages never leave these. ROMA_PREFETCH_MAPPED does on all of them what a read of each page
+ * would do: it allocates the holes; a page pool that is empty is -ENOMEM, a tmpfs that is full
+ * -ENOSPC. One that is cut meanwhile is told by MAPPED alone: below it nobody looks at the file
+ * again. A flush has nothing to write there, and makes nothing durable.
  *
  * Resident means: read, and in the page cache. Of a long run (4 MiB and more) that is there as a
  * whole already, a page counts from when somebody has begun to read it; so does every page for
@@ -356,9 +356,9 @@ typedef struct roma_prefetch_progress {
                                    given up before: overlaps counted twice                       */
     uint64_t done_bytes;      /**< at the level wanted, the following two included; of a flush:
                                    durable, but for the following                                */
-    uint64_t resident_bytes;  /**< of these: were in the page cache already; of a hugetlbfs below
-                                   MAPPED all, holes too: it has nothing to be read; of a flush:
-                                   are of files in memory                                        */
+    uint64_t resident_bytes;  /**< of these: were in the page cache already; of a hugetlbfs or
+                                   ramfs below MAPPED all, holes too: nothing is to be read; of a
+                                   flush: are of files in memory                                 */
     uint64_t joined_bytes;    /**< of these: were being read for another handle                  */
     uint64_t failed_bytes;
     uint64_t cancelled_bytes;
@@ -569,7 +569,7 @@ typedef enum roma_evict_how {
  *  ranges  whole pages inside them are evicted: they are narrowed, not widened
  *  how     of which the first two need an address or a map
  *  error   may be NULL; `need` is the index of the range
- *  Returns 0, -EINVAL, -EBADF, -EOVERFLOW, -EOPNOTSUPP (tmpfs and hugetlbfs, where nothing backs
+ *  Returns 0, -EINVAL, -EBADF, -EOVERFLOW, -EOPNOTSUPP (files in memory, where nothing backs
  *  the pages, for DROP; hugetlbfs for all), -errno of the call. Ranges before the failing one are
  *  done.
  *  Threads: any.  Signals: no.  Cost: a system call or two a range; the time is the kernel's, for

@@ -59,9 +59,9 @@ static int evict(const roma__file *file, const roma__asked *asked, roma_evict_ho
     if (file->kind == ROMA__FILE_HUGETLB)
         return roma__error_subject(error, -EOPNOTSUPP, ROMA_WHY_UNSUPPORTED,
                                    "evicting pages of a hugetlbfs");
-    if (how == ROMA_EVICT_DROP && file->kind == ROMA__FILE_TMPFS)
+    if (how == ROMA_EVICT_DROP && roma__file_is_memory(file))
         return roma__error_subject(error, -EOPNOTSUPP, ROMA_WHY_UNSUPPORTED,
-                                   "dropping pages of a tmpfs: they are the file");
+                                   "dropping pages of a file in memory: they are the file");
     if (how != ROMA_EVICT_DROP && asked->base == ROMA__UNMAPPED)
         return roma__error_invalid(error, "address");
     uint64_t start, end;

@@ -35,6 +35,8 @@ static int look_at_system(int fd, roma__file *file, roma_error *error)
         return roma__error_call(error, "fstatfs", errno);
     if ((unsigned long)system.f_type == ROMA__TMPFS_MAGIC)
         file->kind = ROMA__FILE_TMPFS;
+    if ((unsigned long)system.f_type == ROMA__RAMFS_MAGIC)
+        file->kind = ROMA__FILE_RAMFS;
     if ((unsigned long)system.f_type == ROMA__HUGETLBFS_MAGIC) {
         file->kind = ROMA__FILE_HUGETLB;
         file->page_bytes = (size_t)system.f_bsize;

@@ -16,6 +16,7 @@ typedef enum roma__file_kind {
     ROMA__FILE_DISK = 0, /* pages come from somewhere: a disk, a network                         */
     ROMA__FILE_TMPFS,    /* pages are the file; they may be swapped out                          */
     ROMA__FILE_HUGETLB,  /* pages are the file and stay                                          */
+    ROMA__FILE_RAMFS,    /* so they do; base pages, of no pool                                   */
     ROMA__FILE_DEVICE    /* a block device: as a disk, but of a length that nobody tells         */
 } roma__file_kind;
 
@@ -42,7 +43,14 @@ int roma__file_length(int fd, uint64_t *bytes);
 /* Its pages are the file: no device is behind it. */
 static inline bool roma__file_is_memory(const roma__file *file)
 {
-    return file->kind == ROMA__FILE_TMPFS || file->kind == ROMA__FILE_HUGETLB;
+    return file->kind == ROMA__FILE_TMPFS || file->kind == ROMA__FILE_HUGETLB ||
+           file->kind == ROMA__FILE_RAMFS;
+}
+
+/* And never leave it. */
+static inline bool roma__file_stays(const roma__file *file)
+{
+    return file->kind == ROMA__FILE_HUGETLB || file->kind == ROMA__FILE_RAMFS;
 }
 
 static inline bool roma__file_is_same(const roma__file *a, const roma__file *b)

@@ -7,7 +7,8 @@
  *   long run     populate a shadow    populate a shadow            and then the program's mapping
  *   short run    fadvise              fadvise; await; populate     fadvise, the program's mapping
  *   tmpfs        madvise(WILLNEED)    madvise(WILLNEED)            the program's mapping
- *   hugetlbfs    nothing              nothing                      the program's mapping
+ *   hugetlbfs,   nothing              nothing                      the program's mapping
+ *   ramfs
  *
  * What is resident gets the last column's last call alone, or none; what a short run finds there
  * while it is still being read is waited for, as if it were not. A shadow of a long run has huge
@@ -164,7 +165,7 @@ static void add_reading_calls(roma__op *op)
     if (op->file->kind == ROMA__FILE_TMPFS) {
         if (op->job->level != ROMA_PREFETCH_MAPPED)
             add_shadow_call(op, ROMA__CALL_WILLNEED, ROMA__SHADOW_PLAIN);
-    } else if (op->file->kind != ROMA__FILE_HUGETLB) {
+    } else if (!roma__file_stays(op->file)) {
         if (op->dense)
             add_shadow_call(op, ROMA__CALL_POPULATE, ROMA__SHADOW_HUGE);
         else
@@ -269,7 +270,8 @@ static void judge_fault(roma__op *op)
     case ROMA__FILE_DISK:
     case ROMA__FILE_DEVICE: op->code = -EIO; return;
     case ROMA__FILE_TMPFS: op->code = -ENOSPC; return;
-    case ROMA__FILE_HUGETLB: op->code = -ENOMEM; return;
+    case ROMA__FILE_HUGETLB:
+    case ROMA__FILE_RAMFS: op->code = -ENOMEM; return;
     }
 }
 

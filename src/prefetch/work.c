@@ -155,10 +155,10 @@ static roma__op *take_window(roma__job *job, const roma__run *run)
     return roma__work_new_step(job, ROMA__TASK_WINDOW, job->at, end - job->at);
 }
 
-/* hugetlbfs below MAPPED: pages never leave, holes are not filled. */
+/* hugetlbfs and ramfs below MAPPED: pages never leave, holes are not filled. */
 static bool has_nothing_to_do(const roma__job *job, const roma__file *file)
 {
-    return file->kind == ROMA__FILE_HUGETLB && job->level != ROMA_PREFETCH_MAPPED;
+    return roma__file_stays(file) && job->level != ROMA_PREFETCH_MAPPED;
 }
 
 static roma__op *take_read(roma__job *job)

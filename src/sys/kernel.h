@@ -164,6 +164,7 @@ enum {
 
 enum { ROMA__TMPFS_MAGIC = 0x01021994, ROMA__OVERLAYFS_MAGIC = 0x794c7630 }; /* statfs.f_type */
 #define ROMA__HUGETLBFS_MAGIC 0x958458f6u
+#define ROMA__RAMFS_MAGIC 0x858458f6u
 
 typedef struct roma__cachestat_range {
     uint64_t offset, bytes;
