@@ -569,9 +569,9 @@ typedef enum roma_evict_how {
  *  ranges  whole pages inside them are evicted: they are narrowed, not widened
  *  how     of which the first two need an address or a map
  *  error   may be NULL; `need` is the index of the range
- *  Returns 0, -EINVAL, -EBADF, -EOVERFLOW, -EOPNOTSUPP (files in memory, where nothing backs
- *  the pages, for DROP; hugetlbfs for all), -errno of the call. Ranges before the failing one are
- *  done.
+ *  Returns 0, -EINVAL, -EBADF, -EOVERFLOW, -EOPNOTSUPP (files in memory, where nothing backs the
+ *  pages, for DROP; hugetlbfs for all; a mapping that is locked, as by mlock()), -errno of the
+ *  call. Ranges before the failing one are done.
  *  Threads: any.  Signals: no.  Cost: a system call or two a range; the time is the kernel's, for
  *  PAGEOUT of dirty pages that of writing them.  Since: 0.1 */
 ROMA_API int roma_evict(const roma_file_range *ranges, size_t n, roma_evict_how how,

@@ -159,6 +159,25 @@ TEST_CASE("what cannot be evicted is said", "[prefetch]")
     CHECK(roma_evict(nothing, 2, ROMA_EVICT_DROP, nullptr) == 0);
 }
 
+TEST_CASE("what is locked in memory is not evicted, which is said", "[prefetch]")
+{
+    const disk_file file(16 * page_bytes());
+    const owned_map map(file);
+    if (mlock(map.address(), page_bytes()) != 0)
+        SKIP_TEST("this process may not lock a page in memory");
+    const roma_file_range ranges[] = {map.range(8 * page_bytes(), page_bytes()), map.all()};
+    for (roma_evict_how how : {ROMA_EVICT_COLD, ROMA_EVICT_PAGEOUT, ROMA_EVICT_DROP}) {
+        CAPTURE(how);
+        roma_error error = {};
+        CHECK(roma_evict(ranges, 2, how, &error) == -EOPNOTSUPP);
+        CHECK(error.need == 1); /* the index */
+        CHECK(std::string(error.subject).substr(0, 5) == "MADV_");
+        CHECK(roma_evict(ranges, 1, how, nullptr) == 0);
+    }
+    munlock(map.address(), page_bytes());
+    CHECK(roma_evict(ranges, 2, ROMA_EVICT_DROP, nullptr) == 0);
+}
+
 TEMPLATE_TEST_CASE("a flush leaves nothing dirty", "[prefetch]", EVERY_WAY)
 {
     owned_engine engine(TestType::way);
