@@ -114,7 +114,8 @@ static roma_prefetch_way read_way(const char *text)
     for (int way = ROMA_PREFETCH_URING; way <= ROMA_PREFETCH_PLAIN; way++)
         if (strcmp(roma_prefetch_way_text((roma_prefetch_way)way), text) == 0)
             return (roma_prefetch_way)way;
-    return ROMA_PREFETCH_AUTO;
+    fprintf(stderr, "measure: '%s' is not a way\n", text);
+    exit(2);
 }
 
 static void read_settings(int argc, char **argv, settings *s)
