@@ -16,7 +16,14 @@
  * from then on a copy in the upper layer. Who had it open before keeps looking at the lower one.
  * The store would be two, so such a file is refused: its inode was made at another time than that
  * which is there after it has been opened for writing once. That opening makes the copy, so the
- * next one finds it in the upper layer, where a store works as on the file system below. */
+ * next one finds it in the upper layer, where a store works as on the file system below.
+ *
+ * Locks: a session's byte lock hangs on a description, and lives while a descriptor or a mapping of
+ * it does. On the file systems that are known here the mapping is enough, and no descriptor can be
+ * closed that it hangs on. A mapping of a file of an overlay is one of the file in the layer: the
+ * lock would go with the descriptor, and a session that lives would be recovered as a dead one. So
+ * there, and wherever it is not known, the descriptor stays open as long as the mapping
+ * (roma__store_unmap); a program that closes what is not its own ends its session's lock. */
 #include "base/error.h"
 #include "store/internal.h"
 #include "sys/kernel.h"
@@ -113,18 +120,18 @@ int roma__file_fits(uint64_t bytes)
 
 /* ---- the judgement --------------------------------------------------------------------------- */
 
-int roma__file_judge(int fd, unsigned *capabilities, roma_error *error)
+int roma__file_judge(int fd, roma__file_system *found, roma_error *error)
 {
     struct statfs status;
     if (roma__sys->fstatfs(fd, &status) < 0)
         return roma__error_call(error, "fstatfs", errno);
     uint32_t magic = (uint32_t)status.f_type;
-    *capabilities = ON_DISK;
+    *found = (roma__file_system){.capabilities = ON_DISK};
     if (magic == ROMA__OVERLAYFS_MAGIC)
         return judge_layer(fd, error);
     for (size_t i = 0; i < KNOWN_COUNT; i++)
         if (known[i].magic == magic) {
-            *capabilities = known[i].capabilities;
+            *found = (roma__file_system){known[i].capabilities, true};
             return known[i].refused != NULL ? refuse(error, known[i].refused) : 0;
         }
     return 0;
@@ -132,11 +139,11 @@ int roma__file_judge(int fd, unsigned *capabilities, roma_error *error)
 
 int roma__file_open(const char *path, bool read_only, roma_error *error)
 {
-    unsigned capabilities;
+    roma__file_system system;
     int fd = roma__sys->open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return roma__error_call(error, "open", errno);
-    int code = roma__file_judge(fd, &capabilities, error);
+    int code = roma__file_judge(fd, &system, error);
     if (code == 0 && read_only)
         return fd;
     int kept = code < 0 ? code : roma__file_reopen(fd, false, error);

@@ -39,8 +39,9 @@ struct roma_store {
     roma__view view;          /* first: a store is a view, too                                   */
     uint64_t serial;          /* of this opening: no two of a process have the same              */
     int fd;                   /* of a description that backs no mapping and keeps no lock        */
-    int mapped_fd;            /* of the description behind the mapping, while it is being opened:
-                                 under the lock of openings                                      */
+    int mapped_fd;            /* of the description behind the mapping, while it is being opened,
+                                 or while it is mapped (filesystem.c, "Locks"): under the lock of
+                                 openings                                                        */
     int shown_fd;             /* the same for roma_store_fd(), made when asked: locks that are taken
                                  for a moment must not outlive this process in somebody else     */
     bool is_read_only;
@@ -50,6 +51,7 @@ struct roma_store {
     bool is_in_memory;        /* memfd: without a path                                           */
     bool is_image;            /* a copy in private memory: no file, no locks, all sessions dead  */
     bool wants_shrink, wants_no_sync;
+    bool maps_itself;         /* the mapping keeps the locks of the description behind it        */
     unsigned capabilities;
     uint32_t session;         /* index                                                           */
     uint32_t page_bytes;      /* the file is committed and punched in multiples                  */
@@ -191,9 +193,14 @@ int roma__file_open(const char *path, bool read_only, roma_error *error);
  * with SIGXFSZ (RLIMIT_FSIZE). */
 int roma__file_fits(uint64_t bytes);
 
+typedef struct roma__file_system {
+    unsigned capabilities;
+    bool maps_itself; /* a mapping keeps the locks of the description that it was made from */
+} roma__file_system;
+
 /* What the file system can promise, or -EOPNOTSUPP with *error filled where a store cannot lie
  * (filesystem.c). */
-int roma__file_judge(int fd, unsigned *capabilities, roma_error *error);
+int roma__file_judge(int fd, roma__file_system *found, roma_error *error);
 
 /* Change the superblock: `change` edits the copy that counts, which is then written as the other
  * one. Under the file lock. */

@@ -3,12 +3,14 @@
  * The mapping reaches beyond the file's end, so growth is seen by all without mapping anything
  * again. It is aligned to 1 GiB, so that a ref's alignment is an address's. The description behind
  * it also holds the session's byte lock, and has no descriptor once the session is attached: lock
- * and mapping live and die together, whatever is done with descriptors. A child made by fork() does
- * not have the mapping (MADV_DONTFORK), and so does not keep the parent's session alive. */
+ * and mapping live and die together, whatever is done with descriptors. Where a mapping does not
+ * keep a lock (filesystem.c), the descriptor goes after it. A child made by fork() does not have
+ * the mapping (MADV_DONTFORK), and so does not keep the parent's session alive. */
 #include "base/bits.h"
 #include "base/error.h"
 #include "provider/space.h"
 #include "store/open.h"
+#include "store/openings.h"
 #include "sys/kernel.h"
 #include "sys/sys.h"
 
@@ -93,11 +95,21 @@ int roma__store_map(roma_store *store, int fd, const roma__regions *regions, rom
     return 0;
 }
 
+void roma__store_close_mapped(roma_store *store)
+{
+    roma__opening_lock();
+    if (store->mapped_fd >= 0)
+        (void)roma__sys->close(store->mapped_fd);
+    store->mapped_fd = -1;
+    roma__opening_unlock();
+}
+
 void roma__store_unmap(roma_store *store)
 {
     if (store->view.base != NULL)
         (void)roma__space_unmap(store->view.base, store->reserved_bytes, NULL);
     store->view.base = NULL;
+    roma__store_close_mapped(store);
 }
 
 /* ---- over an image --------------------------------------------------------------------------- */

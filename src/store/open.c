@@ -232,16 +232,6 @@ static int map(roma_store *store, const roma__regions *regions, roma_error *erro
     return code;
 }
 
-/* From here on lock and mapping live and die together. */
-static void close_mapped(roma_store *store)
-{
-    roma__opening_lock();
-    if (store->mapped_fd >= 0)
-        (void)roma__sys->close(store->mapped_fd);
-    store->mapped_fd = -1;
-    roma__opening_unlock();
-}
-
 static int attach(roma_store *store, bool is_first, const struct stat *status,
                   const roma__super *super, const roma_store_options *options, roma_error *error)
 {
@@ -271,7 +261,9 @@ static int map_and_attach(roma_store *store, const struct stat *status, const ro
     bool is_first = !alive || (super->flags & ROMA__SUPER_CLEAN) != 0;
     if (code == 0)
         code = attach(store, is_first, status, super, options, error);
-    close_mapped(store);
+    /* From here on lock and mapping live and die together. */
+    if (store->maps_itself || store->is_read_only)
+        roma__store_close_mapped(store);
     return code;
 }
 
@@ -322,11 +314,12 @@ int roma__store_open_begin(roma_store *store, const roma_store_options *options,
     store->is_read_only = options->read_only;
     store->wants_shrink = options->shrink;
     store->wants_no_sync = options->unsynced;
-    int code = roma__file_judge(store->fd, &store->capabilities, error);
+    roma__file_system system;
+    int code = roma__file_judge(store->fd, &system, error);
     if (code < 0)
         return code;
-    if (!options->read_only)
-        store->capabilities |= ROMA_STORE_WRITABLE;
+    store->maps_itself = system.maps_itself;
+    store->capabilities = system.capabilities | (options->read_only ? 0 : ROMA_STORE_WRITABLE);
     if (roma__opening_add(store) < 0)
         return roma__error(error, -ENOMEM, ROMA_WHY_OUT_OF_MEMORY);
     (void)roma__sys->membarrier(ROMA__MEMBARRIER_REGISTER_GLOBAL_EXPEDITED, 0); /* park.c */

@@ -25,7 +25,9 @@ uint64_t roma__units_in_use(const roma__view *view);
 /* Reserve and map the largest size through `fd`, and make the view. Returns 0 or -errno, with
  * *error filled. */
 int roma__store_map(roma_store *store, int fd, const roma__regions *regions, roma_error *error);
+/* And close the descriptor behind the mapping, if there still is one. */
 void roma__store_unmap(roma_store *store);
+void roma__store_close_mapped(roma_store *store);
 roma_store *roma__store_new(void);
 void roma__store_delete(roma_store *store);
 

@@ -13,7 +13,9 @@
 
 using roma_tests::end_of;
 using roma_tests::held_store;
+using roma_tests::kill_child;
 using roma_tests::start_child;
+using roma_tests::start_session;
 using roma_tests::store_place;
 using roma_tests::tree;
 
@@ -236,6 +238,59 @@ int refuse_lower(const std::string &folder, bool read_only)
     return 0;
 }
 
+int alive_in(roma_store *store)
+{
+    int alive = 0;
+    const auto count = [](void *context, const roma_store_session *session) {
+        *static_cast<int *>(context) += session->is_alive;
+        return 0;
+    };
+    return roma_store_sessions(store, count, &alive) == 0 ? alive : -1;
+}
+
+/* A mapping of a file of an overlay keeps no lock: sessions live all the same, until they end. */
+int share_overlay(const std::string &folder)
+{
+    const std::string path = folder + "/merged/store",
+                      layers = "lowerdir=" + folder + "/lower,upperdir=" + folder +
+                               "/upper,workdir=" + folder + "/work";
+    if (mount("overlay", (folder + "/merged").c_str(), "overlay", 0, layers.c_str()) < 0)
+        return cannot_mount;
+    roma_store *store = create(path), *other = open(path);
+    WISH(store != nullptr && other != nullptr);
+    WISH(alive_in(store) == 2 && alive_in(other) == 2);
+    char *block = static_cast<char *>(roma_store_alloc(store, 100));
+    WISH(block != nullptr);
+    std::strcpy(block, "text");
+    WISH(roma_store_recover(other) == 0); /* nobody is dead */
+    for (int i = 0; i < 1000; i++)
+        WISH(roma_store_alloc(other, 100) != nullptr);
+    WISH(std::string(block) == "text");
+    const pid_t third = start_session(
+        path, [](roma_store *own) { return roma_store_alloc(own, 100) != nullptr; });
+    WISH(alive_in(store) == 3);
+    WISH(kill_child(third) == 1000 + SIGKILL);
+    WISH(alive_in(store) == 2);
+    WISH(roma_store_recover(other) == 1);
+    int ready[2];
+    char byte = 0;
+    WISH(pipe(ready) == 0);
+    const pid_t child = start_child([&] { /* has no part in what its parent has open */
+                                          (void)!write(ready[1], &byte, 1);
+                                          return pause();
+    });
+    WISH(read(ready[0], &byte, 1) == 1);
+    WISH(roma_store_close(store) == 0);
+    WISH(alive_in(other) == 1);
+    WISH(check(other) == 0);
+    WISH(roma_store_close(other) == 0);
+    store = open(path);
+    WISH(store != nullptr && alive_in(store) == 1);
+    WISH(roma_store_close(store) == 0);
+    WISH(kill_child(child) == 1000 + SIGKILL);
+    return 0;
+}
+
 bool mount_tmpfs(const std::string &at, const char *size)
 {
     return mount("roma", at.c_str(), "tmpfs", 0, size) == 0;
@@ -293,6 +348,14 @@ TEST_CASE("store mounts: a read-only file system")
     tree folder;
     const std::string at = folder.root();
     RUN_INSIDE([&] { return mount_tmpfs(at, "size=64m"); }, [&] { return refuse_read_only(at); });
+}
+
+TEST_CASE("store mounts: sessions of a store on an overlay live until they end")
+{
+    tree folder;
+    const std::string at = folder.root();
+    RUN_INSIDE([&] { return mount_tmpfs(at, "size=64m") && make_layers(at); },
+               [&] { return share_overlay(at); });
 }
 
 TEST_CASE("store mounts: a file in the lower layer of an overlay, opened for writing")
