@@ -25,11 +25,10 @@ if(ROMA_USE_LIBURING)
                 struct io_uring_params p = {0};
                 struct io_uring ring = {0};
                 struct io_uring_sqe entry;
-                unsigned limits[2] = {0, 0};
                 io_uring_sqe_set_data64(&entry, 1);                    /* liburing 2.2 */
-                io_uring_register_iowq_max_workers(&ring, limits);     /* 2.1 */
                 return io_uring_queue_mmap(-1, &p, &ring) + (int)ring.sq.ring_entries +
-                       (int)ring.sq.ring_mask;                         /* 2.3 */
+                       (int)ring.sq.ring_mask +                        /* 2.3 */
+                       (int)IORING_REGISTER_IOWQ_MAX_WORKERS;          /* 2.1 */
             }" ROMA_LIBURING_WORKS)
         unset(CMAKE_REQUIRED_LIBRARIES)
         set(ROMA_HAS_LIBURING ${ROMA_LIBURING_WORKS})

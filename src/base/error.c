@@ -128,6 +128,7 @@ static const char *remedy_for_refusal(const char *call)
         {"move_pages", "do without strict placement"},
         {"madvise", "ask for base pages, not populated"},
         {"io_uring_setup", "use threads instead"},
+        {"io_uring_register", "use threads instead"},
     };
     for (size_t i = 0; call != NULL && i < sizeof remedies / sizeof remedies[0]; i++)
         if (strcmp(call, remedies[i].call) == 0)

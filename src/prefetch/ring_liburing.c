@@ -1,13 +1,13 @@
 /* ring_liburing.c - rings of the kernel, through liburing; the one file that includes its header.
  *
- * The ring is set up through the table of system calls, so that a refusal can be tested as those of
- * other calls are, and then handed to liburing, which keeps its queues. What the kernel knows is
- * asked from itself (IORING_REGISTER_PROBE, Linux 5.6): a ring that lacks one of the calls is no
- * ring for us, since the others would not make up for it. The kernel runs these calls on workers of
- * its own, as many as it likes; more than its default are asked for where it can be told (Linux
- * 5.15), because few of them are at work on the processor at a time. Reading a byte is the one that
- * needs none: where the file system can be told to answer later (ext4, xfs, btrfs and block devices
- * can), the end of the page's own read completes it. */
+ * The ring is set up, asked and told through the table of system calls, so that a refusal can be
+ * tested as those of other calls are; in between liburing maps its queues, and keeps them. What the
+ * kernel knows is asked from itself (IORING_REGISTER_PROBE, Linux 5.6): a ring that lacks one of
+ * the calls is no ring for us, since the others would not make up for it. The kernel runs these
+ * calls on workers of its own, as many as it likes; more than its default are asked for where it
+ * can be told (Linux 5.15), because few of them are at work on the processor at a time. Reading a
+ * byte is the one that needs none: where the file system can be told to answer later (ext4, xfs,
+ * btrfs and block devices can), the end of the page's own read completes it. */
 #include "prefetch/ring.h"
 
 #ifdef ROMA_HAS_LIBURING
@@ -44,16 +44,15 @@ static const struct {
     {IORING_OP_POLL_ADD, "IORING_OP_POLL_ADD"},
 };
 
-static int check_opcodes(struct io_uring *uring, roma_error *error)
+static int check_opcodes(const struct io_uring *uring, roma_error *error)
 {
     enum { OPCODES = 64 };
     _Alignas(struct io_uring_probe) char
         room[sizeof(struct io_uring_probe) + OPCODES * sizeof(struct io_uring_probe_op)] = {0};
     struct io_uring_probe *probe = (struct io_uring_probe *)(void *)room;
-    int code = io_uring_register_probe(uring, probe, OPCODES);
-    if (code < 0) {
-        code = roma__error_call(error, "io_uring_register", -code);
-        roma__text_copy(error->subject, sizeof error->subject, "IORING_REGISTER_PROBE");
+    if (roma__sys->io_uring_register(uring->ring_fd, IORING_REGISTER_PROBE, probe, OPCODES) < 0) {
+        int code = roma__error_call(error, "io_uring_register", errno);
+        roma__text_copy(error->subject, sizeof error->subject, "IORING_REGISTER_PROBE (Linux 5.6)");
         return code;
     }
     for (size_t i = 0; i < sizeof needed / sizeof needed[0]; i++)
@@ -61,6 +60,14 @@ static int check_opcodes(struct io_uring *uring, roma_error *error)
             (probe->ops[needed[i].opcode].flags & IO_URING_OP_SUPPORTED) == 0)
             return roma__error_subject(error, -EOPNOTSUPP, ROMA_WHY_UNSUPPORTED, needed[i].name);
     return 0;
+}
+
+/* So many for files, and none of the other kind, which is left as it is. A kernel that does not
+ * know this has as many as it likes: no reason to do without the ring. */
+static void ask_for_workers(const struct io_uring *uring, unsigned workers)
+{
+    unsigned limits[2] = {workers, 0};
+    (void)roma__sys->io_uring_register(uring->ring_fd, IORING_REGISTER_IOWQ_MAX_WORKERS, limits, 2);
 }
 
 static int set_up(struct io_uring *uring, unsigned entries, roma_error *error)
@@ -98,9 +105,7 @@ static int open_ring(roma__ring **ring, unsigned entries, unsigned workers, roma
         roma__record_free(made, sizeof *made);
         return code;
     }
-    /* Those for files, and none of the other kind, which is left as it is. */
-    unsigned limits[2] = {workers, 0};
-    (void)io_uring_register_iowq_max_workers(&made->uring, limits);
+    ask_for_workers(&made->uring, workers);
     *ring = made;
     return 0;
 }

@@ -101,6 +101,11 @@ static int kernel_io_uring_setup(unsigned entries, void *parameters)
     return (int)syscall(SYS_io_uring_setup, entries, parameters);
 }
 
+static int kernel_io_uring_register(int fd, unsigned operation, void *argument, unsigned count)
+{
+    return (int)syscall(SYS_io_uring_register, fd, operation, argument, count);
+}
+
 static int kernel_membarrier(int command, unsigned flags)
 {
     return (int)syscall(SYS_membarrier, command, flags, 0);
@@ -209,6 +214,7 @@ const struct roma__sys roma__sys_kernel = {
     .eventfd = kernel_eventfd,
     .pagemap_scan = kernel_pagemap_scan,
     .io_uring_setup = kernel_io_uring_setup,
+    .io_uring_register = kernel_io_uring_register,
     .membarrier = kernel_membarrier,
     .thread_start = kernel_thread_start,
     .thread_join = kernel_thread_join,

@@ -72,6 +72,9 @@ struct rlimit;
     X(int, eventfd, -1, (unsigned count, int flags), (count, flags))                               \
     X(int, pagemap_scan, -1, (int fd, void *argument), (fd, argument))                             \
     X(int, io_uring_setup, -1, (unsigned entries, void *parameters), (entries, parameters))        \
+    X(int, io_uring_register, -1,                                                                  \
+      (int fd, unsigned operation, void *argument, unsigned count),                                \
+      (fd, operation, argument, count))                                                            \
     X(int, membarrier, -1, (int command, unsigned flags), (command, flags))                        \
     X(int, thread_start, -1, (void **thread, void *(*run)(void *), void *argument),                \
       (thread, run, argument))                                                                     \

@@ -247,6 +247,7 @@ std::vector<int> errors_of(entry which)
     case at_eventfd: return {EMFILE};
     case at_pagemap_scan: return {ENOTTY, EPERM};
     case at_io_uring_setup: return {EPERM, ENOSYS};
+    case at_io_uring_register: return {EPERM, EINVAL};
     case at_membarrier: return {EPERM, ENOSYS};
     case at_thread_start: return {EAGAIN};
     case at_thread_join: return {ESRCH};
