@@ -7,7 +7,15 @@
  * calls on workers of its own, as many as it likes; more than its default are asked for where it
  * can be told (Linux 5.15), because few of them are at work on the processor at a time. Reading a
  * byte is the one that needs none: where the file system can be told to answer later (ext4, xfs,
- * btrfs and block devices can), the end of the page's own read completes it. */
+ * btrfs and block devices can), the end of the page's own read completes it.
+ *
+ * Calls that liburing makes by itself, past the table, since they stand within the code that knows
+ * its queues: mmap of these, or munmap where the second cannot be mapped, and madvise, that a child
+ * does not have them (io_uring_queue_mmap, io_uring_ring_dontfork); io_uring_enter, to hand over
+ * and to wait, and where answers overflowed (io_uring_submit_and_wait, io_uring_peek_cqe); munmap
+ * and close at the end (io_uring_queue_exit). Tests fail the first and io_uring_enter by filters of
+ * a child (tests/fault/seccomp.cpp); what an enter may say, and each answer, are made by rings of
+ * their own (tests/fault/soft_ring.hpp). */
 #include "prefetch/ring.h"
 
 #ifdef ROMA_HAS_LIBURING
@@ -81,7 +89,9 @@ static int set_up(struct io_uring *uring, unsigned entries, roma_error *error)
     int code = io_uring_queue_mmap(fd, &parameters, uring);
     if (code < 0) {
         (void)roma__sys->close(fd);
-        return roma__error_call(error, "mmap", -code);
+        code = roma__error_call(error, "mmap", -code);
+        roma__text_copy(error->subject, sizeof error->subject, "the queues of a ring");
+        return code;
     }
     /* Entry by entry, which liburing's own way of making a ring has done by then. */
     for (unsigned i = 0; i < uring->sq.ring_entries; i++)

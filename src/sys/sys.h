@@ -7,8 +7,9 @@
  * The list is an X-macro, so that tests make their wrappers from it and notice a new entry:
  * X(return type, name, failure value, (parameters), (arguments)).
  *
- * Not in the table: what issues no system call in the common case (mutexes, getpagesize), and the
- * streams that a caller passes in (FILE *). */
+ * Not in the table: what issues no system call in the common case (mutexes, getpagesize), the
+ * streams that a caller passes in (FILE *), and what liburing does with its queues
+ * (prefetch/ring_liburing.c). */
 #ifndef ROMA_SYS_SYS_H
 #define ROMA_SYS_SYS_H
 

@@ -1,5 +1,6 @@
 /* seccomp.cpp - calls that a filter refuses, as containers have: each is a named step, not a
  * surprise. The filter stands in a child; it is a few instructions, so no library is needed. */
+#include "descriptors.hpp"
 #include "disk_file.hpp"
 #include "emulated.hpp"
 #include "huge_pages.hpp"
@@ -27,25 +28,29 @@ namespace {
 
 struct refusal {
     unsigned call;
-    int advice; /* of madvise, its third argument; -1: the call as a whole */
+    int value; /* of an argument; -1: the call as a whole */
     int cause;
+    unsigned argument = 2; /* of madvise its advice */
 };
 
-/* Refuse some calls from now on. The number is compared, then for madvise the advice. */
+/* Refuse some calls from now on. The number is compared, then the argument. */
 bool refuse(const std::vector<refusal> &refusals)
 {
     std::vector<sock_filter> code;
     const unsigned number = offsetof(seccomp_data, nr);
-    const unsigned advice = offsetof(seccomp_data, args[2]); /* the low half, little endian */
+    const auto low_half = [](unsigned argument) { /* little endian */
+                                                  return static_cast<unsigned>(
+                                                      offsetof(seccomp_data, args) + 8 * argument);
+    };
     for (const refusal &row : refusals) {
         const unsigned answer = SECCOMP_RET_ERRNO | ((unsigned)row.cause & SECCOMP_RET_DATA);
         code.push_back(BPF_STMT(BPF_LD | BPF_W | BPF_ABS, number));
-        if (row.advice < 0) {
+        if (row.value < 0) {
             code.push_back(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, row.call, 0, 1));
         } else {
             code.push_back(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, row.call, 0, 3));
-            code.push_back(BPF_STMT(BPF_LD | BPF_W | BPF_ABS, advice));
-            code.push_back(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)row.advice, 0, 1));
+            code.push_back(BPF_STMT(BPF_LD | BPF_W | BPF_ABS, low_half(row.argument)));
+            code.push_back(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)row.value, 0, 1));
         }
         code.push_back(BPF_STMT(BPF_RET | BPF_K, answer));
     }
@@ -307,6 +312,7 @@ engine_outcome prefetch_under(const std::vector<refusal> &refusals)
     auto *shared = new (page) engine_outcome();
     const pid_t child = fork();
     if (child == 0) {
+        const int descriptors = roma_tests::open_descriptors();
         shared->filtered = refuse(refusals);
         roma_prefetch_options options = roma_prefetch_options_default();
         options.way = ROMA_PREFETCH_URING;
@@ -324,12 +330,13 @@ engine_outcome prefetch_under(const std::vector<refusal> &refusals)
         shared->report.size = sizeof shared->report;
         (void)roma_prefetch_backend(engine, &shared->report);
         roma_prefetch_close(handle);
-        _exit(roma_prefetch_destroy(engine));
+        const int code = roma_prefetch_destroy(engine);
+        _exit(code != 0 ? 1 : roma_tests::open_descriptors() - descriptors);
     }
     int status = 0;
     REQUIRE(waitpid(child, &status, 0) == child);
     CHECK(WIFEXITED(status));
-    CHECK(WEXITSTATUS(status) == 0);
+    CHECK(WEXITSTATUS(status) == 0); /* no descriptor is left behind, either */
     const engine_outcome seen = *shared;
     munmap(page, sizeof(engine_outcome));
     return seen;
@@ -371,4 +378,28 @@ TEST_CASE("a ring that may be made but not entered is left, and the file is read
     REQUIRE(seen.report.steps_count == 1);
     if (seen.forced_code == 0) /* io_uring is there */
         CHECK(std::string(seen.report.steps[0].error.call) == "io_uring_enter");
+}
+
+TEST_CASE("a ring whose queues cannot be mapped is none, and threads say so", "[seccomp][prefetch]")
+{
+    SKIP_WHERE_EMULATED();
+    const refusal no_ring = {SYS_mmap, MAP_SHARED | MAP_POPULATE, ENOMEM, 3};
+    const refusal no_entries = {SYS_mmap, 0x10000000, ENOMEM, 5}; /* IORING_OFF_SQES */
+    for (refusal queues : {no_ring, no_entries})
+        for (int cause : {ENOMEM, EPERM}) {
+            queues.cause = cause;
+            const engine_outcome seen = prefetch_under({queues});
+            NEEDS_FILTER(seen);
+            CHECK(seen.code == 0);
+            CHECK(seen.read_code == 0);
+            CHECK(seen.report.way == ROMA_PREFETCH_POOL);
+            REQUIRE(seen.report.steps_count > 0);
+            const roma_error &error = seen.report.steps[0].error;
+            if (error.call == nullptr || std::strcmp(error.call, "mmap") != 0)
+                SKIP_TEST("there is no io_uring here");
+            CHECK(seen.report.steps_count == (cause == ENOMEM ? 2 : 1)); /* a smaller one first */
+            CHECK(error.code == -cause);
+            CHECK(std::string(error.subject) == "the queues of a ring");
+            CHECK(seen.forced_code == -cause);
+        }
 }
