@@ -101,9 +101,20 @@ static void add_bytes(roma__text *out, const roma_error *error)
 
 /* ---- a sentence a reason -------------------------------------------------------------------- */
 
-static const char *remedy_for_cause(int cause)
+/* A ring's memory counts as locked (before Linux 5.12, and again on 6.18), but for who may lock as
+ * much as it likes (CAP_IPC_LOCK). */
+static bool is_of_locked_memory(const roma_error *error)
 {
-    switch (cause) {
+    return error->cause == ENOMEM && error->call != NULL &&
+           strcmp(error->call, "io_uring_setup") == 0;
+}
+
+static const char *remedy_for_cause(const roma_error *error)
+{
+    if (is_of_locked_memory(error))
+        return "raise the limit of locked memory (ulimit -l), free some memory, or use threads "
+               "instead";
+    switch (error->cause) {
     case ENOMEM: return "free some memory, or raise vm.max_map_count or ulimit -v";
     case EMFILE:
     case ENFILE: return "close files or raise the limit of open files (ulimit -n)";
@@ -151,7 +162,7 @@ static void add_call(roma__text *out, const roma_error *error)
     roma__text_add(out, "%s failed", call);
     if (error->subject[0] != '\0')
         roma__text_add(out, " for %s", error->subject);
-    roma__text_add(out, " (%s); %s", cause, remedy_for_cause(error->cause));
+    roma__text_add(out, " (%s); %s", cause, remedy_for_cause(error));
 }
 
 static void add_pool(roma__text *out, const roma_error *error)

@@ -68,6 +68,10 @@ TEST_CASE("every reason has a sentence of its own that fits 256 bytes")
         CHECK(bare.find("(null)") == std::string::npos);
         CHECK(empty_ones.insert(bare).second);
     }
+    roma_error of_ring = longest(ROMA_WHY_CALL);
+    of_ring.cause = ENOMEM;
+    char text[2000];
+    CHECK(std::strlen(roma_error_text(&of_ring, text, sizeof text)) < 256);
     roma_error unknown = longest(static_cast<roma_why>(ROMA_WHY_COUNT + 5));
     CHECK(text_of(unknown).find("does not know") != std::string::npos);
 }
@@ -92,6 +96,15 @@ TEST_CASE("sentences tell the figures and what to do")
     CHECK(error.why == ROMA_WHY_CALL_REFUSED);
     CHECK(text_of(error) == "the kernel refused mbind (Operation not permitted): a seccomp filter, "
                             "as containers have, may forbid it; allow it, or do not name nodes");
+
+    roma__error_call(&error, "mmap", ENOMEM);
+    CHECK(text_of(error).find("vm.max_map_count or ulimit -v") != std::string::npos);
+    roma__error_call(&error, "io_uring_setup", EMFILE);
+    CHECK(text_of(error).find("(ulimit -n)") != std::string::npos);
+    roma__error_call(&error, "io_uring_setup", ENOMEM); /* a ring's memory counts as locked */
+    CHECK(text_of(error) == std::string("io_uring_setup failed (") + std::strerror(ENOMEM) +
+                                "); raise the limit of locked memory (ulimit -l), free some "
+                                "memory, or use threads instead");
 
     roma__error_subject(&error, -ENOMEM, ROMA_WHY_CGROUP_HUGETLB, "/batch.slice/job-7.scope");
     error.need = 4 << 20;
