@@ -39,8 +39,8 @@ struct roma__rings {
     int (*make)(roma__ring *ring, const roma__call *call);
     /* Queue an answer for when a descriptor is readable. There is room. */
     void (*queue_poll)(roma__ring *ring, int fd, uint64_t tag);
-    /* Hand what is queued to the kernel, and wait for so many answers (0 or 1). Returns 0, or
-     * -errno; what was not handed over is still queued. */
+    /* Hand all that is queued to the kernel, and wait for so many answers (0 or 1). Returns 0, or
+     * -errno; what was not handed over by then is still queued. */
     int (*enter)(roma__ring *ring, unsigned wait);
     /* Take answers that are there. Returns how many. */
     unsigned (*reap)(roma__ring *ring, roma__answer *answers, unsigned most);

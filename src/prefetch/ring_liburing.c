@@ -190,9 +190,14 @@ static void queue_poll(roma__ring *ring, int fd, uint64_t tag)
 
 /* ---- going ---------------------------------------------------------------------------------- */
 
+/* The kernel stops behind a call that it refuses, and where it has no memory for the next; then it
+ * says how many it took, and does not wait. */
 static int enter(roma__ring *ring, unsigned wait)
 {
-    int code = io_uring_submit_and_wait(&ring->uring, wait);
+    int code;
+    do
+        code = io_uring_submit_and_wait(&ring->uring, wait);
+    while (code > 0 && io_uring_sq_ready(&ring->uring) > 0);
     return code < 0 ? code : 0;
 }
 
