@@ -138,12 +138,15 @@ static bool is_given_up(const roma__op *op, unsigned call)
     return op->results[call] == -ECANCELED && op->calls[call].kind != ROMA__CALL_AWAIT;
 }
 
-/* Make what was given up, and what was linked behind it, here. */
+/* Make what was given up, and what was linked behind it, here; nothing behind what fails. */
 static void make_given_up(roma__op *op)
 {
-    for (unsigned i = 0; i < op->calls_count && (op->results[i] >= 0 || is_given_up(op, i)); i++)
+    for (unsigned i = 0; i < op->calls_count; i++) {
         if (is_given_up(op, i))
             op->results[i] = roma__call_make(&op->calls[i]);
+        if (op->results[i] < 0)
+            return;
+    }
 }
 
 static void answer(roma_prefetch_engine *engine, uint64_t tag, int result)
@@ -228,7 +231,13 @@ static unsigned reap_all(roma_prefetch_engine *engine)
 
 /* ---- a ring that broke ---------------------------------------------------------------------- */
 
-/* What the kernel did not take is called here. */
+/* What the kernel did not take is called here, but for what is linked behind a failure. */
+static int make_untaken(const roma__op *op, unsigned call)
+{
+    bool is_behind_failure = call > 0 && op->results[call - 1] < 0;
+    return is_behind_failure ? -ECANCELED : roma__call_make(&op->calls[call]);
+}
+
 static void break_ring(roma_prefetch_engine *engine, int code)
 {
     roma__engine_lock(engine);
@@ -250,7 +259,7 @@ static void break_ring(roma_prefetch_engine *engine, int code)
         if (tag == WAKE_TAG)
             continue;
         const roma__op *op = &engine->ops[tag / ROMA__OP_CALLS];
-        answer(engine, tag, roma__call_make(&op->calls[tag % ROMA__OP_CALLS]));
+        answer(engine, tag, make_untaken(op, tag % ROMA__OP_CALLS));
     }
 }
 

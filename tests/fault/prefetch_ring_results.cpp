@@ -137,19 +137,32 @@ TEST_CASE("calls that the kernel gives up, with no worker for them, are made all
     CHECK(flush.progress().done_bytes == file.bytes);
 }
 
-TEST_CASE("what is made in place of the kernel's workers has errors of its own", "[prefetch]")
+TEST_CASE("what is made in place of the kernel has errors of its own, and nothing behind them",
+          "[prefetch]")
 {
     NEEDS_POPULATE();
     COLD_FILE(file, 16 * MiB);
-    ring_engine engine;
-    script.result = [](const roma__call &, unsigned) { return -ECANCELED; };
+    const owned_map map(file);
     const int path_fd = open(file.path.c_str(), O_PATH);
     REQUIRE(path_fd >= 0);
-    owned_handle handle(engine, roma_file_range_own(path_fd, 0, nullptr, 4096),
-                        ROMA_PREFETCH_ISSUED);
-    CHECK(handle.wait() == -EBADF);
-    CHECK(handle.progress().failed_bytes == page_bytes());
-    CHECK(handle.progress().cancelled_bytes == 0);
+    const roma_file_range range = roma_file_range_own(path_fd, 0, map.address(), page_bytes());
+    const auto level = GENERATE(ROMA_PREFETCH_ISSUED, ROMA_PREFETCH_MAPPED);
+    const bool is_broken = GENERATE(false, true);
+    with_soft_rings rings;
+    script.result = [&](const roma__call &, unsigned) { return is_broken ? 0 : -ECANCELED; };
+    std::atomic<bool> breaks{false};
+    script.enter = [&](unsigned) { return breaks ? -EPERM : 0; };
+    {
+        owned_engine engine(ROMA_PREFETCH_URING);
+        REQUIRE(engine.lacks.empty());
+        await_sleep(); /* it breaks when calls are queued */
+        breaks = is_broken;
+        owned_handle handle(engine, range, level);
+        CHECK(handle.wait() == -EBADF);
+        CHECK(handle.progress().failed_bytes == page_bytes());
+        CHECK(handle.progress().cancelled_bytes == 0);
+    }
+    CHECK(file.resident(0, page_bytes()) == 0); /* nor was the program's mapping populated */
     close(path_fd);
 }
 
