@@ -245,6 +245,7 @@ struct roma_prefetch_engine {
     /* The thread's own: a poll of wake_fd is in the ring; calls are queued and not handed over;
      * there was no room for more; and since when enter has said nothing but that it is busy. */
     bool polls, queued, is_full;
+    int poll_code; /* with which the poll failed, until the thread has judged that; 0 */
     /* Its own, too: short runs have a call behind their advice that tells when they may have come
      * (constant, but for a ring that broke); how many have been begun and not come; and how many
      * more are to be advised by workers, as the thread could not keep up. */

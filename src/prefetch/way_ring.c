@@ -28,7 +28,8 @@
  *
  * A ring may break: a filter that comes later can forbid io_uring_enter. Then what was not handed
  * over is called here, plainly, one after the other, as all that follows is; answers to what was
- * handed over come without a call, and are looked for in short intervals. The report tells. */
+ * handed over come without a call, and are looked for in short intervals. The report tells. So it
+ * is where the poll fails: a thread that sleeps without one would not be woken. */
 #include "prefetch/engine.h"
 
 #include "base/check.h"
@@ -208,7 +209,20 @@ static void take_kick(roma_prefetch_engine *engine)
     roma__engine_unlock(engine);
 }
 
-/* Returns how many answers were there. */
+/* The poll answered: somebody kicks, or it failed, and says nothing of that. Returns how many
+ * answers this is. */
+static unsigned answer_poll(roma_prefetch_engine *engine, int result)
+{
+    engine->polls = false;
+    if (result < 0) {
+        engine->poll_code = result;
+        return 0;
+    }
+    take_kick(engine);
+    return 1;
+}
+
+/* Returns how many answers were there, but for a poll that failed. */
 static unsigned reap_all(roma_prefetch_engine *engine)
 {
     roma__answer answers[ANSWERS];
@@ -216,14 +230,13 @@ static unsigned reap_all(roma_prefetch_engine *engine)
     for (;;) {
         unsigned count = roma__rings->reap(engine->ring, answers, ANSWERS);
         for (unsigned i = 0; i < count; i++) {
-            if (answers[i].tag != WAKE_TAG) {
-                answer(engine, answers[i].tag, answers[i].result);
+            if (answers[i].tag == WAKE_TAG) {
+                total += answer_poll(engine, answers[i].result);
                 continue;
             }
-            take_kick(engine);
-            engine->polls = false;
+            answer(engine, answers[i].tag, answers[i].result);
+            total++;
         }
-        total += count;
         if (count < ANSWERS)
             return total;
     }
@@ -238,7 +251,7 @@ static int make_untaken(const roma__op *op, unsigned call)
     return is_behind_failure ? -ECANCELED : roma__call_make(&op->calls[call]);
 }
 
-static void break_ring(roma_prefetch_engine *engine, int code)
+static void break_ring(roma_prefetch_engine *engine, const char *call, int code)
 {
     roma__engine_lock(engine);
     engine->broken = true;
@@ -247,7 +260,7 @@ static void break_ring(roma_prefetch_engine *engine, int code)
     if (report->steps_count < ROMA_PREFETCH_STEPS) {
         struct roma_prefetch_step *step = &report->steps[report->steps_count++];
         *step = (struct roma_prefetch_step){ROMA_PREFETCH_URING, report->entries, {0}};
-        (void)roma__error_call(&step->error, "io_uring_enter", -code);
+        (void)roma__error_call(&step->error, call, -code);
     }
     report->way = ROMA_PREFETCH_POOL;
     report->entries = 0;
@@ -329,12 +342,15 @@ static void go(roma_prefetch_engine *engine)
         leave_to_workers(engine); /* it has not slept, and they have come */
     else if (engine->awaited == 0 && count == 0)
         engine->left_to_workers = 0; /* the list that it was about is over */
-    if (code == 0 && count == 0 && !engine->is_full)
+    if (code == 0 && count == 0 && engine->polls && !engine->is_full)
         code = enter(engine, 1, &count);
+    const char *call = code < 0 ? "io_uring_enter" : "IORING_OP_POLL_ADD"; /* whose code it is */
+    code = code < 0 ? code : engine->poll_code;
+    engine->poll_code = 0;
     if (code == 0 || count > 0)
         engine->busy_since_ns = 0;
     if (code < 0 && !is_passing(engine, code))
-        break_ring(engine, code);
+        break_ring(engine, call, code);
     else if (code < 0 && code != -EINTR && count == 0)
         pause_briefly(); /* the kernel has no memory for it now */
 }

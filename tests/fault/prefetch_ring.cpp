@@ -5,6 +5,7 @@
 #include "soft_ring.hpp"
 
 #include <cerrno>
+#include <chrono>
 #include <string>
 #include <thread>
 #include <vector>
@@ -248,4 +249,55 @@ TEST_CASE("a ring that breaks is left, and all that was asked for is done", "[pr
         CHECK(report.steps[0].error.code == -EPERM);
         CHECK(std::string(report.steps[0].error.call) == "io_uring_enter");
     }
+}
+
+TEST_CASE("a ring that cannot tell when it is wanted is left, and all is done", "[prefetch]")
+{
+    NEEDS_POPULATE();
+    COLD_FILE(file, 16 * MiB);
+    with_soft_rings rings;
+    script.poll = [] { return -EACCES; };
+    owned_engine engine(ROMA_PREFETCH_URING);
+    REQUIRE(engine.lacks.empty());
+    for (int ms = 0; ms < 10000 && engine.report().way == ROMA_PREFETCH_URING; ms++)
+        usleep(1000);
+    const roma_prefetch_report report = engine.report();
+    CHECK(report.way == ROMA_PREFETCH_POOL);
+    REQUIRE(report.steps_count == 1);
+    CHECK(report.steps[0].error.code == -EACCES);
+    CHECK(std::string(report.steps[0].error.call) == "IORING_OP_POLL_ADD");
+    for (auto level : {ROMA_PREFETCH_RESIDENT, ROMA_PREFETCH_ISSUED}) {
+        owned_handle handle(engine, file.range(0, file.bytes), level);
+        CHECK(handle.wait() == 0);
+    }
+    CHECK(file.came(0, file.bytes) == file.bytes);
+}
+
+TEST_CASE("a ring that cannot tell for a while when it is wanted is asked again, now and then",
+          "[prefetch]")
+{
+    NEEDS_POPULATE();
+    COLD_FILE(file, 16 * MiB);
+    with_soft_rings rings;
+    std::atomic<int> polls{0};
+    std::atomic<bool> has_memory{false};
+    script.poll = [&] {
+        polls++;
+        return has_memory ? 0 : -ENOMEM;
+    };
+    owned_engine engine(ROMA_PREFETCH_URING);
+    REQUIRE(engine.lacks.empty());
+    const auto start = std::chrono::steady_clock::now();
+    usleep(50000);
+    const int seen = polls;
+    const auto spent = std::chrono::steady_clock::now() - start;
+    CHECK(seen > 1);
+    CHECK(seen <= std::chrono::duration_cast<std::chrono::milliseconds>(spent).count() + 10);
+    owned_handle early(engine, file.range(0, 8 * MiB));
+    CHECK(early.wait() == 0);
+    has_memory = true;
+    owned_handle late(engine, file.range(0, file.bytes));
+    CHECK(late.wait() == 0);
+    CHECK(engine.report().way == ROMA_PREFETCH_URING);
+    CHECK(file.came(0, file.bytes) == file.bytes);
 }

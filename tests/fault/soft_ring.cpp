@@ -69,8 +69,11 @@ void soft_queue(roma__ring *ring, const roma__call *call, uint64_t tag, bool lin
 
 void soft_queue_poll(roma__ring *ring, int fd, uint64_t tag)
 {
-    of(ring)->poll_fd = fd;
+    const int code = script.poll ? script.poll() : 0;
+    of(ring)->poll_fd = code < 0 ? -1 : fd;
     of(ring)->poll_tag = tag;
+    if (code < 0)
+        of(ring)->answers.push_back({tag, code});
 }
 
 int result_of(const roma__call &call)

@@ -34,6 +34,7 @@ extern struct script {
     std::function<int(const roma__call &, unsigned nth)> result; /* of the n-th call, from 1; 0:
                                                                     made, and its own result      */
     std::function<int(unsigned nth)> enter;                      /* of the n-th enter, from 1     */
+    std::function<int()> poll;        /* with which one fails; 0: it waits                        */
     std::function<bool()> interrupts; /* who sleeps in an enter is woken for nothing              */
     std::function<bool(const roma__call &)> holds; /* this call stays in flight, until let_go     */
     unsigned calls = 0, made = 0, enters = 0, opened = 0; /* made: those at once, of all calls    */
