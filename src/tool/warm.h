@@ -94,7 +94,14 @@ void warm_join_parts(warm_plan *plan);
 /* The parts of an open file, cut at its end; free() them. Returns how many. */
 size_t warm_ranges(const warm_plan *plan, int fd, uint64_t file_bytes, roma_file_range **ranges);
 
-/* Open a file and find its length. Returns the descriptor; below 0 after noting the fault. */
+/* How many files may be open at once, at most `most` and at least one: the limit of the process
+ * (ulimit -n), less what it has open and what it needs for itself. */
+size_t warm_files_room(size_t most);
+
+/* Open a file and find its length. Returns the descriptor, or -errno. */
+int warm_try_open(const warm_file *file, uint64_t *file_bytes);
+
+/* The same; below 0 after noting the fault. */
 int warm_open(warm_answer *answer, const warm_file *file, uint64_t *file_bytes);
 
 /* Complain about a file, and keep that for the answer. */

@@ -10,10 +10,17 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+enum {
+    FOLDERS_OPEN = 16,
+    SPARE_DESCRIPTORS = 4 /* of the library, which looks into /sys while it works */
+};
 
 /* ---- faults --------------------------------------------------------------------------------- */
 
@@ -58,11 +65,13 @@ static int consider(const char *path, const struct stat *status, int type, struc
     return 0;
 }
 
+/* As many folders as are held open save opening them again on the way back. */
 static void find_in(warm_answer *answer, const char *path)
 {
+    const int open_most = (int)warm_files_room(FOLDERS_OPEN);
     char *folder = realpath(path, NULL); /* a link to a folder is followed, if it is named */
     walking = answer;
-    if (folder == NULL || nftw(folder, consider, 16, FTW_PHYS | FTW_MOUNT) != 0)
+    if (folder == NULL || nftw(folder, consider, open_most, FTW_PHYS | FTW_MOUNT) != 0)
         warm_note(answer, path, strerror(errno));
     free(folder);
 }
@@ -126,19 +135,39 @@ void warm_forget(warm_answer *answer)
 
 /* ---- opening -------------------------------------------------------------------------------- */
 
-int warm_open(warm_answer *answer, const warm_file *file, uint64_t *file_bytes)
+/* The limit is one of the numbers that descriptors have: those that are free below it are counted,
+ * as far as it matters. */
+size_t warm_files_room(size_t most)
+{
+    struct rlimit limit;
+    size_t wanted = most + SPARE_DESCRIPTORS, room = 0;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return most;
+    for (rlim_t fd = 0; fd < limit.rlim_cur && fd <= INT_MAX && room < wanted; fd++)
+        room += fcntl((int)fd, F_GETFD) < 0;
+    return room > SPARE_DESCRIPTORS ? room - SPARE_DESCRIPTORS : 1;
+}
+
+int warm_try_open(const warm_file *file, uint64_t *file_bytes)
 {
     int fd = open(file->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     off_t end = fd < 0 ? -1 : lseek(fd, 0, SEEK_END); /* that of a block device, too */
+    int code = -errno;
     if (end >= 0) {
         *file_bytes = (uint64_t)end;
         return fd;
     }
-    int code = -errno;
-    warm_note(answer, file->path, strerror(errno));
     if (fd >= 0)
         close(fd);
     return code;
+}
+
+int warm_open(warm_answer *answer, const warm_file *file, uint64_t *file_bytes)
+{
+    int fd = warm_try_open(file, file_bytes);
+    if (fd < 0)
+        warm_note(answer, file->path, strerror(-fd));
+    return fd;
 }
 
 /* ---- parts ---------------------------------------------------------------------------------- */

@@ -1,7 +1,9 @@
 /* warm_work.c - reading files and evicting them, and asking what of them is in memory.
  *
  * Reading: some tens of files at a time are with the engine, a handle each, and the oldest is
- * waited for, so that the device does not rest between files. Evicting: what is dirty is written
+ * waited for, so that the device does not rest between files. They are as many as the process may
+ * have open; where others take what there is (EMFILE, ENFILE), the oldest is waited for and its
+ * descriptor is the next one's. Evicting: what is dirty is written
  * first, since the kernel evicts clean pages only. */
 #include "warm.h"
 
@@ -118,6 +120,7 @@ typedef struct reading {
     roma_prefetch_engine *engine;
     job jobs[JOBS_MOST]; /* a ring */
     size_t first, count;
+    size_t most;               /* of them at once */
     uint64_t begin_ns, bar_ns; /* bar_ns: when it was last drawn */
     uint64_t done_bytes;       /* of files that are finished     */
 } reading;
@@ -184,13 +187,26 @@ static void finish_oldest(reading *r)
     draw_bar(r);
 }
 
+/* With a descriptor that one of those before has left, where there is no other. */
+static int open_next(reading *r, const warm_file *file, uint64_t *file_bytes)
+{
+    int fd = warm_try_open(file, file_bytes);
+    while ((fd == -EMFILE || fd == -ENFILE) && r->count > 0) {
+        finish_oldest(r);
+        fd = warm_try_open(file, file_bytes);
+    }
+    if (fd < 0)
+        warm_note(r->answer, file->path, strerror(-fd));
+    return fd;
+}
+
 static void begin(reading *r, const warm_file *file)
 {
     uint64_t file_bytes;
     roma_file_range *ranges;
     roma_error error;
     char sentence[SENTENCE_BYTES];
-    job new = {.file = file, .fd = warm_open(r->answer, file, &file_bytes)};
+    job new = {.file = file, .fd = open_next(r, file, &file_bytes)};
     if (new.fd < 0)
         return;
     new.ranges_count = warm_ranges(&r->answer->plan, new.fd, file_bytes, &ranges);
@@ -226,11 +242,12 @@ bool warm_read(warm_answer *answer)
     reading r = {.answer = answer, .engine = engine_of(answer)};
     if (r.engine == NULL)
         return false;
+    r.most = warm_files_room(JOBS_MOST);
     r.begin_ns = now_ns();
     for (size_t i = 0; i < answer->files_count; i++) {
         if (!warm_counts(&answer->files[i]))
             continue;
-        if (r.count == JOBS_MOST)
+        if (r.count > 0 && r.count == r.most)
             finish_oldest(&r);
         begin(&r, &answer->files[i]);
     }
