@@ -9,14 +9,14 @@
 #include <errno.h>
 
 void roma__work_mark(roma__job *job, const roma__run *run, uint64_t offset, uint64_t bytes,
-                     int code)
+                     int code, roma__call_kind call)
 {
     for (uint32_t i = 0; i < run->count; i++) {
         roma__asked *asked = &job->asked[job->order[run->first + i]];
         if (asked->code != 0 || asked->bytes == 0 || asked->offset >= offset + bytes ||
             asked->offset + asked->bytes <= offset)
             continue;
-        asked->code = code;
+        roma__asked_end(asked, code, call);
         job->failed_ranges++;
     }
     if (job->code == 0)
@@ -35,7 +35,7 @@ void roma__work_account_done(roma__job *job, uint64_t bytes, bool resident)
 }
 
 void roma__work_account_failed(roma__job *job, uint32_t run, uint64_t offset, uint64_t bytes,
-                               int code)
+                               int code, roma__call_kind call)
 {
     if (code == -ECANCELED) { /* by a kernel that gives up, and nobody's failure */
         roma__work_account_cancelled(job, run, offset, bytes);
@@ -43,14 +43,14 @@ void roma__work_account_failed(roma__job *job, uint32_t run, uint64_t offset, ui
     }
     job->failed_bytes += bytes;
     job->engine->figures.failed += bytes;
-    roma__work_mark(job, &job->runs[run], offset, bytes, code);
+    roma__work_mark(job, &job->runs[run], offset, bytes, code, call);
 }
 
 void roma__work_account_cancelled(roma__job *job, uint32_t run, uint64_t offset, uint64_t bytes)
 {
     job->cancelled_bytes += bytes;
     job->engine->figures.cancelled += bytes;
-    roma__work_mark(job, &job->runs[run], offset, bytes, -ECANCELED);
+    roma__work_mark(job, &job->runs[run], offset, bytes, -ECANCELED, 0);
 }
 
 static void account_flushed(roma__job *job, roma__run *run, int code)
@@ -70,7 +70,7 @@ static void account_flushed(roma__job *job, roma__run *run, int code)
         job->failed_bytes += bytes;
         job->engine->figures.failed += bytes;
     }
-    roma__work_mark(job, run, run->offset, run->bytes, code);
+    roma__work_mark(job, run, run->offset, run->bytes, code, ROMA__CALL_SYNC);
 }
 
 size_t roma__work_account_sync(roma__job *job, size_t first, int code)

@@ -34,8 +34,10 @@ int roma__call_make(const roma__call *call)
     case ROMA__CALL_WRITE_RANGE:
         return result_of(sys->sync_file_range(call->fd, offset, bytes, SYNC_FILE_RANGE_WRITE));
     case ROMA__CALL_SYNC: return result_of(sys->fdatasync(call->fd));
+    case ROMA__CALL_MMAP:
+    case ROMA__CALL_FSTAT: break;
     }
-    roma__check_failed("a call of a known kind", __FILE__, __LINE__);
+    roma__check_failed("a call that can be carried out", __FILE__, __LINE__);
 }
 
 const char *roma__call_name(roma__call_kind kind)
@@ -47,6 +49,8 @@ const char *roma__call_name(roma__call_kind kind)
     case ROMA__CALL_POPULATE: return "madvise";
     case ROMA__CALL_WRITE_RANGE: return "sync_file_range";
     case ROMA__CALL_SYNC: return "fdatasync";
+    case ROMA__CALL_MMAP: return "mmap";
+    case ROMA__CALL_FSTAT: return "fstat";
     }
     return "a system call";
 }

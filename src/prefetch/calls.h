@@ -1,4 +1,5 @@
-/* calls.h - what the kernel is asked to do, as values: a ring or a thread can carry one out. */
+/* calls.h - what the kernel is asked to do, as values: a ring or a thread can carry one out. The
+ * last two are asked on the way to these, and have a name for error records alone. */
 #ifndef ROMA_PREFETCH_CALLS_H
 #define ROMA_PREFETCH_CALLS_H
 
@@ -15,7 +16,9 @@ typedef enum roma__call_kind {
     ROMA__CALL_WILLNEED,    /* MADV_WILLNEED: asks swapped pages of a tmpfs back                  */
     ROMA__CALL_POPULATE,    /* MADV_POPULATE_READ: done means resident, and mapped there          */
     ROMA__CALL_WRITE_RANGE, /* SYNC_FILE_RANGE_WRITE: done means begun                            */
-    ROMA__CALL_SYNC         /* fdatasync of the whole file                                        */
+    ROMA__CALL_SYNC,        /* fdatasync of the whole file                                        */
+    ROMA__CALL_MMAP,        /* of a shadow                                                        */
+    ROMA__CALL_FSTAT        /* for the file's length                                              */
 } roma__call_kind;
 
 typedef struct roma__call {
@@ -26,7 +29,7 @@ typedef struct roma__call {
     size_t bytes;    /* below 4 GiB: a ring has no room for more                                 */
 } roma__call;
 
-/* Carry one out on this thread. Returns 0 or -errno. */
+/* Carry one out on this thread; one of those that are no mere names. Returns 0 or -errno. */
 int roma__call_make(const roma__call *call);
 
 /* The name of its system call, for error records. */

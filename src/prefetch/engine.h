@@ -104,6 +104,7 @@ struct roma__op {
     bool was_resident;
     bool has_come;            /* awaited, and seen to be there                                    */
     int code;                 /* judged: 0, or -errno of what is past `good_bytes`                */
+    roma__call_kind failed;   /* with a code: what met it                                         */
     uint64_t good_bytes;      /* with a code: this much from its start is to be read again        */
     bool come_again;
 
@@ -168,7 +169,6 @@ struct roma_prefetch_handle {
     uint64_t calls;
     size_t failed_ranges;
     int code;
-    int map_code;         /* with which mapping a shadow failed; 0: it did not                    */
     atomic_int done;      /* 0 or 1; released by who finishes it: code and progress are final     */
     pthread_cond_t ended;
     int event_fd;

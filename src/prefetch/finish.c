@@ -104,13 +104,12 @@ static void finish_read(roma_prefetch_engine *engine, roma__op *op)
         roma__work_free_op(engine, op);
         return;
     }
-    if (op->code != 0 && op->calls_count == 0)
-        job->map_code = op->code;
     if (is_of_a_page(op) && is_of_several(op) && halve(engine, op))
         return;
     if (op->code != 0) {
         uint64_t bad_bytes = op->bytes - op->good_bytes;
-        roma__work_account_failed(job, op->run, op->offset + op->good_bytes, bad_bytes, op->code);
+        roma__work_account_failed(job, op->run, op->offset + op->good_bytes, bad_bytes, op->code,
+                                  op->failed);
         op->bytes = op->good_bytes;
     }
     if (op->bytes > 0) {
@@ -179,10 +178,9 @@ static void finish_window(roma__op *op)
         op->window = 0;
         return;
     }
-    job->map_code = op->code;
     const roma__run *run = &job->runs[job->run];
     uint64_t bytes = run->offset + run->bytes - job->at;
-    roma__work_account_failed(job, (uint32_t)job->run, job->at, bytes, op->code);
+    roma__work_account_failed(job, (uint32_t)job->run, job->at, bytes, op->code, ROMA__CALL_MMAP);
     roma__work_advance(job, bytes);
 }
 

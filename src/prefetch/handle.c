@@ -176,14 +176,6 @@ int roma_prefetch_progress_of(roma_prefetch_handle *job, roma_prefetch_progress 
     return 0;
 }
 
-/* The call that met the error of a range, as far as it is kept. */
-static const char *call_of(const roma__job *job, int code)
-{
-    if (job->map_code != 0 && code == job->map_code)
-        return "mmap";
-    return job->is_flush ? roma__call_name(ROMA__CALL_SYNC) : roma__call_name(ROMA__CALL_POPULATE);
-}
-
 static void tell_file_ends(const roma__job *job, const roma__asked *asked, roma_error *error)
 {
     const roma__file *file = &job->files[asked->file];
@@ -207,6 +199,7 @@ static const char *unsupported_by(const roma__job *job)
 static void tell_error(const roma__job *job, const roma__asked *asked, roma_error *error)
 {
     const roma__file *file = &job->files[asked->file];
+    const char *call = roma__call_name((roma__call_kind)asked->call);
     int code = asked->code;
     switch (code) {
     case 0: (void)roma__error(error, 0, ROMA_WHY_NONE); return;
@@ -223,12 +216,12 @@ static void tell_error(const roma__job *job, const roma__asked *asked, roma_erro
                                             roma__log2_floor(file->page_bytes));
             break;
         }
-        (void)roma__error_call(error, call_of(job, code), ENOMEM);
+        (void)roma__error_call(error, call, ENOMEM);
         break;
-    default: (void)roma__error_call(error, call_of(job, code), -code); break;
+    default: (void)roma__error_call(error, call, -code); break;
     }
     error->code = code;
-    error->call = call_of(job, code);
+    error->call = call;
     error->cause = -code;
 }
 

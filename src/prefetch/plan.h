@@ -3,6 +3,7 @@
 #ifndef ROMA_PREFETCH_PLAN_H
 #define ROMA_PREFETCH_PLAN_H
 
+#include "prefetch/calls.h"
 #include "prefetch/file.h"
 
 #ifdef __cplusplus
@@ -18,8 +19,16 @@ typedef struct roma__asked {
     uintptr_t base;         /* where byte 0 of the file would be in the program's mapping; may
                                wrap; ROMA__UNMAPPED                                              */
     uint32_t file;          /* index                                                             */
-    int32_t code;           /* what became of it: 0, or its first error                          */
+    int16_t code;           /* what became of it: 0, or its first error,                         */
+    uint16_t call;          /* and the roma__call_kind that met that; 0: none did                */
 } roma__asked;
+
+/* It came to this. */
+static inline void roma__asked_end(roma__asked *asked, int code, roma__call_kind call)
+{
+    asked->code = (int16_t)code;
+    asked->call = (uint16_t)call;
+}
 
 /* Whole pages of one file, one after the other. Of several descriptors of it, one whose ranges have
  * all of the run: a program that gives those up may close it. */

@@ -55,7 +55,7 @@ static void look_at_lengths(roma__job *job)
             continue;
         for (size_t range = 0; range < job->n; range++)
             if (job->asked[range].file == i && job->asked[range].code == 0)
-                job->asked[range].code = code;
+                roma__asked_end(&job->asked[range], code, ROMA__CALL_FSTAT);
     }
 }
 
@@ -137,6 +137,7 @@ static void add_call(roma__op *op, roma__call_kind kind, void *address)
 static void add_shadow_call(roma__op *op, roma__call_kind kind, roma__shadow_kind shadow)
 {
     op->code = roma__shadow_map(&op->shadow, op->file->fd, op->offset, (size_t)op->bytes, shadow);
+    op->failed = ROMA__CALL_MMAP;
     if (op->code == 0)
         add_call(op, kind, op->shadow.address);
 }
@@ -253,6 +254,7 @@ static void judge_fault(roma__op *op)
     int code = roma__file_length(file->fd, &length);
     if (code < 0) {
         op->code = code;
+        op->failed = ROMA__CALL_FSTAT;
         return;
     }
     uint64_t end = length == UINT64_MAX ? length
@@ -277,6 +279,7 @@ static void judge_fault(roma__op *op)
 
 static void judge_result(roma__op *op, const roma__call *call, int result)
 {
+    op->failed = call->kind;
     if ((result == -EINTR || result == -EAGAIN) && op->tries < ROMA__TRIES)
         op->come_again = true;
     else if (result == -EFAULT && call->kind == ROMA__CALL_POPULATE)

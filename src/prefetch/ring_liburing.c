@@ -169,6 +169,8 @@ static void queue(roma__ring *ring, const roma__call *call, uint64_t tag, bool l
         io_uring_prep_sync_file_range(entry, call->fd, length, call->offset, SYNC_FILE_RANGE_WRITE);
         break;
     case ROMA__CALL_SYNC: io_uring_prep_fsync(entry, call->fd, IORING_FSYNC_DATASYNC); break;
+    case ROMA__CALL_MMAP:
+    case ROMA__CALL_FSTAT: roma__check_failed("a call of a ring", __FILE__, __LINE__);
     }
     io_uring_sqe_set_data64(entry, tag);
     if (linked)

@@ -40,12 +40,13 @@ roma__op *roma__work_pop_issued(roma_prefetch_engine *engine);
 
 /* ---- account.c ------------------------------------------------------------------------------ */
 
-/* The ranges that a part of a run stands for get a code, those that have none yet. */
+/* The ranges that a part of a run stands for get a code, those that have none yet, and the call
+ * that met it (0: none). */
 void roma__work_mark(roma__job *job, const roma__run *run, uint64_t offset, uint64_t bytes,
-                     int code);
+                     int code, roma__call_kind call);
 void roma__work_account_done(roma__job *job, uint64_t bytes, bool resident);
 void roma__work_account_failed(roma__job *job, uint32_t run, uint64_t offset, uint64_t bytes,
-                               int code);
+                               int code, roma__call_kind call);
 void roma__work_account_cancelled(roma__job *job, uint32_t run, uint64_t offset, uint64_t bytes);
 /* What was begun of a flush in the file of this run, its first, comes to its end: durable, failed
  * or, with -ECANCELED, given up. Returns the run behind those of the file. */

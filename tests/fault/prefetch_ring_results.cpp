@@ -3,8 +3,11 @@
 #include "faulty.hpp"
 #include "soft_ring.hpp"
 
+#include <atomic>
 #include <cerrno>
 #include <ctime>
+#include <string>
+#include <sys/mman.h>
 #include <vector>
 
 using namespace roma_tests;
@@ -280,4 +283,51 @@ TEST_CASE("a flush tells what its sync met", "[prefetch]")
     };
     owned_flush flush(engine, file.range(0, file.bytes));
     CHECK(flush.wait() == 0);
+}
+
+TEST_CASE("an error of a range names the call that met it", "[prefetch]")
+{
+    NEEDS_POPULATE();
+    FILE_ON_DISK(file, 16 * MiB);
+    REQUIRE(file.chill());
+    struct names {
+        roma__call_kind fails;
+        roma_prefetch_level level;
+        size_t bytes;
+        std::string call;
+    };
+    const auto rows = {
+        names{ROMA__CALL_FADVISE, ROMA_PREFETCH_ISSUED, 4096, "posix_fadvise"},
+        names{ROMA__CALL_FADVISE, ROMA_PREFETCH_RESIDENT, 4096, "posix_fadvise"},
+        names{ROMA__CALL_POPULATE, ROMA_PREFETCH_RESIDENT, 8 * MiB, "madvise"},
+    };
+    static std::atomic<bool> is_unmappable;
+    is_unmappable = false;
+    faulty table;
+    table.calls.mmap = [](void *address, size_t bytes, int protection, int flags, int fd,
+                          off_t offset) {
+        errno = EPERM;
+        return is_unmappable && fd >= 0
+                   ? MAP_FAILED
+                   : roma__sys_kernel.mmap(address, bytes, protection, flags, fd, offset);
+    };
+    ring_engine engine;
+    const auto call_of = [&](const roma_file_range &range, roma_prefetch_level level) {
+        roma_error error = {};
+        owned_handle handle(engine, range, level);
+        CHECK(handle.wait() == -EPERM);
+        CHECK(roma_prefetch_range_error(handle.self, 0, &error) == -EPERM);
+        CHECK(error.cause == EPERM);
+        return std::string(error.call != nullptr ? error.call : "");
+    };
+    for (const auto &row : rows) {
+        script.result = [&](const roma__call &call, unsigned) {
+            return call.kind == row.fails ? -EPERM : NOT_MADE;
+        };
+        CHECK(call_of(file.range(0, row.bytes), row.level) == row.call);
+    }
+    script.result = [](const roma__call &, unsigned) { return NOT_MADE; };
+    is_unmappable = true;
+    for (size_t bytes : {size_t{4096}, 8 * MiB})
+        CHECK(call_of(file.range(0, bytes), ROMA_PREFETCH_RESIDENT) == "mmap");
 }

@@ -37,7 +37,7 @@ roma__file disk(uint64_t bytes, uint64_t inode = 1)
 roma__asked range(uint64_t offset, uint64_t bytes, uint32_t file = 0,
                   uintptr_t base = ROMA__UNMAPPED)
 {
-    return {offset, bytes, base, file, 0};
+    return {offset, bytes, base, file, 0, 0};
 }
 
 const roma__rules by_huge_pages = {2 * MiB, false, false};
