@@ -112,7 +112,7 @@ void roma__work_release_window(roma__op *op)
     op->window = 0;
 }
 
-void roma__work_push_again(roma_prefetch_engine *engine, roma__op *op)
+void roma__work_put_back(roma_prefetch_engine *engine, roma__op *op)
 {
     op->state = ROMA__OP_AGAIN;
     op->issued = false; /* all of it is asked for anew */
@@ -122,6 +122,13 @@ void roma__work_push_again(roma_prefetch_engine *engine, roma__op *op)
     else
         engine->again_last->next = op;
     engine->again_last = op;
+}
+
+void roma__work_push_again(roma_prefetch_engine *engine, roma__op *op)
+{
+    roma__work_put_back(engine, op);
+    /* Who waits for it to be in flight no more, and who may take it. */
+    (void)pthread_cond_broadcast(&engine->changed);
 }
 
 bool roma__work_split(roma_prefetch_engine *engine, roma__op *op, uint64_t bytes)
@@ -161,6 +168,8 @@ void roma__work_push_issued(roma_prefetch_engine *engine, roma__op *op)
         engine->issued_last->next = op;
     engine->issued_last = op;
     engine->issued_count++;
+    if (engine->advising == 0) /* all that are issued may be looked at, by as many as there are */
+        (void)pthread_cond_broadcast(&engine->changed);
 }
 
 roma__op *roma__work_pop_issued(roma_prefetch_engine *engine)

@@ -86,8 +86,6 @@ void roma__work_finish_sync(roma_prefetch_engine *engine, roma__op *op)
         op->tries++;
         op->met_at = 0;
         roma__work_push_again(engine, op);
-        /* Who closes its map need not wait for it, which may go on through another descriptor. */
-        (void)pthread_cond_broadcast(&engine->changed);
     } else {
         note_return(engine, op);
         if (is_of_file(op->code))

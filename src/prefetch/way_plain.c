@@ -1,7 +1,9 @@
 /* way_plain.c - plain calls, made by the thread that submits: it returns when its job is done.
  *
  * Several threads may submit at once. Each takes what can be begun, its own or another's, until its
- * own job is done, and sleeps only while others have what is left of it. */
+ * own job is done, and sleeps only while others have what is left of it. Whatever may let one go on
+ * wakes all: an op that is free or to be taken again, a step that was made, the last advice before
+ * short runs may be waited for. */
 #include "prefetch/engine.h"
 
 static int start(roma_prefetch_engine *engine, roma_error *error)

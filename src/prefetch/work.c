@@ -301,7 +301,7 @@ static roma__op *take_again(roma_prefetch_engine *engine)
         }
         if (!roma__work_may_fly(engine, op->job, op->dense, op->bytes)) {
             stays = stays != NULL ? stays : op;
-            roma__work_push_again(engine, op);
+            roma__work_put_back(engine, op);
             continue;
         }
         op->state = ROMA__OP_RUNS;

@@ -28,6 +28,8 @@ void roma__work_free_op(roma_prefetch_engine *engine, roma__op *op);
 /* Its job's window, if it uses one, may be mapped anew as far as it is concerned. */
 void roma__work_release_window(roma__op *op);
 void roma__work_push_again(roma_prefetch_engine *engine, roma__op *op);
+/* One that was taken from there and may not fly: that is no news, and wakes nobody. */
+void roma__work_put_back(roma_prefetch_engine *engine, roma__op *op);
 /* What an op that is not in flight has from `bytes` on becomes another, to be taken again. False:
  * no op is free for it. */
 bool roma__work_split(roma_prefetch_engine *engine, roma__op *op, uint64_t bytes);
