@@ -226,7 +226,7 @@ ROMA_API int roma_prefetch_create(roma_prefetch_engine **engine,
  *
  *  engine  NULL is fine
  *  Returns 0, -EBUSY while a scan is open, a manager has it (roma_manager_engine()) or a provider
- *  waits for it (nothing is changed), -EDEADLK in one of its callbacks.
+ *  waits for it (nothing is changed), -EDEADLK in a callback of an engine.
  *  In a child of fork() it frees what the child has of it.
  *  Threads: no other call on this engine may run at the same time, and none of its callbacks may
  *  call this.  Signals: no.  Since: 0.1 */
@@ -339,7 +339,7 @@ ROMA_API int roma_flush_submit(roma_prefetch_engine *engine, const roma_file_ran
  *  -EFAULT (a range begins past the file's end, or the file was cut before it was read), -EIO (the
  *  device), -ENOMEM, -ENOSPC (a tmpfs that is full), -EACCES (a descriptor that may not be mapped),
  *  -EOPNOTSUPP (with ROMA_PREFETCH_MAPPED: a mapping that may not be read), ..., -EINVAL, -ESTALE.
- *  Threads: any number may wait; in a callback of the engine only for what is done (else -EDEADLK).
+ *  Threads: any number may wait; in a callback, of any engine, for what is done alone (-EDEADLK).
  *  Signals: no; they do not end it.  Since: 0.1 */
 ROMA_API int roma_prefetch_wait(roma_prefetch_handle *handle, uint64_t timeout_ns);
 
@@ -384,10 +384,12 @@ ROMA_API int roma_prefetch_range_error(roma_prefetch_handle *handle, size_t inde
 
 /** Called once when a handle is done, on a thread of the engine with its signals blocked; with
  *  ROMA_PREFETCH_PLAIN on one that submits. It may submit, cancel and close handles (its own too),
- *  and open scans; not wait, go on in a scan of the engine or close one, end the engine, close a
- *  map nor have a manager or provider populate through an engine: that is -EDEADLK. (A call that
- *  comes late, by roma_prefetch_on_done() itself, may.) A child that is forked in it is as any
- *  other, and does not return from it.
+ *  make engines and open scans, of any engine: one of plain calls makes them on this thread, and
+ *  calls back here. It may not wait, go on in a scan or close one, cancel ranges or all, end an
+ *  engine, close a map nor have a manager or provider populate through an engine: that is -EDEADLK,
+ *  whichever engine it is about, since this thread or another may wait for the first meanwhile. (A
+ *  call that comes late, by roma_prefetch_on_done() itself, may.) A child that is forked in it is
+ *  as any other, and does not return from it.
  *  While it runs, the engine may be at a stand. */
 typedef void (*roma_on_done)(void *context, roma_prefetch_handle *handle, int code);
 
@@ -443,7 +445,8 @@ ROMA_API int64_t roma_prefetch_cancel_all(roma_prefetch_engine *engine);
 ROMA_API int roma_prefetch_drain(roma_prefetch_engine *engine, uint64_t timeout_ns);
 
 /** Let go of a handle. What it asked for goes on, with nobody to know; cancel first if it should
- *  not. A callback that was set does not run any more, unless it has begun.
+ *  not. A callback that was set does not run any more; one that has begun is waited for, but not in
+ *  a callback.
  *
  *  handle  NULL is fine
  *  Threads: no other call on this handle may run at the same time.  Signals: no.  Since: 0.1 */
@@ -504,7 +507,7 @@ ROMA_API int roma_scan_open(roma_prefetch_engine *engine, const roma_file_range 
  *  segment  receives the piece, in the program's mapping; the last may be shorter
  *  Returns 1; 0 at the end (the null segment); else the error of reading this piece (segment is
  *  set, but touching it may be SIGBUS), and the next call goes on behind it; -EINVAL, -EDEADLK (in
- *  a callback of the engine; the scan stays where it is), -ESTALE.
+ *  a callback of an engine; the scan stays where it is), -ESTALE.
  *  Threads: of one thread at a time.  Signals: no.  Since: 0.1 */
 ROMA_API int roma_scan_next(roma_scan *scan, roma_segment *segment);
 
@@ -527,7 +530,7 @@ ROMA_API int roma_scan_progress_of(const roma_scan *scan, roma_scan_progress *pr
  *  may be closed, and its addresses unmapped.
  *
  *  scan  NULL is fine
- *  Returns 0, -EDEADLK in a callback of its engine (the scan stays open).
+ *  Returns 0, -EDEADLK in a callback of an engine (the scan stays open).
  *  In a child of fork() it frees what the child has of it.
  *  Threads: no other call on this scan may run at the same time.  Signals: no.
  *  Cost: waits for what has begun, as roma_map_close().  Since: 0.1 */

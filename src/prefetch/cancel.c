@@ -166,7 +166,7 @@ int64_t roma_prefetch_cancel_ranges(roma_prefetch_engine *engine, const roma_fil
         return roma__error_invalid(error, engine == NULL ? "engine" : "ranges");
     if (roma__engine_is_gone(engine))
         return roma__error_subject(error, -ESTALE, ROMA_WHY_UNSUPPORTED, "an engine of the parent");
-    if (roma__calling == engine)
+    if (roma__calling != NULL)
         return roma__error_subject(error, -EDEADLK, ROMA_WHY_UNSUPPORTED, "waiting in a callback");
     roma__ban ban;
     for (size_t i = 0; i < n; i++) { /* all are checked before any is given up */
@@ -200,7 +200,7 @@ int64_t roma_prefetch_cancel_all(roma_prefetch_engine *engine)
         return -EINVAL;
     if (roma__engine_is_gone(engine))
         return -ESTALE;
-    if (roma__calling == engine)
+    if (roma__calling != NULL)
         return -EDEADLK;
     int64_t count = 0;
     roma__engine_lock(engine);

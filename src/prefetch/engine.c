@@ -221,7 +221,7 @@ int roma_prefetch_destroy(roma_prefetch_engine *engine)
 {
     if (engine == NULL)
         return 0;
-    if (roma__calling == engine)
+    if (roma__calling != NULL)
         return -EDEADLK;
     if (roma__engine_is_gone(engine)) {
         roma__engine_forget(engine);

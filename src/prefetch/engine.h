@@ -260,7 +260,7 @@ struct roma_prefetch_engine {
     bool threads_stop;
 };
 
-/* The engine whose callback this thread is in; NULL. */
+/* The engine whose callback this thread is in, the innermost; NULL: in none, and it may wait. */
 extern _Thread_local const roma_prefetch_engine *roma__calling;
 
 /* ---- life.c --------------------------------------------------------------------------------- */

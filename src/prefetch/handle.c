@@ -2,7 +2,14 @@
  *
  * A done job is settled by whoever works for the engine: its descriptor becomes readable, its
  * callback is called, and the engine's reference goes. A callback runs without the lock; while it
- * does, closing its handle from another thread waits for it. */
+ * does, closing its handle waits for it, but in another callback.
+ *
+ * Nothing waits in a callback, whichever engine it is of. That an engine waited for is another one
+ * helps nobody: its callbacks may wait for this one; and a callback that submits to an engine of
+ * plain calls makes these on its thread, and then runs what callbacks are due there, which may wait
+ * for the first. What is left are those plain calls themselves. They come to an end without any
+ * callback: who has an op of that engine is in a call of the kernel, or on its way, and all others
+ * this thread can take. */
 #include "prefetch/engine.h"
 
 #include "base/bits.h"
@@ -104,7 +111,7 @@ int roma_prefetch_wait(roma_prefetch_handle *job, uint64_t timeout_ns)
     if (timeout_ns == 0)
         return -ETIMEDOUT;
     roma_prefetch_engine *engine = job->engine;
-    if (roma__calling == engine)
+    if (roma__calling != NULL)
         return -EDEADLK;
     struct timespec deadline;
     bool ends = deadline_of(timeout_ns, &deadline);
@@ -129,7 +136,7 @@ int roma_prefetch_drain(roma_prefetch_engine *engine, uint64_t timeout_ns)
         return -EINVAL;
     if (roma__engine_is_gone(engine))
         return -ESTALE;
-    if (roma__calling == engine)
+    if (roma__calling != NULL)
         return -EDEADLK;
     struct timespec deadline;
     bool ends = deadline_of(timeout_ns, &deadline);
@@ -292,7 +299,7 @@ void roma_prefetch_close(roma_prefetch_handle *job)
     roma__engine_lock(engine);
     job->on_done = NULL;
     job->has_handle = false;
-    while (job->calling && roma__calling != engine)
+    while (job->calling && roma__calling == NULL)
         (void)pthread_cond_wait(&job->ended, &engine->lock);
     roma__job_drop(job);
     roma__engine_unlock(engine);

@@ -302,7 +302,7 @@ int roma_scan_next(roma_scan *scan, roma_segment *segment)
     *segment = roma_segment_of(NULL, 0);
     if (roma__engine_is_gone(scan->engine))
         return -ESTALE;
-    if (roma__calling == scan->engine)
+    if (roma__calling != NULL)
         return -EDEADLK; /* also where nothing would be waited for: else it would be so by chance */
     roma_check(scan_is_valid(scan));
     drop(scan, scan->next == scan->pieces_count);
@@ -497,7 +497,7 @@ int roma_scan_close(roma_scan *scan)
     if (scan == NULL)
         return 0;
     /* It would not wait, and leave its addresses and its descriptor to reads in flight. */
-    if (!roma__engine_is_gone(scan->engine) && roma__calling == scan->engine)
+    if (!roma__engine_is_gone(scan->engine) && roma__calling != NULL)
         return -EDEADLK;
     for (size_t i = 0; i < scan->batches_count; i++)
         (void)roma_prefetch_cancel(nth_batch(scan, i)->handle);
