@@ -246,8 +246,8 @@ int roma_prefetch_destroy(roma_prefetch_engine *engine)
     roma__engine_unlock(engine);
     engine->way->stop(engine);
     roma__engine_lock(engine);
-    engine->over = true;
     engine->references--;
+    engine->over = engine->references > 0; /* else it is until its record goes, with this */
     roma__engine_unlock(engine);
     return 0;
 }

@@ -199,7 +199,8 @@ struct roma_prefetch_engine {
     roma_prefetch_engine *next_engine, *previous_engine; /* the registry's lock                   */
     unsigned generation;      /* of the process that made it                                      */
     unsigned references;
-    bool stopping, over;
+    bool stopping;            /* it is being destroyed,                                           */
+    bool over;                /* and was: handles have it still                                   */
     bool claimed;             /* somebody is about to free it                                     */
     unsigned users;           /* scans, managers, providers that wait: it is not destroyed  */
 

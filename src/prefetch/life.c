@@ -7,16 +7,19 @@
  *
  * Order of locks: the registry's, then engines'; only fork() has several of these at once. Who
  * gives up the last reference claims the record under the engine's lock, lets go of that, and only
- * then takes the registry's to take it out. Who looks through the registry locks engines that it
- * has no reference of; one that is claimed it finds with nothing to do, and there until the
- * registry is unlocked. Locks of others that are held where an engine is used (a manager's) come
- * before both, at a fork, too.
+ * then takes the registry's to take it out and to free it, with the last jobs. Who looks through
+ * the registry locks engines that it has no reference of; one that is claimed it finds with nothing
+ * to do, and there until the registry is unlocked. Locks of others that are held where an engine is
+ * used (a manager's) come before both, at a fork, too.
  *
  * Fork: the registry's lock and those of all engines are held over it, so a child finds their
  * records whole. It has none of the engine's threads, and its ring would be its parent's; so an
  * engine of another generation is refused everywhere, and only its memory is given back: with the
  * last handle and user where the engine was destroyed before, else when the child destroys it, or
- * with those that are left then. Where its parent was destroying it meanwhile, it was not yet. */
+ * with those that are left then. Where its parent was destroying it meanwhile, it was not yet. One
+ * that was destroyed before, and was claimed with its last handle, is freed at once: the thread
+ * that had claimed it is the parent's. (Of an engine that stays, a handle's record that was being
+ * freed at that moment stays in the child, as what any other thread had in its hands.) */
 #include "prefetch/engine.h"
 
 #include "base/error.h"
@@ -45,11 +48,14 @@ static void after_fork(void)
     pthread_mutex_unlock(&registry_lock);
 }
 
+static void free_claimed(void);
+
 /* It may have been made in a callback: what may not wait there is another process's now. */
 static void in_child(void)
 {
     roma__calling = NULL;
     after_fork();
+    free_claimed();
 }
 
 /* After that of provider/fork.c, whose generation a child has then already. */
@@ -75,16 +81,15 @@ void roma__engine_register(roma_prefetch_engine *engine)
     pthread_mutex_unlock(&registry_lock);
 }
 
+/* Its lock is held. */
 static void unregister(roma_prefetch_engine *engine)
 {
-    pthread_mutex_lock(&registry_lock);
     if (engine->previous_engine != NULL)
         engine->previous_engine->next_engine = engine->next_engine;
     else
         registry = engine->next_engine;
     if (engine->next_engine != NULL)
         engine->next_engine->previous_engine = engine->previous_engine;
-    pthread_mutex_unlock(&registry_lock);
 }
 
 /* ---- life ----------------------------------------------------------------------------------- */
@@ -120,6 +125,25 @@ static void free_job(roma__job *job)
     roma__record_free(job, job->record_bytes);
 }
 
+static void free_jobs(roma__job *dead)
+{
+    while (dead != NULL) {
+        roma__job *next = dead->next;
+        free_job(dead);
+        dead = next;
+    }
+}
+
+/* In one hold of the registry's lock: a fork finds all of it there, or nothing. */
+static void end_claimed(roma_prefetch_engine *engine)
+{
+    pthread_mutex_lock(&registry_lock);
+    unregister(engine);
+    free_jobs(engine->dead);
+    roma__engine_free(engine);
+    pthread_mutex_unlock(&registry_lock);
+}
+
 void roma__engine_lock(roma_prefetch_engine *engine)
 {
     pthread_mutex_lock(&engine->lock);
@@ -127,20 +151,17 @@ void roma__engine_lock(roma_prefetch_engine *engine)
 
 void roma__engine_unlock(roma_prefetch_engine *engine)
 {
-    roma__job *dead = engine->dead;
-    engine->dead = NULL;
+    roma__job *dead = NULL;
     bool is_last = engine->references == 0 && !engine->claimed;
     engine->claimed = engine->claimed || is_last;
+    if (!engine->claimed) { /* else they go with it */
+        dead = engine->dead;
+        engine->dead = NULL;
+    }
     pthread_mutex_unlock(&engine->lock);
-    while (dead != NULL) {
-        roma__job *next = dead->next;
-        free_job(dead);
-        dead = next;
-    }
-    if (is_last) {
-        unregister(engine);
-        roma__engine_free(engine);
-    }
+    free_jobs(dead);
+    if (is_last)
+        end_claimed(engine);
 }
 
 static void unlist_job(roma__job *job)
@@ -172,8 +193,10 @@ static void unlock_forgotten(roma_prefetch_engine *engine)
     pthread_mutex_unlock(&engine->lock);
     if (!is_last)
         return;
+    pthread_mutex_lock(&registry_lock);
     unregister(engine);
     free_record(engine);
+    pthread_mutex_unlock(&registry_lock);
 }
 
 int roma__engine_refuses(const roma_prefetch_engine *engine, roma_error *error)
@@ -208,11 +231,34 @@ void roma__engine_let(roma_prefetch_engine *engine)
 
 /* What it has is memory, and descriptors that its parent has, too. Conditions are left
  * as they are: threads of the parent may have waited for them. */
+static void free_forgotten(roma__job *job)
+{
+    close_descriptors(job);
+    roma__record_free(job, job->record_bytes);
+}
+
 static void forget_job(roma__job *job)
 {
     unlist_job(job);
-    close_descriptors(job);
-    roma__record_free(job, job->record_bytes);
+    free_forgotten(job);
+}
+
+/* What threads of the parent had claimed, but for who was destroying one: that is not over. */
+static void free_claimed(void)
+{
+    pthread_mutex_lock(&registry_lock);
+    for (roma_prefetch_engine *engine = registry, *next; engine != NULL; engine = next) {
+        next = engine->next_engine;
+        if (!engine->claimed || !engine->over)
+            continue;
+        unregister(engine);
+        for (roma__job *job = engine->dead, *after; job != NULL; job = after) {
+            after = job->next;
+            free_forgotten(job);
+        }
+        free_record(engine);
+    }
+    pthread_mutex_unlock(&registry_lock);
 }
 
 /* Records of handles that the program has still stay, and the engine's with the last of them and of

@@ -243,3 +243,52 @@ TEST_CASE("who is about to wake an engine's thread when the engine ends has its 
     CHECK(had_descriptor);
     CHECK(open_descriptors() == descriptors);
 }
+
+TEMPLATE_TEST_CASE("a child of fork() keeps nothing of an engine whose last handle is being closed",
+                   "[prefetch]", by_ring, by_threads)
+{
+    FILE_ON_DISK(file, 2 * MiB);
+    const int descriptors = open_descriptors();
+    faulty table;
+    static stopped_call closing;
+    stopped_call::reset(-1);
+    table.calls.close = [](int fd) {
+        if (fd == closing.fd)
+            closing.pass();
+        return roma__sys_kernel.close(fd);
+    };
+    /* Two engines that are destroyed, and have a handle left with a descriptor of its own. */
+    roma_prefetch_handle *first = nullptr, *second = nullptr;
+    for (roma_prefetch_handle **handle : {&first, &second}) {
+        const owned_engine engine(TestType::way);
+        SKIP_WITHOUT(engine);
+        const roma_file_range range = file.range(0, file.bytes);
+        REQUIRE(roma_prefetch_submit(engine.self, &range, 1, ROMA_PREFETCH_RESIDENT, handle,
+                                     nullptr) == 0);
+        REQUIRE(roma_prefetch_eventfd(*handle) >= 0);
+    }
+    stopped_call::reset(roma_prefetch_eventfd(first));
+    std::thread one([&] { roma_prefetch_close(first); }); /* in the list of all engines */
+    const bool is_in_list = await([] { return closing.is_in.load(); });
+    const stopped_by_signal signal;
+    std::atomic<pid_t> id{0};
+    std::atomic<bool> is_forked{false};
+    std::thread other([&] {
+        id = static_cast<pid_t>(syscall(SYS_gettid));
+        roma_prefetch_close(second);                          /* is to go there, too */
+        (void)await([&] { return is_forked.load(); }, 60000); /* outlives the fork */
+    });
+    const bool waits = await([&] { return id != 0 && is_asleep(id); });
+    pthread_kill(other.native_handle(), SIGUSR1);
+    /* ThreadSanitizer may keep the signal until the lock is there: then it is not to be held. */
+    stopped_by_signal::may_go = !await([] { return stopped_by_signal::is_stopped.load(); }, 2000);
+    closing.may_go = true;
+    one.join();
+    const int kept = in_child([&] { return open_descriptors() - descriptors; });
+    stopped_by_signal::may_go = is_forked = true;
+    other.join();
+    CHECK(is_in_list);
+    CHECK(waits);
+    CHECK(kept == 0);
+    CHECK(open_descriptors() == descriptors);
+}
