@@ -133,6 +133,14 @@ static void finish_write(roma_prefetch_engine *engine, roma__op *op)
     roma__work_free_op(engine, op);
 }
 
+/* What another job has in flight is cached, and not there yet. */
+static bool is_being_read(const roma__op *op)
+{
+    uint64_t bytes = op->bytes;
+    return roma__work_find_leader(op->job->engine, op->job, op->file, op->offset, &bytes) != NULL ||
+           bytes < op->bytes;
+}
+
 static void finish_look(roma__op *op)
 {
     roma__job *job = op->job;
@@ -140,7 +148,7 @@ static void finish_look(roma__op *op)
         job->files[job->runs[op->run].file].is_silent = true;
         return;
     }
-    if (op->was_resident && job->level != ROMA_PREFETCH_MAPPED) {
+    if (op->was_resident && job->level != ROMA_PREFETCH_MAPPED && !is_being_read(op)) {
         roma__work_account_done(job, op->bytes, true);
         roma__work_advance(job, op->bytes);
         return;
