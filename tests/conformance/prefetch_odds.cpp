@@ -91,7 +91,7 @@ size_t missing(const request &asked, const std::deque<disk_file> &files)
 {
     size_t count = 0;
     for (const auto &[file, page] : asked.pages)
-        count += files[file].resident(page * page_bytes(), 1) == 0;
+        count += files[file].came(page * page_bytes(), 1) == 0;
     return count;
 }
 
