@@ -95,7 +95,7 @@ TEMPLATE_TEST_CASE("what is in memory of a file of an overlay is known, and not 
         CHECK(handle.progress().resident_bytes == 0);
     }
     CHECK(file.residency(below.bytes).resident_bytes == below.resident(0, below.bytes));
-    REQUIRE(below.resident(0, below.bytes) == below.bytes);
+    REQUIRE(below.came(0, below.bytes) == below.bytes);
     check_found(engine, {file.range(0, below.bytes)}, ROMA_PREFETCH_RESIDENT);
     std::vector<roma_file_range> pages;
     for (size_t at = 0; at < below.bytes; at += 16 * page_bytes())
