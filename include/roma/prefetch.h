@@ -121,8 +121,8 @@ ROMA_API int roma_map_open_fd(int fd, const roma_map_options *options, roma_map 
  *  Returns 0, -EBUSY while a scan is open on it, -EDEADLK in a callback of an engine.
  *  Threads: no other call on this map may run at the same time, nor one that submits ranges of it.
  *  Signals: no.  Cost: waits for what the depths of an engine allow: four chunks, whose length is
- *  such that the device should read one in 100 ms, or 96 short runs; for a flush in its sync as
- *  long as that takes.  Since: 0.1 */
+ *  such that the device should read one in 100 ms, or 96 short runs; 64 MiB of a flush, and for one
+ *  in its sync as long as that takes.  Since: 0.1 */
 ROMA_API int roma_map_close(roma_map *map);
 
 /** What is mapped: the file's bytes from `offset` to its end, or to `bytes`, as known since opening
@@ -270,7 +270,7 @@ ROMA_API const char *roma_prefetch_way_text(roma_prefetch_way way);
 /** Visit an engine's figures, in this order: "way" (text), "handles.live", "submits.count",
  *  "requested.bytes", "read.bytes" (asked of the kernel, and done), "resident.bytes" (found there),
  *  "joined.bytes" (read for another handle at that moment), "failed.bytes", "cancelled.bytes",
- *  "flying.bytes" (being read now), "calls.count" (populate, advice, flush, and a read of one byte
+ *  "flying.bytes" (being read or written), "calls.count" (populate, advice, flush, and a read of one byte
  *  for each short run that a ring awaits), "flying.peak_bytes".
  *
  *  Returns 0, what the visitor returned, -EINVAL, -ESTALE.  Threads: any.  Signals: no.
@@ -316,8 +316,9 @@ ROMA_API int roma_prefetch_submit(roma_prefetch_engine *engine, const roma_file_
                                   size_t n, roma_prefetch_level level,
                                   roma_prefetch_handle **handle, roma_error *error);
 
-/** Write what is dirty in the ranges to the device: all of it is begun, then each file is synced
- *  once (fdatasync), so that on completion the data, and what is needed to find it, is durable.
+/** Write what is dirty in the ranges to the device: all of it is begun, by a ring 64 MiB at a time,
+ *  then each file is synced once (fdatasync), so that on completion the data, and what is needed to
+ *  find it, is durable.
  *
  *  Parameters, results and handle as roma_prefetch_submit(); a range's error may be -EIO, -ENOSPC.
  *  The sync is of the whole file. By a read-only descriptor, or through a read-only mount, it works
@@ -325,7 +326,7 @@ ROMA_API int roma_prefetch_submit(roma_prefetch_engine *engine, const roma_file_
  *  written, their ranges are done, and count in `resident_bytes`, too. What is durable is
  *  `done_bytes` less those.
  *  An error in writing back is one of every flush of the file that the engine has then, whichever
- *  sync met it: the kernel tells of it once for an open file. What another engine, or an fsync() of
+ *  of them met it: the kernel tells of it once for an open file. What another engine, or an fsync() of
  *  the program's own, was told of through the same open file is not told here again, nor is it to a
  *  flush that is submitted later: its sync is of what was written since.  Since: 0.1 */
 ROMA_API int roma_flush_submit(roma_prefetch_engine *engine, const roma_file_range *ranges,

@@ -142,7 +142,6 @@ def print_rates(seen):
             caller = [row["caller_ms"] for row in values if "caller_ms" in row]
             text = f"{statistics.median(caller):.3f} ms" if caller else "throughout"
             print(f"  {method:18} {took.text():>22} s  caller blocked {text}")
-        print("\n  No flush is shorter than its device takes: see perf/prefetch/device.")
 
 
 def print_waits(seen):

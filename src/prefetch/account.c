@@ -217,7 +217,7 @@ static bool job_is_valid(const roma__job *job)
 
 bool roma__engine_is_valid(const roma_prefetch_engine *engine)
 {
-    unsigned dense = 0, sparse = 0, followers = 0, advising = 0, listed = 0;
+    unsigned dense = 0, sparse = 0, writing = 0, followers = 0, advising = 0, listed = 0;
     uint64_t bytes = 0;
     for (size_t i = 0; i < engine->ops_count; i++) {
         const roma__op *op = &engine->ops[i];
@@ -228,6 +228,7 @@ bool roma__engine_is_valid(const roma_prefetch_engine *engine)
             continue;
         dense += op->dense;
         sparse += !op->dense;
+        writing += op->waits;
         advising += op->window != 0 && !op->issued;
         bytes += op->bytes;
     }
@@ -242,7 +243,7 @@ bool roma__engine_is_valid(const roma_prefetch_engine *engine)
     return advising == engine->advising && listed == engine->issued_count &&
            followers == engine->followers && followers <= ROMA__FOLLOWERS &&
            unplanned == engine->unplanned_count && dense == engine->dense_flying &&
-           sparse == engine->sparse_flying && bytes == engine->flying_bytes &&
-           live == engine->live_count && dense <= engine->options.dense_depth &&
-           sparse <= engine->options.sparse_depth;
+           sparse == engine->sparse_flying && writing == engine->writing &&
+           bytes == engine->flying_bytes && live == engine->live_count &&
+           dense <= engine->options.dense_depth && sparse <= engine->options.sparse_depth;
 }

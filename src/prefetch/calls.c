@@ -33,6 +33,8 @@ int roma__call_make(const roma__call *call)
         return result_of(sys->madvise(call->address, call->bytes, MADV_POPULATE_READ));
     case ROMA__CALL_WRITE_RANGE:
         return result_of(sys->sync_file_range(call->fd, offset, bytes, SYNC_FILE_RANGE_WRITE));
+    case ROMA__CALL_WRITE_OUT:
+        return result_of(sys->sync_file_range(call->fd, offset, bytes, ROMA__WRITE_OUT_FLAGS));
     case ROMA__CALL_SYNC: return result_of(sys->fdatasync(call->fd));
     case ROMA__CALL_MMAP:
     case ROMA__CALL_FSTAT: break;
@@ -47,7 +49,8 @@ const char *roma__call_name(roma__call_kind kind)
     case ROMA__CALL_AWAIT: return "pread";
     case ROMA__CALL_WILLNEED:
     case ROMA__CALL_POPULATE: return "madvise";
-    case ROMA__CALL_WRITE_RANGE: return "sync_file_range";
+    case ROMA__CALL_WRITE_RANGE:
+    case ROMA__CALL_WRITE_OUT: return "sync_file_range";
     case ROMA__CALL_SYNC: return "fdatasync";
     case ROMA__CALL_MMAP: return "mmap";
     case ROMA__CALL_FSTAT: return "fstat";

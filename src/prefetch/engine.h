@@ -89,6 +89,7 @@ struct roma__op {
     bool look;                /* ask whether it is resident, before reading it or waiting for it  */
     bool issued;              /* its fadvise was made: next it is seen whether it came            */
     bool awaited;             /* the ring tells when to see that                                  */
+    bool waits;               /* a write that has come back when it is written, not begun         */
     unsigned tries;
     uint64_t offset;
     uint64_t bytes;
@@ -108,9 +109,9 @@ struct roma__op {
     uint64_t good_bytes;      /* with a code: this much from its start is to be read again        */
     bool come_again;
 
-    /* Of a sync, in ops taken; 0: not yet. */
+    /* Of a sync, and of a write that waits (sync.c), in ops taken; 0: not yet. */
     uint64_t returned_at; /* it came back                                                         */
-    uint64_t met_at;      /* another one of the file did, while this one was in flight            */
+    uint64_t met_at;      /* a sync of the file did, while this one was in flight                 */
 };
 
 /* ---- jobs ----------------------------------------------------------------------------------- */
@@ -228,6 +229,7 @@ struct roma_prefetch_engine {
     unsigned advising;              /* in flight, to be issued                                    */
     uint64_t taken;                 /* ops, but for those that were issued before                 */
     unsigned dense_flying, sparse_flying;
+    unsigned writing;         /* of the latter: those that wait                                   */
     unsigned followers;       /* ops                                                              */
     uint64_t flying_bytes;
     const roma__job *refused; /* whose piece was too long for what the budget has left: others wait

@@ -121,16 +121,21 @@ static void finish_read(roma_prefetch_engine *engine, roma__op *op)
     roma__work_free_op(engine, op);
 }
 
-/* A beginning; whether it went well, and when it is done, the sync tells. */
+/* A beginning; whether it went well, and when it is done, the sync tells. Who waited may have been
+ * told in its place. */
 static void finish_write(roma_prefetch_engine *engine, roma__op *op)
 {
     roma__job *job = op->job;
+    const roma__file *waited = op->waits ? op->file : NULL;
+    int code = op->code;
     roma__work_remove_flying(engine, op);
     if (job->cancelled) /* there will be no sync */
         roma__work_account_cancelled(job, op->run, op->offset, op->bytes);
     else
         job->runs[op->run].begun_bytes += op->bytes;
     roma__work_free_op(engine, op);
+    if (waited != NULL)
+        roma__work_finish_written(engine, waited, code);
 }
 
 /* What another job has in flight is cached, and not there yet. */

@@ -17,6 +17,7 @@ void roma__work_add_flying(roma_prefetch_engine *engine, roma__op *op)
         engine->dense_flying++;
     else
         engine->sparse_flying++;
+    engine->writing += op->waits;
     engine->flying_bytes += op->bytes;
     if (engine->flying_bytes > engine->figures.peak)
         engine->figures.peak = engine->flying_bytes;
@@ -29,6 +30,7 @@ void roma__work_remove_flying(roma_prefetch_engine *engine, const roma__op *op)
         engine->dense_flying--;
     else
         engine->sparse_flying--;
+    engine->writing -= op->waits;
     engine->flying_bytes -= op->bytes;
     engine->advising -= op->window != 0 && !op->issued;
 }

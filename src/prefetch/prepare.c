@@ -240,7 +240,9 @@ void roma__op_prepare(roma__op *op)
     case ROMA__TASK_WINDOW: map_window(op); break;
     case ROMA__TASK_CLEAN: clean(op); break;
     case ROMA__TASK_READ: prepare_read(op); break;
-    case ROMA__TASK_WRITE: add_call(op, ROMA__CALL_WRITE_RANGE, NULL); break;
+    case ROMA__TASK_WRITE:
+        add_call(op, op->waits ? ROMA__CALL_WRITE_OUT : ROMA__CALL_WRITE_RANGE, NULL);
+        break;
     case ROMA__TASK_SYNC: add_call(op, ROMA__CALL_SYNC, NULL); break;
     }
 }

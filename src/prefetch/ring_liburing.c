@@ -185,6 +185,9 @@ static void queue(roma__ring *ring, const roma__call *call, uint64_t tag, bool l
     case ROMA__CALL_WRITE_RANGE:
         io_uring_prep_sync_file_range(entry, call->fd, length, call->offset, SYNC_FILE_RANGE_WRITE);
         break;
+    case ROMA__CALL_WRITE_OUT:
+        io_uring_prep_sync_file_range(entry, call->fd, length, call->offset, ROMA__WRITE_OUT_FLAGS);
+        break;
     case ROMA__CALL_SYNC: io_uring_prep_fsync(entry, call->fd, IORING_FSYNC_DATASYNC); break;
     case ROMA__CALL_MMAP:
     case ROMA__CALL_FSTAT: roma__check_failed("a call of a ring", __FILE__, __LINE__);

@@ -1,14 +1,15 @@
-/* sync.c - a sync came back: what it met concerns every flush of the file.
+/* sync.c - a sync came back, or a write that waited: what it met concerns every flush of the file.
  *
  * The kernel tells of an error in writing back once for each open file, to whom it asks first. Two
  * flushes through one descriptor, or a duplicate of it, both lost pages; the one whose sync comes
  * second hears 0, and must not call that durable. So an error is noted in every flush of the file
  * that the engine has then, whatever its descriptor, and is its result where its own sync met none.
  *
- * Syncs of a file may run at once, and the one that was told may come back last. So one that came
- * back well stays in flight until those have come back that were in flight then. Of these the time
- * is noted, in ops taken, of the first sync that came back before them; who begins later has none
- * yet, or a later one, and is not waited for: a steady stream of flushes delays nobody for long.
+ * Syncs of a file may run at once, and writes that wait, which are told as well; the one that was
+ * told may come back last. So a sync that came back well stays in flight until those have come back
+ * that were in flight then. Of these the time is noted, in ops taken, of the first sync that came
+ * back before them; who begins later has none yet, or a later one, and is not waited for: a steady
+ * stream of flushes delays nobody for long.
  *
  * What others hear is not known here: another engine, a provider's sync, the program's own. */
 #include "prefetch/work.h"
@@ -26,7 +27,8 @@ static bool is_of_file(int code)
     case -EINTR:
     case -ENOSYS:
     case -EOPNOTSUPP:
-    case -EPERM: return false;
+    case -EPERM:
+    case -ESPIPE: return false;
     default: return true;
     }
 }
@@ -39,9 +41,10 @@ static void tell_all(roma_prefetch_engine *engine, const roma__file *file, int c
                 job->files[i].sync_code = code;
 }
 
-static bool is_sync_of(const roma__op *op, const roma__file *file)
+/* Is it told of errors of this file when it comes back? */
+static bool hears_of(const roma__op *op, const roma__file *file)
 {
-    return op->state == ROMA__OP_RUNS && op->task == ROMA__TASK_SYNC &&
+    return op->state == ROMA__OP_RUNS && (op->task == ROMA__TASK_SYNC || op->waits) &&
            roma__file_is_same(op->file, file);
 }
 
@@ -50,7 +53,7 @@ static void note_return(roma_prefetch_engine *engine, roma__op *returned)
     returned->returned_at = engine->taken + 1;
     for (size_t i = 0; i < engine->ops_high; i++) {
         roma__op *op = &engine->ops[i];
-        if (op->met_at == 0 && op->returned_at == 0 && is_sync_of(op, returned->file))
+        if (op->met_at == 0 && op->returned_at == 0 && hears_of(op, returned->file))
             op->met_at = returned->returned_at;
     }
 }
@@ -63,7 +66,7 @@ static bool must_wait(const roma_prefetch_engine *engine, const roma__op *return
     for (size_t i = 0; i < engine->ops_high; i++) {
         const roma__op *op = &engine->ops[i];
         if (op->met_at != 0 && op->met_at <= returned->returned_at && op->returned_at == 0 &&
-            is_sync_of(op, returned->file))
+            hears_of(op, returned->file))
             return true;
     }
     return false;
@@ -76,6 +79,23 @@ static void end_sync(roma_prefetch_engine *engine, roma__op *op)
     op->job->syncing--;
     (void)roma__work_account_sync(op->job, op->run, op->code != 0 ? op->code : op->file->sync_code);
     roma__work_free_op(engine, op);
+}
+
+/* Those that waited for nobody else. */
+static void end_syncs(roma_prefetch_engine *engine, const roma__file *file)
+{
+    for (size_t i = 0; i < engine->ops_high; i++) {
+        roma__op *returned = &engine->ops[i];
+        if (hears_of(returned, file) && returned->returned_at != 0 && !must_wait(engine, returned))
+            end_sync(engine, returned);
+    }
+}
+
+void roma__work_finish_written(roma_prefetch_engine *engine, const roma__file *file, int code)
+{
+    if (is_of_file(code))
+        tell_all(engine, file, code);
+    end_syncs(engine, file);
 }
 
 void roma__work_finish_sync(roma_prefetch_engine *engine, roma__op *op)
@@ -91,10 +111,5 @@ void roma__work_finish_sync(roma_prefetch_engine *engine, roma__op *op)
         if (is_of_file(op->code))
             tell_all(engine, file, op->code);
     }
-    for (size_t i = 0; i < engine->ops_high; i++) {
-        roma__op *returned = &engine->ops[i];
-        if (is_sync_of(returned, file) && returned->returned_at != 0 &&
-            !must_wait(engine, returned))
-            end_sync(engine, returned);
-    }
+    end_syncs(engine, file);
 }

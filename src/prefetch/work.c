@@ -10,6 +10,11 @@
  * Three quarters of the depth later each is looked at, and waited for if it has not come: most
  * have.
  *
+ * Flushes: by a ring, pieces of 4 MiB come back when they are written, sixteen on their way at a
+ * time: so the next ones go while the kernel sees to those that were written. Where all is begun at
+ * once, a device that tells of many writes together has nothing to do until the last of these has
+ * been seen to (docs/adr/0014). Shorter pieces are begun, and the sync waits for them.
+ *
  * The cursor: a job's runs are begun in the order of the file. Long runs that are resident already
  * are passed over in stretches of up to 256 MiB, which one look each tells; a stretch that is not
  * is read chunk by chunk, with a look before each only where the stretch had some pages. */
@@ -19,7 +24,9 @@
 
 enum {
     STRETCH_BYTES = 256 << 20,
-    WRITE_BYTES = 16 << 20,        /* of a flush at a time                          */
+    BEGIN_BYTES = 16 << 20,        /* of a flush at a time, where nobody waits      */
+    WRITE_BYTES = 4 << 20,         /* and where the ring does:                      */
+    WRITES_FLYING = 16,            /* so many                                       */
     MEMORY_PIECE_BYTES = 32 << 20, /* of files in memory: so much, or a page,       */
     MEMORY_MOST_BYTES = 1 << 30    /* but no more: the length of a call has 32 bits */
 };
@@ -36,20 +43,30 @@ static uint64_t piece_within(const roma__job *job, const roma__run *run, size_t 
 
 /* ---- taking: flushes ------------------------------------------------------------------------ */
 
+/* Whether a write may wait until it is written: a thread of the kernel's sleeps then, not ours. */
+static bool can_wait(const roma_prefetch_engine *engine)
+{
+    return engine->options.way == ROMA_PREFETCH_URING && !engine->broken;
+}
+
 static roma__op *take_write(roma__job *job)
 {
     roma_prefetch_engine *engine = job->engine;
+    size_t most = can_wait(engine) ? WRITE_BYTES : BEGIN_BYTES;
     while (job->run < job->runs_count) {
         const roma__run *run = &job->runs[job->run];
-        uint64_t bytes = piece_within(job, run, WRITE_BYTES);
+        uint64_t bytes = piece_within(job, run, most);
         if (roma__work_is_banned(job, run, job->at, &bytes)) {
             roma__work_account_cancelled(job, (uint32_t)job->run, job->at, bytes);
             roma__work_advance(job, bytes);
             continue;
         }
-        if (engine->free_ops == NULL || !roma__work_may_fly(engine, job, false, bytes))
+        bool waits = bytes == WRITE_BYTES && can_wait(engine);
+        if ((waits && engine->writing == WRITES_FLYING) || engine->free_ops == NULL ||
+            !roma__work_may_fly(engine, job, false, bytes))
             return NULL;
         roma__op *op = roma__work_new_op(job, ROMA__TASK_WRITE, (uint32_t)job->run, job->at, bytes);
+        op->waits = waits;
         roma__work_add_flying(engine, op);
         roma__work_advance(job, bytes);
         return op;

@@ -63,6 +63,8 @@ void roma__work_end_job(roma_prefetch_engine *engine, roma__job *job);
 
 /* A sync came back, and was judged: its flush, or several, come to their end. */
 void roma__work_finish_sync(roma_prefetch_engine *engine, roma__op *op);
+/* A write of that file that waited came back with that code, and is not in flight any more. */
+void roma__work_finish_written(roma_prefetch_engine *engine, const roma__file *file, int code);
 
 /* ---- overlap.c ------------------------------------------------------------------------------ */
 

@@ -3,7 +3,7 @@
  * descriptors of a file is synced through one that is still there.
  *
  * The first sync of a test, the second and so on are told what the test says, and come back in the
- * order that it says. */
+ * order that it says; so are writes of a ring, which wait and are told as well. */
 #include "between.hpp"
 #include "disk_file.hpp"
 #include "emulated.hpp"
@@ -25,7 +25,7 @@ using namespace roma_tests;
 
 namespace {
 
-/* Calls of one kind: results of the n-th, and which of them may come back. */
+/* Calls of one kind: which of them may come back, and results of the n-th sync, or write. */
 struct syncs {
     static constexpr unsigned MOST = 8;
 
@@ -34,13 +34,13 @@ struct syncs {
     std::array<std::atomic<bool>, MOST> held{};
     std::array<int, MOST> results{};
 
-    explicit syncs(roma__call_kind which) : kind(which)
+    explicit syncs(roma__call_kind which, roma__call_kind told = ROMA__CALL_SYNC) : kind(which)
     {
         calls.holds = [this](const made_call &call) {
             return call.kind == kind && call.nth < MOST && held[call.nth];
         };
-        calls.ends = [this](const made_call &call, int result) {
-            const bool is_told = call.kind == ROMA__CALL_SYNC && call.nth < MOST;
+        calls.ends = [this, told](const made_call &call, int result) {
+            const bool is_told = call.kind == told && call.nth < MOST;
             return is_told && results[call.nth] != 0 ? results[call.nth] : result;
         };
     }
@@ -186,6 +186,55 @@ TEMPLATE_TEST_CASE("a flush fails of what another one's sync met while it wrote"
     on.held[1] = false;
     CHECK(first.code() == -ENOSPC); /* its own sync met nothing */
     CHECK(on.calls.count(ROMA__CALL_SYNC) == 2);
+}
+
+/* Pieces of 4 MiB are written out by a ring, and shorter ones begun. */
+
+TEST_CASE("what a write of a ring met is the error of every flush of the file", "[prefetch]")
+{
+    SKIP_WHERE_EMULATED();
+    disk_file file(12 * MiB), other(12 * MiB);
+    syncs on(ROMA__CALL_WRITE_RANGE, ROMA__CALL_WRITE_RANGE);
+    owned_engine engine(ROMA_PREFETCH_URING);
+    SKIP_WITHOUT(engine);
+    on.results[1] = -EIO;
+    on.held[1] = true;
+    flusher first(engine, {file.range(0, MiB * 4), file.range(8 * MiB, MiB)});
+    on.await(2);
+    flusher second(engine, {file.range(8 * MiB, 2 * MiB)}), third(engine, other);
+    CHECK(third.code() == 0);
+    await_back(engine, 1 + 4 + 2); /* one of the first's, all of the third's, the second's */
+    CHECK(second.goes_on());       /* its sync said 0 */
+    CHECK(first.goes_on());
+    on.held[1] = false;
+    CHECK(second.code() == -EIO);
+    CHECK(first.range_codes() == std::vector<int>{-EIO, -EIO}); /* though its own sync said 0 */
+    flusher fourth(engine, file);
+    CHECK(fourth.code() == 0);
+    CHECK(engine.figure("handles.live") == 0);
+}
+
+TEST_CASE("a flush does not wait for writes of others for longer than they take", "[prefetch]")
+{
+    SKIP_WHERE_EMULATED();
+    disk_file file(12 * MiB);
+    syncs on(ROMA__CALL_WRITE_RANGE, ROMA__CALL_WRITE_RANGE);
+    owned_engine engine(ROMA_PREFETCH_URING);
+    SKIP_WITHOUT(engine);
+    on.held[1] = on.held[3] = true;
+    flusher first(engine, {file.range(0, 4 * MiB)});
+    on.await(1);
+    flusher second(engine, {file.range(8 * MiB, MiB)});
+    await_back(engine, 2); /* its write was begun, and it was synced */
+    flusher third(engine, {file.range(4 * MiB, 4 * MiB)});
+    on.await(3);
+    CHECK(second.goes_on());
+    on.held[1] = false;
+    CHECK(second.code() == 0); /* the third's write began later */
+    CHECK(first.goes_on());
+    on.held[3] = false;
+    CHECK(first.code() == 0);
+    CHECK(third.code() == 0);
 }
 
 TEMPLATE_TEST_CASE("a flush is not concerned by other files, nor by what is wrong with a call",

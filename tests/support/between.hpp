@@ -27,7 +27,7 @@
 namespace roma_tests {
 
 struct made_call {
-    roma__call_kind kind;
+    roma__call_kind kind; /* a write that waits is ROMA__CALL_WRITE_RANGE, too */
     int fd;       /* -1: of addresses */
     unsigned nth; /* of its kind, from 1 */
 };
@@ -133,7 +133,8 @@ class between {
 
     static void queue(roma__ring *ring, const roma__call *call, uint64_t tag, bool linked)
     {
-        now_->flying_[tag] = now_->begin(call->kind, is_of_addresses(*call) ? -1 : call->fd);
+        const auto kind = call->kind == ROMA__CALL_WRITE_OUT ? ROMA__CALL_WRITE_RANGE : call->kind;
+        now_->flying_[tag] = now_->begin(kind, is_of_addresses(*call) ? -1 : call->fd);
         roma__rings_kernel.queue(ring, call, tag, linked);
     }
 
