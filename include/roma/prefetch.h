@@ -270,8 +270,8 @@ ROMA_API const char *roma_prefetch_way_text(roma_prefetch_way way);
 /** Visit an engine's figures, in this order: "way" (text), "handles.live", "submits.count",
  *  "requested.bytes", "read.bytes" (asked of the kernel, and done), "resident.bytes" (found there),
  *  "joined.bytes" (read for another handle at that moment), "failed.bytes", "cancelled.bytes",
- *  "flying.bytes" (being read or written), "calls.count" (populate, advice, flush, and a read of one byte
- *  for each short run that a ring awaits), "flying.peak_bytes".
+ *  "flying.bytes" (being read or written), "calls.count" (populate, advice, flush, and a read of
+ *  one byte for each short run that a ring awaits), "flying.peak_bytes".
  *
  *  Returns 0, what the visitor returned, -EINVAL, -ESTALE.  Threads: any.  Signals: no.
  *  Since: 0.1 */
@@ -326,9 +326,9 @@ ROMA_API int roma_prefetch_submit(roma_prefetch_engine *engine, const roma_file_
  *  written, their ranges are done, and count in `resident_bytes`, too. What is durable is
  *  `done_bytes` less those.
  *  An error in writing back is one of every flush of the file that the engine has then, whichever
- *  of them met it: the kernel tells of it once for an open file. What another engine, or an fsync() of
- *  the program's own, was told of through the same open file is not told here again, nor is it to a
- *  flush that is submitted later: its sync is of what was written since.  Since: 0.1 */
+ *  of them met it: the kernel tells of it once for an open file. What another engine, or an
+ *  fsync() of the program's own, was told of through the same open file is not told here again, nor
+ *  is it to a flush that is submitted later: its sync is of what was written since.  Since: 0.1 */
 ROMA_API int roma_flush_submit(roma_prefetch_engine *engine, const roma_file_range *ranges,
                                size_t n, roma_prefetch_handle **handle, roma_error *error);
 

@@ -93,22 +93,12 @@ static void plan(roma__op *op)
 
 /* ---- looking -------------------------------------------------------------------------------- */
 
-/* Of a long run all of which is cached the end may still be being read. Populating the program's
- * mapping waits for that. */
-static bool may_be_unread(const roma__op *op, const roma__resident *resident)
-{
-    return op->dense && resident->details && op->job->level != ROMA_PREFETCH_MAPPED &&
-           !roma__file_is_memory(op->file);
-}
-
 static void look(roma__op *op)
 {
     roma__resident resident;
     op->code = roma__resident_ask(op->file, op->offset, op->bytes, &resident);
     op->good_bytes = op->code == 0 ? resident.bytes : 0;
     op->was_resident = op->good_bytes >= op->bytes;
-    if (op->was_resident && may_be_unread(op, &resident))
-        op->was_resident = roma__resident_ends_read(op->file, op->offset, (size_t)op->bytes);
 }
 
 /* ---- mapping -------------------------------------------------------------------------------- */

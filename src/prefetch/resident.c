@@ -3,8 +3,7 @@
  *
  * They do not count the same: to cachestat() a page is cached from when its read begins, to
  * mincore() when it has ended. Asking mincore() for every page takes a thousand times as long (70
- * ms a GiB and more), so where all is cached a few pages are asked for that come last: who reads a
- * file does it in order, and what is still on its way is what was begun last.
+ * ms a GiB and more).
  *
  * Neither reads a page, and neither is told to everybody: only who owns a file or may write it
  * learns what is cached of it. mincore() answers "all of it" to others, so it is not asked for
@@ -22,7 +21,7 @@
 #include <errno.h>
 #include <string.h>
 
-enum { SLICE_PAGES = 4096, TRIES = 1000, PART_BYTES = 32 << 20 };
+enum { SLICE_PAGES = 4096, TRIES = 1000 };
 
 /* ---- asking --------------------------------------------------------------------------------- */
 
@@ -90,25 +89,6 @@ bool roma__resident_is_read(char *address, size_t bytes, size_t page_bytes)
         if (count_slice(address + at, roma__min(slice, bytes - at), page_bytes, &there) < 0)
             return false;
     return there >= bytes;
-}
-
-/* Its last page. A kernel that does not tell says nothing against it. */
-static bool ends_read(char *address, size_t page_bytes)
-{
-    uint64_t there = 0;
-    return count_slice(address - page_bytes, page_bytes, page_bytes, &there) < 0 || there > 0;
-}
-
-bool roma__resident_ends_read(const roma__file *file, uint64_t offset, size_t bytes)
-{
-    char *address = roma__sys->mmap(NULL, bytes, PROT_READ, MAP_SHARED, file->fd, (off_t)offset);
-    if (address == MAP_FAILED)
-        return true;
-    bool is_read = ends_read(address + bytes, file->page_bytes);
-    for (size_t at = PART_BYTES - offset % PART_BYTES; is_read && at < bytes; at += PART_BYTES)
-        is_read = ends_read(address + at, file->page_bytes);
-    (void)roma__sys->munmap(address, bytes);
-    return is_read;
 }
 
 bool roma__resident_is_quick(void)

@@ -19,10 +19,6 @@ typedef struct roma__resident {
 int roma__resident_ask(const roma__file *file, uint64_t offset, uint64_t bytes,
                        roma__resident *resident);
 
-/* Of what is cached as a whole: whether what is read last of it has been, the last page of each 32
- * MiB of the file and of all. Where the kernel does not tell, yes. */
-bool roma__resident_ends_read(const roma__file *file, uint64_t offset, size_t bytes);
-
 /* Whether pages of a shadow are in the page cache and read: one whose read has begun is not. */
 bool roma__resident_is_read(char *address, size_t bytes, size_t page_bytes);
 
