@@ -197,8 +197,9 @@ typedef struct roma_prefetch_options {
     size_t chunk_bytes;       /**< largest chunk of a long run, at most 1 GiB; 0: 32 MiB. Chunks
                                    begin at 2 MiB, or a huge page, and grow fourfold, while the
                                    device reads one in 100 ms                                    */
-    size_t budget_bytes;      /**< most bytes being read at a time, over all handles: chunks are
-                                   shortened to it; at least a page. 0: what the depths come to  */
+    size_t budget_bytes;      /**< most bytes being read or flushed at a time, over all handles:
+                                   chunks are shortened to it; at least a page. 0: what the depths
+                                   come to                                                       */
 } roma_prefetch_options;
 
 static inline roma_prefetch_options roma_prefetch_options_default(void)
@@ -328,7 +329,9 @@ ROMA_API int roma_prefetch_submit(roma_prefetch_engine *engine, const roma_file_
  *  An error in writing back is one of every flush of the file that the engine has then, whichever
  *  of them met it: the kernel tells of it once for an open file. What another engine, or an
  *  fsync() of the program's own, was told of through the same open file is not told here again, nor
- *  is it to a flush that is submitted later: its sync is of what was written since.  Since: 0.1 */
+ *  is it to a flush that is submitted later: its sync is of what was written since. But what the
+ *  engine was told for a flush that was given up, the next flush of the file has as its error.
+ *  Since: 0.1 */
 ROMA_API int roma_flush_submit(roma_prefetch_engine *engine, const roma_file_range *ranges,
                                size_t n, roma_prefetch_handle **handle, roma_error *error);
 

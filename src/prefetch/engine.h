@@ -50,6 +50,7 @@ enum {
     ROMA__WORKERS = 32,
     ROMA__WORKERS_MOST = 256,
     ROMA__BANS = 8,
+    ROMA__UNTOLD = 16,
     ROMA__WINDOWS = 2,
     ROMA__TRIES = 100,          /* of a call that is told to come again                           */
     ROMA__FAULT_TRIES = 3       /* of one that met a page that cannot be read                     */
@@ -232,6 +233,11 @@ struct roma_prefetch_engine {
     unsigned writing;         /* of the latter: those that wait                                   */
     unsigned followers;       /* ops                                                              */
     uint64_t flying_bytes;
+    struct roma__untold {     /* what writes of flushes met, and none has told yet (sync.c)       */
+        uint64_t device, inode;
+        int code;
+    } untold[ROMA__UNTOLD];
+    size_t untold_count;      /* of all time: the latest are kept                                 */
     const roma__job *refused; /* whose piece was too long for what the budget has left: others wait
                                  until it flies                                                   */
 

@@ -127,7 +127,7 @@ static void finish_write(roma_prefetch_engine *engine, roma__op *op)
 {
     roma__job *job = op->job;
     const roma__file *waited = op->waits ? op->file : NULL;
-    int code = op->code;
+    int result = op->results[0];
     roma__work_remove_flying(engine, op);
     if (job->cancelled) /* there will be no sync */
         roma__work_account_cancelled(job, op->run, op->offset, op->bytes);
@@ -135,7 +135,7 @@ static void finish_write(roma_prefetch_engine *engine, roma__op *op)
         job->runs[op->run].begun_bytes += op->bytes;
     roma__work_free_op(engine, op);
     if (waited != NULL)
-        roma__work_finish_written(engine, waited, code);
+        roma__work_finish_written(engine, waited, result);
 }
 
 /* What another job has in flight is cached, and not there yet. */
@@ -176,6 +176,8 @@ static void finish_plan(roma__op *op)
         if (job->code == 0)
             job->code = job->asked[i].code;
     }
+    if (job->is_flush)
+        roma__work_hear_untold(job->engine, job);
     job->run = 0;
     job->at = job->runs_count > 0 ? job->runs[0].offset : 0;
     job->chunk_first = roma__min(job->chunk_first, job->engine->options.chunk_bytes);

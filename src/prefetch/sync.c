@@ -11,6 +11,9 @@
  * back before them; who begins later has none yet, or a later one, and is not waited for: a steady
  * stream of flushes delays nobody for long.
  *
+ * A flush that is given up may have heard, and ends without a sync that tells. So what a write met
+ * is kept until a flush of the file has told it: the next one does, if nobody else.
+ *
  * What others hear is not known here: another engine, a provider's sync, the program's own. */
 #include "prefetch/work.h"
 
@@ -27,10 +30,17 @@ static bool is_of_file(int code)
     case -EINTR:
     case -ENOSYS:
     case -EOPNOTSUPP:
-    case -EPERM:
-    case -ESPIPE: return false;
+    case -EPERM: return false;
     default: return true;
     }
+}
+
+/* What a write that waited was told by the call, which had not looked at any page; all else is an
+ * error in writing back, whatever its name: a file system may give its own. */
+static bool is_of_call(int result)
+{
+    return result >= 0 || result == -ECANCELED || result == -ENOSYS || result == -ESPIPE ||
+           result == -EBADF;
 }
 
 static void tell_all(roma_prefetch_engine *engine, const roma__file *file, int code)
@@ -72,12 +82,48 @@ static bool must_wait(const roma_prefetch_engine *engine, const roma__op *return
     return false;
 }
 
+/* ---- what nobody has told ------------------------------------------------------------------- */
+
+static bool is_untold_of(const struct roma__untold *untold, const roma__file *file)
+{
+    return untold->code != 0 && untold->device == file->device && untold->inode == file->inode;
+}
+
+static void note_untold(roma_prefetch_engine *engine, const roma__file *file, int code)
+{
+    for (size_t i = 0; i < ROMA__UNTOLD; i++)
+        if (is_untold_of(&engine->untold[i], file))
+            return;
+    engine->untold[engine->untold_count++ % ROMA__UNTOLD] = (struct roma__untold){
+        file->device, file->inode, code};
+}
+
+static void forget_untold(roma_prefetch_engine *engine, const roma__file *file)
+{
+    for (size_t i = 0; i < ROMA__UNTOLD; i++)
+        if (is_untold_of(&engine->untold[i], file))
+            engine->untold[i].code = 0;
+}
+
+void roma__work_hear_untold(const roma_prefetch_engine *engine, roma__job *job)
+{
+    for (size_t i = 0; i < job->files_count; i++)
+        for (size_t k = 0; k < ROMA__UNTOLD; k++)
+            if (job->files[i].sync_code == 0 && is_untold_of(&engine->untold[k], &job->files[i]))
+                job->files[i].sync_code = engine->untold[k].code;
+}
+
+/* ---- ends ----------------------------------------------------------------------------------- */
+
 /* Of a sync that failed all that was begun of its file may be lost, whatever the range. */
 static void end_sync(roma_prefetch_engine *engine, roma__op *op)
 {
+    int told = op->file->sync_code;
     roma__work_remove_flying(engine, op);
     op->job->syncing--;
-    (void)roma__work_account_sync(op->job, op->run, op->code != 0 ? op->code : op->file->sync_code);
+    if (told != 0)
+        forget_untold(engine, op->file);
+    (void)roma__work_account_sync(op->job, op->run, told != 0 ? told : op->code);
     roma__work_free_op(engine, op);
 }
 
@@ -91,10 +137,14 @@ static void end_syncs(roma_prefetch_engine *engine, const roma__file *file)
     }
 }
 
-void roma__work_finish_written(roma_prefetch_engine *engine, const roma__file *file, int code)
+void roma__work_finish_written(roma_prefetch_engine *engine, const roma__file *file, int result)
 {
-    if (is_of_file(code))
+    if (!is_of_call(result)) {
+        /* Who made such a call again would be told 0. */
+        int code = result == -EINTR || result == -EAGAIN ? -EIO : result;
+        note_untold(engine, file, code);
         tell_all(engine, file, code);
+    }
     end_syncs(engine, file);
 }
 

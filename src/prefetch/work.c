@@ -10,10 +10,10 @@
  * Three quarters of the depth later each is looked at, and waited for if it has not come: most
  * have.
  *
- * Flushes: by a ring, pieces of 4 MiB come back when they are written, sixteen on their way at a
- * time: so the next ones go while the kernel sees to those that were written. Where all is begun at
- * once, a device that tells of many writes together has nothing to do until the last of these has
- * been seen to (docs/adr/0014). Shorter pieces are begun, and the sync waits for them.
+ * Flushes: by a ring, pieces of 4 MiB come back when they are written, sixteen of all flushes on
+ * their way at a time: so the next ones go while the kernel sees to those that were written. Where
+ * all is begun at once, a device that tells of many writes together has nothing to do until the
+ * last of these has been seen to (docs/adr/0014). Shorter pieces are begun, and the sync waits.
  *
  * The cursor: a job's runs are begun in the order of the file. Long runs that are resident already
  * are passed over in stretches of up to 256 MiB, which one look each tells; a stretch that is not
@@ -26,7 +26,7 @@ enum {
     STRETCH_BYTES = 256 << 20,
     BEGIN_BYTES = 16 << 20,        /* of a flush at a time, where nobody waits      */
     WRITE_BYTES = 4 << 20,         /* and where the ring does:                      */
-    WRITES_FLYING = 16,            /* so many                                       */
+    WRITES_FLYING = 16,            /* so many, or half of its workers               */
     MEMORY_PIECE_BYTES = 32 << 20, /* of files in memory: so much, or a page,       */
     MEMORY_MOST_BYTES = 1 << 30    /* but no more: the length of a call has 32 bits */
 };
@@ -49,6 +49,13 @@ static bool can_wait(const roma_prefetch_engine *engine)
     return engine->options.way == ROMA_PREFETCH_URING && !engine->broken;
 }
 
+/* There are not as many yet as may. */
+static bool may_another_wait(const roma_prefetch_engine *engine)
+{
+    size_t most = roma__max(engine->options.threads / 2, 1);
+    return engine->writing < roma__min(most, WRITES_FLYING);
+}
+
 static roma__op *take_write(roma__job *job)
 {
     roma_prefetch_engine *engine = job->engine;
@@ -62,7 +69,7 @@ static roma__op *take_write(roma__job *job)
             continue;
         }
         bool waits = bytes == WRITE_BYTES && can_wait(engine);
-        if ((waits && engine->writing == WRITES_FLYING) || engine->free_ops == NULL ||
+        if ((waits && !may_another_wait(engine)) || engine->free_ops == NULL ||
             !roma__work_may_fly(engine, job, false, bytes))
             return NULL;
         roma__op *op = roma__work_new_op(job, ROMA__TASK_WRITE, (uint32_t)job->run, job->at, bytes);

@@ -63,8 +63,10 @@ void roma__work_end_job(roma_prefetch_engine *engine, roma__job *job);
 
 /* A sync came back, and was judged: its flush, or several, come to their end. */
 void roma__work_finish_sync(roma_prefetch_engine *engine, roma__op *op);
-/* A write of that file that waited came back with that code, and is not in flight any more. */
-void roma__work_finish_written(roma_prefetch_engine *engine, const roma__file *file, int code);
+/* A write of that file that waited came back with that result, and is not in flight any more. */
+void roma__work_finish_written(roma_prefetch_engine *engine, const roma__file *file, int result);
+/* A flush was planned: it tells what was met before, and told by nobody. */
+void roma__work_hear_untold(const roma_prefetch_engine *engine, roma__job *job);
 
 /* ---- overlap.c ------------------------------------------------------------------------------ */
 

@@ -214,6 +214,45 @@ TEST_CASE("what a write of a ring met is the error of every flush of the file", 
     CHECK(engine.figure("handles.live") == 0);
 }
 
+TEST_CASE("what a write of a flush that is given up met is the next flush's error", "[prefetch]")
+{
+    SKIP_WHERE_EMULATED();
+    disk_file file(12 * MiB), other(4 * MiB);
+    syncs on(ROMA__CALL_WRITE_RANGE, ROMA__CALL_WRITE_RANGE);
+    owned_engine engine(ROMA_PREFETCH_URING);
+    SKIP_WITHOUT(engine);
+    on.results[1] = -ENOSPC;
+    on.held[1] = true;
+    {
+        owned_flush given_up(engine, file.range(0, file.bytes));
+        on.await(1);
+        CHECK(roma_prefetch_cancel(given_up.self) == 0);
+        on.held[1] = false;
+        CHECK(given_up.wait() == -ECANCELED);
+    }
+    flusher elsewhere(engine, other);
+    CHECK(elsewhere.code() == 0);
+    flusher next(engine, {file.range(8 * MiB, MiB)}); /* its own sync meets nothing */
+    CHECK(next.code() == -ENOSPC);
+    flusher last(engine, file); /* what is told is told */
+    CHECK(last.code() == 0);
+}
+
+TEST_CASE("what a write of a ring met is an error, whatever the file system calls it", "[prefetch]")
+{
+    SKIP_WHERE_EMULATED();
+    disk_file file(8 * MiB);
+    for (int code : {-EPERM, -EOPNOTSUPP, -EINVAL, -EAGAIN, -EINTR, -ESPIPE}) {
+        syncs on(ROMA__CALL_WRITE_RANGE, ROMA__CALL_WRITE_RANGE);
+        owned_engine engine(ROMA_PREFETCH_URING);
+        SKIP_WITHOUT(engine);
+        on.results[2] = code;
+        flusher flush(engine, file);
+        const bool is_passing = code == -EAGAIN || code == -EINTR;
+        CHECK(flush.code() == (code == -ESPIPE ? 0 : is_passing ? -EIO : code));
+    }
+}
+
 TEST_CASE("a flush does not wait for writes of others for longer than they take", "[prefetch]")
 {
     SKIP_WHERE_EMULATED();
