@@ -161,6 +161,7 @@ TEST_CASE("what cannot be evicted is said", "[prefetch]")
 
 TEST_CASE("what is locked in memory is not evicted, which is said", "[prefetch]")
 {
+    SKIP_WHERE_EMULATED();
     const disk_file file(16 * page_bytes());
     const owned_map map(file);
     /* Not mlock(): sanitizers have one that does nothing. */
