@@ -30,7 +30,7 @@ typedef struct roma__file {
     bool is_stacked;        /* its pages are those of a file below, whose owner counts; constant */
     bool is_silent;         /* it was asked, and did not; the engine's lock                      */
     bool wanted;            /* the planner's: a range that is not given up is in it              */
-    int sync_code;          /* of a flush: what was met in writing it back;  the engine's lock  */
+    int sync_code;          /* of a flush: what was met in writing it back; the engine's lock   */
 } roma__file;
 
 /* Look at an open file. Returns 0, -EBADF, -EOPNOTSUPP (neither a file nor a block device), -errno

@@ -12,7 +12,8 @@
  * stream of flushes delays nobody for long.
  *
  * A flush that is given up may have heard, and ends without a sync that tells. So what a write met
- * is kept until a flush of the file has told it: the next one does, if nobody else.
+ * is kept until a flush of the file has told it: the next one does, if nobody else. Of more files
+ * than are kept the latest count.
  *
  * What others hear is not known here: another engine, a provider's sync, the program's own. */
 #include "prefetch/work.h"

@@ -59,7 +59,8 @@ static bool may_another_wait(const roma_prefetch_engine *engine)
 static roma__op *take_write(roma__job *job)
 {
     roma_prefetch_engine *engine = job->engine;
-    size_t most = can_wait(engine) ? WRITE_BYTES : BEGIN_BYTES;
+    const bool by_ring = can_wait(engine);
+    size_t most = by_ring ? WRITE_BYTES : BEGIN_BYTES;
     while (job->run < job->runs_count) {
         const roma__run *run = &job->runs[job->run];
         uint64_t bytes = piece_within(job, run, most);
@@ -68,7 +69,7 @@ static roma__op *take_write(roma__job *job)
             roma__work_advance(job, bytes);
             continue;
         }
-        bool waits = bytes == WRITE_BYTES && can_wait(engine);
+        bool waits = by_ring && bytes == WRITE_BYTES;
         if ((waits && !may_another_wait(engine)) || engine->free_ops == NULL ||
             !roma__work_may_fly(engine, job, false, bytes))
             return NULL;

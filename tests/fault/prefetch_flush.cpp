@@ -188,53 +188,61 @@ TEMPLATE_TEST_CASE("a flush fails of what another one's sync met while it wrote"
     CHECK(on.calls.count(ROMA__CALL_SYNC) == 2);
 }
 
-/* Pieces of 4 MiB are written out by a ring, and shorter ones begun. */
+namespace {
+
+/* Writes by a ring: pieces of 4 MiB are written out, and shorter ones begun. Which may come back,
+ * and what they are told. */
+struct ring_writes : syncs {
+    owned_engine engine{ROMA_PREFETCH_URING};
+
+    ring_writes() : syncs(ROMA__CALL_WRITE_RANGE, ROMA__CALL_WRITE_RANGE) {}
+};
+
+} // namespace
 
 TEST_CASE("what a write of a ring met is the error of every flush of the file", "[prefetch]")
 {
     SKIP_WHERE_EMULATED();
     disk_file file(12 * MiB), other(12 * MiB);
-    syncs on(ROMA__CALL_WRITE_RANGE, ROMA__CALL_WRITE_RANGE);
-    owned_engine engine(ROMA_PREFETCH_URING);
-    SKIP_WITHOUT(engine);
+    ring_writes on;
+    SKIP_WITHOUT(on.engine);
     on.results[1] = -EIO;
     on.held[1] = true;
-    flusher first(engine, {file.range(0, MiB * 4), file.range(8 * MiB, MiB)});
+    flusher first(on.engine, {file.range(0, MiB * 4), file.range(8 * MiB, MiB)});
     on.await(2);
-    flusher second(engine, {file.range(8 * MiB, 2 * MiB)}), third(engine, other);
+    flusher second(on.engine, {file.range(8 * MiB, 2 * MiB)}), third(on.engine, other);
     CHECK(third.code() == 0);
-    await_back(engine, 1 + 4 + 2); /* one of the first's, all of the third's, the second's */
-    CHECK(second.goes_on());       /* its sync said 0 */
+    await_back(on.engine, 1 + 4 + 2); /* one of the first's, all of the third's, the second's */
+    CHECK(second.goes_on());          /* its sync said 0 */
     CHECK(first.goes_on());
     on.held[1] = false;
     CHECK(second.code() == -EIO);
     CHECK(first.range_codes() == std::vector<int>{-EIO, -EIO}); /* though its own sync said 0 */
-    flusher fourth(engine, file);
+    flusher fourth(on.engine, file);
     CHECK(fourth.code() == 0);
-    CHECK(engine.figure("handles.live") == 0);
+    CHECK(on.engine.figure("handles.live") == 0);
 }
 
 TEST_CASE("what a write of a flush that is given up met is the next flush's error", "[prefetch]")
 {
     SKIP_WHERE_EMULATED();
     disk_file file(12 * MiB), other(4 * MiB);
-    syncs on(ROMA__CALL_WRITE_RANGE, ROMA__CALL_WRITE_RANGE);
-    owned_engine engine(ROMA_PREFETCH_URING);
-    SKIP_WITHOUT(engine);
+    ring_writes on;
+    SKIP_WITHOUT(on.engine);
     on.results[1] = -ENOSPC;
     on.held[1] = true;
     {
-        owned_flush given_up(engine, file.range(0, file.bytes));
+        owned_flush given_up(on.engine, file.range(0, file.bytes));
         on.await(1);
         CHECK(roma_prefetch_cancel(given_up.self) == 0);
         on.held[1] = false;
         CHECK(given_up.wait() == -ECANCELED);
     }
-    flusher elsewhere(engine, other);
+    flusher elsewhere(on.engine, other);
     CHECK(elsewhere.code() == 0);
-    flusher next(engine, {file.range(8 * MiB, MiB)}); /* its own sync meets nothing */
+    flusher next(on.engine, {file.range(8 * MiB, MiB)}); /* its own sync meets nothing */
     CHECK(next.code() == -ENOSPC);
-    flusher last(engine, file); /* what is told is told */
+    flusher last(on.engine, file); /* what is told is told */
     CHECK(last.code() == 0);
 }
 
@@ -243,11 +251,10 @@ TEST_CASE("what a write of a ring met is an error, whatever the file system call
     SKIP_WHERE_EMULATED();
     disk_file file(8 * MiB);
     for (int code : {-EPERM, -EOPNOTSUPP, -EINVAL, -EAGAIN, -EINTR, -ESPIPE}) {
-        syncs on(ROMA__CALL_WRITE_RANGE, ROMA__CALL_WRITE_RANGE);
-        owned_engine engine(ROMA_PREFETCH_URING);
-        SKIP_WITHOUT(engine);
+        ring_writes on;
+        SKIP_WITHOUT(on.engine);
         on.results[2] = code;
-        flusher flush(engine, file);
+        flusher flush(on.engine, file);
         const bool is_passing = code == -EAGAIN || code == -EINTR;
         CHECK(flush.code() == (code == -ESPIPE ? 0 : is_passing ? -EIO : code));
     }
@@ -257,15 +264,14 @@ TEST_CASE("a flush does not wait for writes of others for longer than they take"
 {
     SKIP_WHERE_EMULATED();
     disk_file file(12 * MiB);
-    syncs on(ROMA__CALL_WRITE_RANGE, ROMA__CALL_WRITE_RANGE);
-    owned_engine engine(ROMA_PREFETCH_URING);
-    SKIP_WITHOUT(engine);
+    ring_writes on;
+    SKIP_WITHOUT(on.engine);
     on.held[1] = on.held[3] = true;
-    flusher first(engine, {file.range(0, 4 * MiB)});
+    flusher first(on.engine, {file.range(0, 4 * MiB)});
     on.await(1);
-    flusher second(engine, {file.range(8 * MiB, MiB)});
-    await_back(engine, 2); /* its write was begun, and it was synced */
-    flusher third(engine, {file.range(4 * MiB, 4 * MiB)});
+    flusher second(on.engine, {file.range(8 * MiB, MiB)});
+    await_back(on.engine, 2); /* its write was begun, and it was synced */
+    flusher third(on.engine, {file.range(4 * MiB, 4 * MiB)});
     on.await(3);
     CHECK(second.goes_on());
     on.held[1] = false;
