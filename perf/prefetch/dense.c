@@ -2,7 +2,6 @@
  * the caller was kept from its work, and how much CPU it took.
  *
  *   roma        submit and wait
- *   direct      the device's limit: O_DIRECT, 4 MiB at a time, four at once, into huge pages
  *   populate    MADV_POPULATE_READ of all of it on a MADV_HUGEPAGE mapping, in one call
  *   touch       a byte of each page of a plain mapping; sequential: with that advice
  *   willneed    posix_fadvise(POSIX_FADV_WILLNEED) of all of it in one call, which returns at once
@@ -12,8 +11,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -22,19 +19,9 @@
 #define MADV_POPULATE_READ 22
 #endif
 
-enum { DIRECT_THREADS = 4, DIRECT_BYTES = 4 << 20, RESIDENT_REPEATS = 5 };
+enum { RESIDENT_REPEATS = 5 };
 
 /* ---- what all of them do -------------------------------------------------------------------- */
-
-static int open_cold(const settings *s, uint64_t *bytes)
-{
-    int fd = open_file(s->file, O_RDONLY);
-    *bytes = file_bytes(fd);
-    if (s->bytes != 0 && s->bytes < *bytes)
-        *bytes = s->bytes;
-    make_cold(fd);
-    return fd;
-}
 
 /* How much of it came, by the kernel's word. */
 static void put_resident(int fd, uint64_t bytes)
@@ -138,76 +125,6 @@ void resident_roma(const settings *s)
     put_resident(fd, bytes);
     (void)roma_map_close(map);
     (void)roma_prefetch_destroy(engine);
-}
-
-/* ---- the device's limit --------------------------------------------------------------------- */
-
-typedef struct direct {
-    int fd;
-    uint64_t bytes;
-    char *buffer;
-    atomic_uint_fast64_t next;
-    atomic_int cause;
-} direct;
-
-typedef struct direct_thread {
-    direct *all;
-    unsigned index;
-    pthread_t thread;
-} direct_thread;
-
-static void *read_directly(void *argument)
-{
-    direct_thread *self = argument;
-    direct *all = self->all;
-    for (;;) {
-        uint64_t at = atomic_fetch_add(&all->next, DIRECT_BYTES);
-        if (at >= all->bytes)
-            return NULL;
-        if (pread(all->fd, all->buffer + (size_t)self->index * DIRECT_BYTES, DIRECT_BYTES,
-                  (off_t)at) <= 0)
-            atomic_store(&all->cause, errno != 0 ? errno : ENODATA);
-    }
-}
-
-/* Memory for the threads' buffers, on huge pages where there are some, and there already. */
-static char *direct_buffer(size_t bytes)
-{
-    const size_t huge = (size_t)2 << 20;
-    char *space = mmap(NULL, bytes + huge, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
-                       0);
-    if (space == MAP_FAILED)
-        die("a buffer", errno);
-    space = (char *)(((uintptr_t)space + huge - 1) / huge * huge);
-    (void)madvise(space, bytes, MADV_HUGEPAGE);
-    for (size_t i = 0; i < bytes; i += 4096)
-        space[i] = 1;
-    return space;
-}
-
-void dense_direct(const settings *s)
-{
-    direct all = {0};
-    direct_thread threads[DIRECT_THREADS];
-    int fd = open_cold(s, &all.bytes);
-    all.fd = open(s->file, O_RDONLY | O_DIRECT | O_CLOEXEC);
-    if (all.fd < 0)
-        skip("this file system has no O_DIRECT");
-    all.buffer = direct_buffer((size_t)DIRECT_THREADS * DIRECT_BYTES);
-    stretch whole = stretch_begin();
-    for (unsigned i = 0; i < DIRECT_THREADS; i++) {
-        threads[i] = (direct_thread){.all = &all, .index = i};
-        int code = pthread_create(&threads[i].thread, NULL, read_directly, &threads[i]);
-        if (code != 0)
-            die("a thread", code);
-    }
-    for (unsigned i = 0; i < DIRECT_THREADS; i++)
-        (void)pthread_join(threads[i].thread, NULL);
-    stretch_end(&whole);
-    if (atomic_load(&all.cause) != 0)
-        die("pread", atomic_load(&all.cause));
-    put("bytes", (double)all.bytes);
-    close(fd);
 }
 
 /* ---- the kernel's own ways ------------------------------------------------------------------ */

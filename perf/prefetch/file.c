@@ -128,6 +128,16 @@ void make_cold(int fd)
     exit(EXIT_FAILURE);
 }
 
+int open_cold(const settings *s, uint64_t *bytes)
+{
+    int fd = open_file(s->file, O_RDONLY);
+    *bytes = file_bytes(fd);
+    if (s->bytes != 0 && s->bytes < *bytes)
+        *bytes = s->bytes;
+    make_cold(fd);
+    return fd;
+}
+
 /* What this kernel has, for the report: whether this file gets large folios, mapped as a whole by
  * one entry, and whether residency can be asked for cheaply. */
 void file_state(const settings *s)

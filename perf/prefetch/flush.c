@@ -9,7 +9,7 @@
 #include <sys/mman.h>
 
 /* New bytes each time, so that no layer finds them written already. */
-static roma_segment dirty(roma_map *map)
+roma_segment dirty(roma_map *map)
 {
     roma_segment all = roma_map_segment(map);
     memset(all.address, (int)(now_ns() >> 10 & 0xFF), all.bytes);

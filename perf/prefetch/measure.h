@@ -3,10 +3,11 @@
  *
  *   main.c    arguments, and the list of methods
  *   file.c    a file of random bytes; evicting it, and proving that it is gone
- *   dense.c   a long range: roma, O_DIRECT, the kernel's own calls
+ *   dense.c   a long range: roma, the kernel's own calls
  *   sparse.c  a list of random pages
  *   scan.c    reading with compute, and how long the reader waits
- *   flush.c   dirty pages to the device */
+ *   flush.c   dirty pages to the device
+ *   direct.c  O_DIRECT: the device's limit for each of these */
 #ifndef PERF_PREFETCH_MEASURE_H
 #define PERF_PREFETCH_MEASURE_H
 
@@ -19,6 +20,7 @@
 
 typedef struct settings {
     const char *method, *file;
+    const char *to;      /* another file, which the first one's pages are written to              */
     uint64_t bytes;      /* of the file's beginning that is read; of a file that is made          */
     unsigned pages;      /* of the list                                                           */
     size_t page_bytes;   /* of each of them                                                       */
@@ -68,6 +70,12 @@ uint64_t resident_parts_bytes(int fd, uint64_t bytes, const uint64_t *parts, siz
 /* Evict all of the file and prove that nothing is left; dies where something stays. */
 void make_cold(int fd);
 
+/* Open the file, cold; how much of its beginning is to be read is told. */
+int open_cold(const settings *s, uint64_t *bytes);
+
+/* Open it so, and choose a list of its pages, whose length is put; to be freed. */
+uint64_t *cold_list(const settings *s, int *fd, uint64_t *bytes, size_t *count);
+
 /* Map the file's beginning, read-only and shared, at an address that suits huge pages. */
 char *map_file(int fd, uint64_t bytes);
 
@@ -78,6 +86,11 @@ roma_map *roma_map_of(const settings *s, bool writable);
 
 /* Submit, wait, put caller_ms and calls; dies when it fails. */
 void read_with_roma(roma_prefetch_engine *engine, const roma_file_range *ranges, size_t n);
+
+/* ---- dirty pages ---------------------------------------------------------------------------- */
+
+/* Write all of what is mapped: new bytes each time. */
+roma_segment dirty(roma_map *map);
 
 /* ---- methods -------------------------------------------------------------------------------- */
 
@@ -104,5 +117,6 @@ void scan_resident(const settings *s);
 
 void flush_roma(const settings *s);
 void flush_msync(const settings *s);
+void flush_direct(const settings *s);
 
 #endif

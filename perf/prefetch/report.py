@@ -6,6 +6,8 @@ import statistics
 
 from figures import GIB, Figure
 
+FLUSHES = {"written": 0, "mapped": 0, "rested": 3}  # of which pages; seconds of rest before each
+
 
 def read_expected(path):
     with open(path, encoding="utf-8") as file:
@@ -64,10 +66,10 @@ def figures_of(seen):
     if rows:
         found["resident ms per GiB"] = Figure([row["seconds"] * 1e3 / (row["bytes"] / GIB)
                                                for row in rows])
-    rows = seen.values(("flush", "flush-roma", ""), "seconds")
-    if rows:
-        found["flush / msync"] = seen.ratio(rows,
-                                            seen.values(("flush", "flush-msync", ""), "seconds"))
+    for setting in FLUSHES:
+        roma, msync = (seen.values(("flush", f"flush-{method}", setting), "seconds")
+                       for method in ("roma", "msync"))
+        found[f"flush / msync, {setting}"] = seen.ratio(roma, msync)
     return found
 
 
@@ -136,12 +138,14 @@ def print_rates(seen):
         print_waits(seen)
     rows = [(key, values) for key, values in seen.rows.items() if key[0] == "flush"]
     if rows:
-        print("\nFlushing dirty pages\n")
-        for (_, method, _), values in rows:
+        print("\nFlushing dirty pages: `written` by write(), huge ones; `mapped`, brought by page "
+              "faults; `rested`, these\non a disk that had a rest. flush-direct writes the same "
+              "pages to another file, with which the disk may be\nquicker or slower\n")
+        for (_, method, setting), values in rows:
             took = Figure([row["seconds"] for row in values])
             caller = [row["caller_ms"] for row in values if "caller_ms" in row]
             text = f"{statistics.median(caller):.3f} ms" if caller else "throughout"
-            print(f"  {method:18} {took.text():>22} s  caller blocked {text}")
+            print(f"  {method:18} {setting:8} {took.text():>22} s  caller blocked {text}")
 
 
 def print_waits(seen):

@@ -2,19 +2,14 @@
  * order.
  *
  *   roma    submit the list and wait until all of it is in memory
- *   direct  32 threads with O_DIRECT, one page each at a time: the limit where fio is missing
  *   touch   a byte of each page of the list on a MADV_RANDOM mapping, one after the other */
 #include "measure.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
-
-enum { DIRECT_THREADS = 32 };
 
 static uint64_t splitmix(uint64_t *state)
 {
@@ -45,7 +40,7 @@ static uint64_t *list_of(const settings *s, uint64_t bytes, size_t *count)
     return list;
 }
 
-static uint64_t *begin(const settings *s, int *fd, uint64_t *bytes, size_t *count)
+uint64_t *cold_list(const settings *s, int *fd, uint64_t *bytes, size_t *count)
 {
     *fd = open_file(s->file, O_RDONLY);
     *bytes = file_bytes(*fd);
@@ -60,7 +55,7 @@ void random_roma(const settings *s)
     int fd;
     uint64_t bytes;
     size_t count;
-    uint64_t *list = begin(s, &fd, &bytes, &count);
+    uint64_t *list = cold_list(s, &fd, &bytes, &count);
     roma_file_range *ranges = malloc(count * sizeof *ranges);
     roma_prefetch_engine *engine = engine_of(s);
     if (ranges == NULL)
@@ -77,56 +72,12 @@ void random_roma(const settings *s)
     free(list);
 }
 
-typedef struct direct {
-    int fd;
-    const uint64_t *list;
-    size_t count, page_bytes;
-    atomic_size_t next;
-    atomic_int cause;
-} direct;
-
-static void *read_directly(void *argument)
-{
-    direct *all = argument;
-    void *buffer = aligned_alloc(all->page_bytes < 4096 ? 4096 : all->page_bytes, all->page_bytes);
-    for (size_t i; buffer != NULL && (i = atomic_fetch_add(&all->next, 1)) < all->count;)
-        if (pread(all->fd, buffer, all->page_bytes, (off_t)all->list[i]) <= 0)
-            atomic_store(&all->cause, errno != 0 ? errno : ENODATA);
-    free(buffer);
-    return NULL;
-}
-
-void random_direct(const settings *s)
-{
-    direct all = {.page_bytes = s->page_bytes};
-    pthread_t threads[DIRECT_THREADS];
-    int fd;
-    uint64_t bytes;
-    uint64_t *list = begin(s, &fd, &bytes, &all.count);
-    all.list = list;
-    all.fd = open(s->file, O_RDONLY | O_DIRECT | O_CLOEXEC);
-    if (all.fd < 0)
-        skip("this file system has no O_DIRECT");
-    stretch whole = stretch_begin();
-    for (unsigned i = 0; i < DIRECT_THREADS; i++) {
-        int code = pthread_create(&threads[i], NULL, read_directly, &all);
-        if (code != 0)
-            die("a thread", code);
-    }
-    for (unsigned i = 0; i < DIRECT_THREADS; i++)
-        (void)pthread_join(threads[i], NULL);
-    stretch_end(&whole);
-    if (atomic_load(&all.cause) != 0)
-        die("pread", atomic_load(&all.cause));
-    free(list);
-}
-
 void random_touch(const settings *s)
 {
     int fd;
     uint64_t bytes;
     size_t count;
-    uint64_t *list = begin(s, &fd, &bytes, &count);
+    uint64_t *list = cold_list(s, &fd, &bytes, &count);
     const size_t page = (size_t)sysconf(_SC_PAGESIZE);
     char *at = map_file(fd, bytes);
     (void)madvise(at, (size_t)bytes, MADV_RANDOM);
