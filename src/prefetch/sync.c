@@ -20,7 +20,8 @@
 
 #include <errno.h>
 
-/* Does a failed sync tell of the file's pages? Else it is about this call, and nobody else's. */
+/* Does a failed sync tell of the file's pages? Else it is about this call, and nobody else's. A
+ * file system may give errors names of its own: what is not known to be of calls is of pages. */
 static bool is_of_file(int code)
 {
     switch (code) {
@@ -29,9 +30,7 @@ static bool is_of_file(int code)
     case -EBADF:
     case -ECANCELED:
     case -EINTR:
-    case -ENOSYS:
-    case -EOPNOTSUPP:
-    case -EPERM: return false;
+    case -ENOSYS: return false;
     default: return true;
     }
 }
