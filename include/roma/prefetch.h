@@ -121,8 +121,8 @@ ROMA_API int roma_map_open_fd(int fd, const roma_map_options *options, roma_map 
  *  Returns 0, -EBUSY while a scan is open on it, -EDEADLK in a callback of an engine.
  *  Threads: no other call on this map may run at the same time, nor one that submits ranges of it.
  *  Signals: no.  Cost: waits for what the depths of an engine allow: four chunks, whose length is
- *  such that the device should read one in 100 ms, or 96 short runs; 64 MiB of a flush, and for one
- *  in its sync as long as that takes.  Since: 0.1 */
+ *  such that the device should read one in 100 ms, or 96 short runs; 192 MiB of a flush, and for
+ *  one in its sync as long as that takes.  Since: 0.1 */
 ROMA_API int roma_map_close(roma_map *map);
 
 /** What is mapped: the file's bytes from `offset` to its end, or to `bytes`, as known since opening
@@ -317,9 +317,9 @@ ROMA_API int roma_prefetch_submit(roma_prefetch_engine *engine, const roma_file_
                                   size_t n, roma_prefetch_level level,
                                   roma_prefetch_handle **handle, roma_error *error);
 
-/** Write what is dirty in the ranges to the device: all of it is begun, by a ring 64 MiB at a time,
- *  then each file is synced once (fdatasync), so that on completion the data, and what is needed to
- *  find it, is durable.
+/** Write what is dirty in the ranges to the device: all of it is begun, by a ring or threads
+ *  192 MiB at a time, then each file is synced once (fdatasync), so that on completion the data,
+ *  and what is needed to find it, is durable.
  *
  *  Parameters, results and handle as roma_prefetch_submit(); a range's error may be -EIO, -ENOSPC.
  *  The sync is of the whole file. By a read-only descriptor, or through a read-only mount, it works

@@ -23,8 +23,10 @@ typedef enum roma__call_kind {
     ROMA__CALL_FSTAT        /* for the file's length                                              */
 } roma__call_kind;
 
-/* Of ROMA__CALL_WRITE_OUT. */
-#define ROMA__WRITE_OUT_FLAGS (SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER)
+/* Of ROMA__CALL_WRITE_OUT. With all three the kernel counts it as a write that somebody waits for
+ * (WB_SYNC_ALL), and its throttle lets two or four times as many fly (docs/adr/0014). */
+#define ROMA__WRITE_OUT_FLAGS                                       \
+    (SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER)
 
 typedef struct roma__call {
     roma__call_kind kind;

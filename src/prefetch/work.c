@@ -10,10 +10,12 @@
  * Three quarters of the depth later each is looked at, and waited for if it has not come: most
  * have.
  *
- * Flushes: by a ring, pieces of 4 MiB come back when they are written, sixteen of all flushes on
- * their way at a time: so the next ones go while the kernel sees to those that were written. Where
- * all is begun at once, a device that tells of many writes together has nothing to do until the
- * last of these has been seen to (docs/adr/0014). Shorter pieces are begun, and the sync waits.
+ * Flushes: where others than the caller's thread can wait, pieces of 16 MiB come back when they are
+ * written, twelve of all flushes on their way at a time: so the next ones go while the kernel sees
+ * to those that were written. Where all is begun at once, a device that tells of many writes
+ * together has nothing to do until the last of these has been seen to. Shorter ones would have more
+ * threads prepare pages at a time, and each page that is mapped is then taken from the other
+ * processors one by one (docs/adr/0014). Pieces below 4 MiB are begun, and the sync waits.
  *
  * The cursor: a job's runs are begun in the order of the file. Long runs that are resident already
  * are passed over in stretches of up to 256 MiB, which one look each tells; a stretch that is not
@@ -24,9 +26,10 @@
 
 enum {
     STRETCH_BYTES = 256 << 20,
-    BEGIN_BYTES = 16 << 20,        /* of a flush at a time, where nobody waits      */
-    WRITE_BYTES = 4 << 20,         /* and where the ring does:                      */
-    WRITES_FLYING = 16,            /* so many, or half of its workers               */
+    WRITE_BYTES = 16 << 20,        /* of a flush at a time                          */
+    WAITED_BYTES = 4 << 20,        /* of which one that has so much is waited for:  */
+    WRITES_FLYING = 12,            /* so many, or half of the threads,              */
+    WRITES_FEWEST = 4,             /* but not so few that the disk waits for each   */
     MEMORY_PIECE_BYTES = 32 << 20, /* of files in memory: so much, or a page,       */
     MEMORY_MOST_BYTES = 1 << 30    /* but no more: the length of a call has 32 bits */
 };
@@ -43,34 +46,29 @@ static uint64_t piece_within(const roma__job *job, const roma__run *run, size_t 
 
 /* ---- taking: flushes ------------------------------------------------------------------------ */
 
-/* Whether a write may wait until it is written: a thread of the kernel's sleeps then, not ours. */
-static bool can_wait(const roma_prefetch_engine *engine)
+/* How many writes may wait until they are written; the other threads read meanwhile. 0: a caller's
+ * thread makes the calls, or the one of a broken ring. */
+static size_t most_that_wait(const roma_prefetch_engine *engine)
 {
-    return engine->options.way == ROMA_PREFETCH_URING && !engine->broken;
-}
-
-/* There are not as many yet as may. */
-static bool may_another_wait(const roma_prefetch_engine *engine)
-{
-    size_t most = roma__max(engine->options.threads / 2, 1);
-    return engine->writing < roma__min(most, WRITES_FLYING);
+    size_t half = engine->options.threads / 2;
+    bool has_others = engine->options.way != ROMA_PREFETCH_PLAIN && !engine->broken;
+    return has_others && half >= WRITES_FEWEST ? roma__min(half, WRITES_FLYING) : 0;
 }
 
 static roma__op *take_write(roma__job *job)
 {
     roma_prefetch_engine *engine = job->engine;
-    const bool by_ring = can_wait(engine);
-    size_t most = by_ring ? WRITE_BYTES : BEGIN_BYTES;
+    const size_t most_waiting = most_that_wait(engine);
     while (job->run < job->runs_count) {
         const roma__run *run = &job->runs[job->run];
-        uint64_t bytes = piece_within(job, run, most);
+        uint64_t bytes = piece_within(job, run, WRITE_BYTES);
         if (roma__work_is_banned(job, run, job->at, &bytes)) {
             roma__work_account_cancelled(job, (uint32_t)job->run, job->at, bytes);
             roma__work_advance(job, bytes);
             continue;
         }
-        bool waits = by_ring && bytes == WRITE_BYTES;
-        if ((waits && !may_another_wait(engine)) || engine->free_ops == NULL ||
+        bool waits = most_waiting > 0 && bytes >= WAITED_BYTES;
+        if ((waits && engine->writing >= most_waiting) || engine->free_ops == NULL ||
             !roma__work_may_fly(engine, job, false, bytes))
             return NULL;
         roma__op *op = roma__work_new_op(job, ROMA__TASK_WRITE, (uint32_t)job->run, job->at, bytes);

@@ -190,8 +190,8 @@ TEMPLATE_TEST_CASE("a flush fails of what another one's sync met while it wrote"
 
 namespace {
 
-/* Writes by a ring: pieces of 4 MiB are written out, and shorter ones begun. Which may come back,
- * and what they are told. */
+/* Writes by a ring: pieces from 4 MiB on are written out, and shorter ones begun. Which may come
+ * back, and what they are told. */
 struct ring_writes : syncs {
     owned_engine engine{ROMA_PREFETCH_URING};
 
@@ -212,7 +212,7 @@ TEST_CASE("what a write of a ring met is the error of every flush of the file", 
     on.await(2);
     flusher second(on.engine, {file.range(8 * MiB, 2 * MiB)}), third(on.engine, other);
     CHECK(third.code() == 0);
-    await_back(on.engine, 1 + 4 + 2); /* one of the first's, all of the third's, the second's */
+    await_back(on.engine, 1 + 2 + 2); /* one of the first's, all of the third's, the second's */
     CHECK(second.goes_on());          /* its sync said 0 */
     CHECK(first.goes_on());
     on.held[1] = false;
@@ -226,7 +226,7 @@ TEST_CASE("what a write of a ring met is the error of every flush of the file", 
 TEST_CASE("what a write of a flush that is given up met is the next flush's error", "[prefetch]")
 {
     SKIP_WHERE_EMULATED();
-    disk_file file(12 * MiB), other(4 * MiB);
+    disk_file file(40 * MiB), other(4 * MiB);
     ring_writes on;
     SKIP_WITHOUT(on.engine);
     on.results[1] = -ENOSPC;
@@ -249,7 +249,7 @@ TEST_CASE("what a write of a flush that is given up met is the next flush's erro
 TEST_CASE("what a write of a ring met is an error, whatever the file system calls it", "[prefetch]")
 {
     SKIP_WHERE_EMULATED();
-    disk_file file(8 * MiB);
+    disk_file file(20 * MiB);
     for (int code : {-EPERM, -EOPNOTSUPP, -EINVAL, -EAGAIN, -EINTR, -ESPIPE}) {
         ring_writes on;
         SKIP_WITHOUT(on.engine);

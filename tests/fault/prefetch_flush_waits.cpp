@@ -1,12 +1,52 @@
 /* prefetch_flush_waits.cpp - how many writes of a flush are on their way, and a flush whose sync
  * may not begin yet, while another request is waited for. */
 #include "emulated.hpp"
+#include "faulty.hpp"
 #include "soft_ring.hpp"
 
+#include <cerrno>
+#include <fcntl.h>
 #include <unistd.h>
 
 using namespace roma_tests;
 using namespace soft_rings;
+
+namespace {
+
+/* Writes of threads: each is held until it is let go. */
+class held_writes {
+  public:
+    static inline std::atomic<unsigned> held, waiting, begun, odd;
+
+    held_writes()
+    {
+        held = waiting = begun = odd = 0;
+        is_open_ = false;
+        table_.calls.sync_file_range = [](int, off_t, off_t bytes, unsigned flags) {
+            const bool waits = (flags & SYNC_FILE_RANGE_WAIT_AFTER) != 0;
+            (waits ? waiting : begun)++;
+            odd += waits && bytes != off_t(16 * MiB);
+            held++;
+            while (!is_open_)
+                usleep(1000);
+            held--;
+            return 0;
+        };
+    }
+    void await(unsigned count) const
+    {
+        while (held < count)
+            usleep(1000);
+        usleep(50000); /* for more than there may be */
+    }
+    void let_all_go() { is_open_ = true; }
+
+  private:
+    static inline std::atomic<bool> is_open_;
+    faulty table_;
+};
+
+} // namespace
 
 /* The flush has nothing in flight, and is not done. It was taken for done. */
 TEST_CASE("a flush that must wait with its sync is not done before that", "[prefetch]")
@@ -47,10 +87,10 @@ TEST_CASE("a flush that must wait with its sync is not done before that", "[pref
     CHECK(refused.wait() == 0);
 }
 
-TEST_CASE("writes of a flush are on their way in a ring, sixteen at a time", "[prefetch]")
+TEST_CASE("writes of a flush are on their way in a ring, twelve at a time", "[prefetch]")
 {
     SKIP_WHERE_EMULATED();
-    disk_file file(101 * MiB);
+    disk_file file(209 * MiB);
     with_soft_rings rings;
     std::atomic<unsigned> waiting{0}, begun{0}, odd{0};
     script.room = 256;
@@ -58,20 +98,72 @@ TEST_CASE("writes of a flush are on their way in a ring, sixteen at a time", "[p
     script.result = [&](const roma__call &call, unsigned) {
         waiting += call.kind == ROMA__CALL_WRITE_OUT;
         begun += call.kind == ROMA__CALL_WRITE_RANGE;
-        odd += call.kind == ROMA__CALL_WRITE_OUT && call.bytes != 4 * MiB;
+        odd += call.kind == ROMA__CALL_WRITE_OUT && call.bytes != 16 * MiB;
         return NOT_MADE;
     };
     owned_engine engine(ROMA_PREFETCH_URING);
     REQUIRE(engine.self != nullptr);
-    owned_flush flush(engine, file.range(0, file.bytes)), other(engine, file.range(0, 8 * MiB));
+    owned_flush flush(engine, file.range(0, file.bytes)), other(engine, file.range(0, 19 * MiB));
     await_held();
     usleep(50000); /* for more than there may be */
-    CHECK(engine.figure("flying.bytes") == 64 * MiB);
+    CHECK(engine.figure("flying.bytes") == 192 * MiB);
     let_go = true;
     CHECK(flush.wait() == 0);
     CHECK(other.wait() == 0);
-    CHECK(waiting == 25 + 2);
-    CHECK(begun == 1); /* the last MiB */
+    CHECK(waiting == 13 + 1);
+    CHECK(begun == 2); /* of each the end is too short */
     CHECK(odd == 0);
     CHECK(flush.progress().done_bytes == file.bytes);
+}
+
+TEST_CASE("writes of a flush are on their way in threads, twelve at a time", "[prefetch]")
+{
+    SKIP_WHERE_EMULATED();
+    disk_file file(209 * MiB);
+    held_writes writes;
+    owned_engine engine(ROMA_PREFETCH_POOL);
+    REQUIRE(engine.self != nullptr);
+    owned_flush flush(engine, file.range(0, file.bytes));
+    writes.await(12);
+    CHECK(writes.held == 12);
+    writes.let_all_go();
+    CHECK(flush.wait() == 0);
+    CHECK(writes.waiting == 13);
+    CHECK(writes.begun == 1); /* the last MiB */
+    CHECK(writes.odd == 0);
+}
+
+TEST_CASE("of few threads none waits for a write", "[prefetch]")
+{
+    SKIP_WHERE_EMULATED();
+    disk_file file(64 * MiB);
+    held_writes writes;
+    const auto way = GENERATE(ROMA_PREFETCH_POOL, ROMA_PREFETCH_PLAIN);
+    roma_prefetch_options options = owned_engine::with_way(way);
+    options.threads = 7;
+    owned_engine engine(options);
+    REQUIRE(engine.self != nullptr);
+    writes.let_all_go();
+    owned_flush flush(engine, file.range(0, file.bytes));
+    CHECK(flush.wait() == 0);
+    CHECK(writes.waiting == 0);
+    CHECK(writes.begun == 4); /* 16 MiB each */
+}
+
+TEST_CASE("what a thread's write met is the flush's error, though its sync hears nothing",
+          "[prefetch]")
+{
+    SKIP_WHERE_EMULATED();
+    disk_file file(64 * MiB);
+    faulty table;
+    table.calls.sync_file_range = [](int, off_t offset, off_t, unsigned) {
+        errno = EIO;
+        return offset == off_t(32 * MiB) ? -1 : 0;
+    };
+    owned_engine engine(ROMA_PREFETCH_POOL);
+    REQUIRE(engine.self != nullptr);
+    owned_flush flush(engine, file.range(0, file.bytes));
+    CHECK(flush.wait() == -EIO);
+    owned_flush next(engine, file.range(0, 4 * MiB));
+    CHECK(next.wait() == 0);
 }
