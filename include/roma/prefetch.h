@@ -121,8 +121,8 @@ ROMA_API int roma_map_open_fd(int fd, const roma_map_options *options, roma_map 
  *  Returns 0, -EBUSY while a scan is open on it, -EDEADLK in a callback of an engine.
  *  Threads: no other call on this map may run at the same time, nor one that submits ranges of it.
  *  Signals: no.  Cost: waits for what the depths of an engine allow: four chunks, whose length is
- *  such that the device should read one in 100 ms, or 96 short runs; 192 MiB of a flush, and for
- *  one in its sync as long as that takes.  Since: 0.1 */
+ *  such that the device should read one in 100 ms, or 96 short runs; for a flush 192 MiB (by the
+ *  default options), and for one in its sync as long as that takes.  Since: 0.1 */
 ROMA_API int roma_map_close(roma_map *map);
 
 /** What is mapped: the file's bytes from `offset` to its end, or to `bytes`, as known since opening
@@ -193,13 +193,16 @@ typedef struct roma_prefetch_options {
                                    at most what half of `entries` holds                          */
     unsigned entries;         /**< of the ring, 8 to 16384; 0: 256, or 64 where that is refused  */
     unsigned threads;         /**< of the pool, and workers of the ring; 0: 32, at most 256. Those
-                                   of the pool are started when there is something for them      */
+                                   of the pool are started when there is something for them. At
+                                   most half of them, and 12, sleep until writes of flushes come
+                                   back                                                          */
     size_t chunk_bytes;       /**< largest chunk of a long run, at most 1 GiB; 0: 32 MiB. Chunks
                                    begin at 2 MiB, or a huge page, and grow fourfold, while the
                                    device reads one in 100 ms                                    */
     size_t budget_bytes;      /**< most bytes being read or flushed at a time, over all handles:
                                    chunks are shortened to it; at least a page. 0: what the depths
-                                   come to                                                       */
+                                   come to. Where the writes of a flush are only begun (see there,
+                                   and ranges below 4 MiB) they count until that is done         */
 } roma_prefetch_options;
 
 static inline roma_prefetch_options roma_prefetch_options_default(void)
@@ -317,9 +320,10 @@ ROMA_API int roma_prefetch_submit(roma_prefetch_engine *engine, const roma_file_
                                   size_t n, roma_prefetch_level level,
                                   roma_prefetch_handle **handle, roma_error *error);
 
-/** Write what is dirty in the ranges to the device: all of it is begun, by a ring or threads
- *  192 MiB at a time, then each file is synced once (fdatasync), so that on completion the data,
- *  and what is needed to find it, is durable.
+/** Write what is dirty in the ranges to the device, a ring or threads at most 192 MiB at a time;
+ *  then each file is synced once (fdatasync), so that on completion the data, and what is needed
+ *  to find it, is durable. With plain calls, fewer than eight threads or places for short runs, or
+ *  a byte budget below 16 MiB all writing is begun at once, and the sync waits for it.
  *
  *  Parameters, results and handle as roma_prefetch_submit(); a range's error may be -EIO, -ENOSPC.
  *  The sync is of the whole file. By a read-only descriptor, or through a read-only mount, it works

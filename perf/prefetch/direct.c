@@ -34,12 +34,14 @@ typedef struct direct_thread {
     pthread_t thread;
 } direct_thread;
 
-static ssize_t move_piece(const direct *all, unsigned thread, size_t piece)
+/* Of what is read the last piece may be shorter. */
+static bool move_piece(const direct *all, unsigned thread, size_t piece)
 {
-    off_t at = (off_t)(all->list != NULL ? all->list[piece] : piece * all->piece_bytes);
+    off_t at = (off_t)(all->list != NULL ? all->list[piece] : (uint64_t)piece * all->piece_bytes);
     char *memory = all->buffer + (all->writes ? piece : thread) * all->piece_bytes;
-    return all->writes ? pwrite(all->fd, memory, all->piece_bytes, at)
-                       : pread(all->fd, memory, all->piece_bytes, at);
+    if (all->writes)
+        return pwrite(all->fd, memory, all->piece_bytes, at) == (ssize_t)all->piece_bytes;
+    return pread(all->fd, memory, all->piece_bytes, at) > 0;
 }
 
 static void *move(void *argument)
@@ -47,7 +49,7 @@ static void *move(void *argument)
     direct_thread *self = argument;
     direct *all = self->all;
     for (size_t piece; (piece = atomic_fetch_add(&all->next, 1)) < all->count;)
-        if (move_piece(all, self->index, piece) <= 0)
+        if (!move_piece(all, self->index, piece))
             atomic_store(&all->cause, errno != 0 ? errno : ENODATA);
     return NULL;
 }
@@ -69,8 +71,10 @@ static char *buffer_of(size_t bytes)
 static int open_direct(const char *path, int flags)
 {
     int fd = open(path, flags | O_DIRECT | O_CLOEXEC);
-    if (fd < 0)
+    if (fd < 0 && errno == EINVAL)
         skip("this file system has no O_DIRECT");
+    if (fd < 0)
+        die(path, errno);
     return fd;
 }
 
@@ -131,6 +135,8 @@ void flush_direct(const settings *s)
     (void)madvise(all.buffer, dirtied.bytes, MADV_HUGEPAGE);
     for (size_t i = 0; i < dirtied.bytes; i += 4096)
         (void)*(const volatile char *)(all.buffer + i);
+    if (dirtied.bytes % DENSE_BYTES != 0)
+        die("a length that is no multiple of 4 MiB", EINVAL);
     all.count = dirtied.bytes / DENSE_BYTES;
     run(&all, FLUSH_THREADS);
     put("bytes", (double)(all.count * DENSE_BYTES));

@@ -108,6 +108,15 @@ static const roma__way *way_of(roma_prefetch_way way)
     }
 }
 
+/* Whether a write may wait until it is written. Of a ring the opcode was tried; what a thread calls
+ * a filter may refuse, and that is to be no error of the file. */
+static bool has_write_out(roma_prefetch_way way)
+{
+    if (way != ROMA_PREFETCH_POOL)
+        return way == ROMA_PREFETCH_URING;
+    return roma__sys->sync_file_range(-1, 0, 0, ROMA__WRITE_OUT_FLAGS) < 0 && errno == EBADF;
+}
+
 /* One step; a step that fails is noted. */
 static int try_way(roma_prefetch_engine *engine, roma_prefetch_way way, unsigned entries,
                    roma_error *error)
@@ -125,6 +134,7 @@ static int try_way(roma_prefetch_engine *engine, roma_prefetch_way way, unsigned
     report->way = way;
     report->entries = entries;
     report->threads = way == ROMA_PREFETCH_PLAIN ? 0 : engine->options.threads;
+    engine->can_write_out = has_write_out(way);
     int code = make_ops(engine, error); /* before it starts, too: it looks for work at once */
     if (code == 0)
         code = engine->way->start(engine, error);

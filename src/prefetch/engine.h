@@ -231,6 +231,7 @@ struct roma_prefetch_engine {
     uint64_t taken;                 /* ops, but for those that were issued before                 */
     unsigned dense_flying, sparse_flying;
     unsigned writing;         /* of the latter: those that wait                                   */
+    bool can_write_out;       /* constant: a write may wait (ROMA__CALL_WRITE_OUT)                */
     unsigned followers;       /* ops                                                              */
     uint64_t flying_bytes;
     struct roma__untold {     /* what writes of flushes met, and none has told yet (sync.c)       */
@@ -266,6 +267,7 @@ struct roma_prefetch_engine {
     pthread_cond_t work;
     void *threads[ROMA__WORKERS_MOST];
     unsigned threads_count, idle_count;
+    bool lacks_threads; /* one more could not be started: so few there are to be                  */
     bool threads_stop;
 };
 

@@ -16,8 +16,6 @@ static void *run(void *argument);
 /* Lock held. */
 static int start_thread(roma_prefetch_engine *engine)
 {
-    if (engine->threads_count == engine->options.threads)
-        return -EAGAIN;
     if (roma__sys->thread_start(&engine->threads[engine->threads_count], run, engine) < 0)
         return -errno;
     engine->threads_count++;
@@ -29,8 +27,8 @@ static void work_on(roma_prefetch_engine *engine, roma__op *op)
     /* There may be more where this came from. */
     if (engine->idle_count > 0)
         (void)pthread_cond_signal(&engine->work);
-    else
-        (void)start_thread(engine);
+    else if (engine->threads_count < engine->options.threads && start_thread(engine) < 0)
+        engine->lacks_threads = true;
     roma__engine_unlock(engine);
     roma__op_prepare(op);
     roma__op_make_calls(op);

@@ -132,6 +132,17 @@ static void begin(roma_prefetch_engine *engine, roma__op *op)
         queue(engine, op, i, i + 1 < op->calls_count);
 }
 
+/* A write that waits would keep this thread from all else: it is begun, and the sync waits. */
+static int make_here(const roma__call *call)
+{
+    if (call->kind != ROMA__CALL_WRITE_OUT)
+        return roma__call_make(call);
+    roma__call begun = *call;
+    begun.kind = ROMA__CALL_WRITE_RANGE;
+    (void)roma__call_make(&begun);
+    return 0;
+}
+
 /* Whether the kernel gave a call up for want of a worker. To await is not worth this thread's
  * sleep: who has not come is populated. */
 static bool is_given_up(const roma__op *op, unsigned call)
@@ -144,7 +155,7 @@ static void make_given_up(roma__op *op)
 {
     for (unsigned i = 0; i < op->calls_count; i++) {
         if (is_given_up(op, i))
-            op->results[i] = roma__call_make(&op->calls[i]);
+            op->results[i] = make_here(&op->calls[i]);
         if (op->results[i] < 0)
             return;
     }
@@ -248,7 +259,7 @@ static unsigned reap_all(roma_prefetch_engine *engine)
 static int make_untaken(const roma__op *op, unsigned call)
 {
     bool is_behind_failure = call > 0 && op->results[call - 1] < 0;
-    return is_behind_failure ? -ECANCELED : roma__call_make(&op->calls[call]);
+    return is_behind_failure ? -ECANCELED : make_here(&op->calls[call]);
 }
 
 static void break_ring(roma_prefetch_engine *engine, const char *call, int code)

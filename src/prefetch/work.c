@@ -47,21 +47,33 @@ static uint64_t piece_within(const roma__job *job, const roma__run *run, size_t 
 /* ---- taking: flushes ------------------------------------------------------------------------ */
 
 /* How many writes may wait until they are written; the other threads read meanwhile. 0: a caller's
- * thread makes the calls, or the one of a broken ring. */
+ * thread makes the calls, or the one of a broken ring; or there are too few, or the budget is too
+ * small for some at a time. */
 static size_t most_that_wait(const roma_prefetch_engine *engine)
 {
-    size_t half = engine->options.threads / 2;
-    bool has_others = engine->options.way != ROMA_PREFETCH_PLAIN && !engine->broken;
-    return has_others && half >= WRITES_FEWEST ? roma__min(half, WRITES_FLYING) : 0;
+    const roma_prefetch_options *options = &engine->options;
+    size_t threads = engine->lacks_threads ? engine->threads_count : options->threads;
+    size_t most = roma__min(roma__min(threads, options->sparse_depth) / 2, WRITES_FLYING);
+    bool fits = options->budget_bytes == 0 || options->budget_bytes / WRITES_FEWEST >= WAITED_BYTES;
+    return engine->can_write_out && !engine->broken && fits && most >= WRITES_FEWEST ? most : 0;
+}
+
+/* Of the budget one piece has no more than leaves some for others. */
+static size_t most_bytes_of_write(const roma_prefetch_engine *engine, size_t most_waiting)
+{
+    size_t budget = engine->options.budget_bytes;
+    return budget == 0 || most_waiting == 0 ? WRITE_BYTES
+                                            : roma__min(WRITE_BYTES, budget / WRITES_FEWEST);
 }
 
 static roma__op *take_write(roma__job *job)
 {
     roma_prefetch_engine *engine = job->engine;
     const size_t most_waiting = most_that_wait(engine);
+    const size_t most = most_bytes_of_write(engine, most_waiting);
     while (job->run < job->runs_count) {
         const roma__run *run = &job->runs[job->run];
-        uint64_t bytes = piece_within(job, run, WRITE_BYTES);
+        uint64_t bytes = piece_within(job, run, most);
         if (roma__work_is_banned(job, run, job->at, &bytes)) {
             roma__work_account_cancelled(job, (uint32_t)job->run, job->at, bytes);
             roma__work_advance(job, bytes);

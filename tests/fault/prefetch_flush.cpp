@@ -3,7 +3,8 @@
  * descriptors of a file is synced through one that is still there.
  *
  * The first sync of a test, the second and so on are told what the test says, and come back in the
- * order that it says; so are writes of a ring, which wait and are told as well. */
+ * order that it says; so are writes of a ring or of threads, which wait and are told as well. */
+#include "asleep.hpp"
 #include "between.hpp"
 #include "disk_file.hpp"
 #include "emulated.hpp"
@@ -16,6 +17,7 @@
 #include <atomic>
 #include <cerrno>
 #include <mutex>
+#include <sys/syscall.h>
 #include <thread>
 #include <vector>
 
@@ -133,7 +135,7 @@ TEMPLATE_TEST_CASE("no flush is durable before the sync that may have taken its 
         flusher first(engine, file);
         on.await(1);
         flusher second(engine, second_fd, file.bytes);
-        await_back(engine, 3); /* two beginnings of writes, and the second's sync */
+        await_back(engine, 3); /* two writes, and the second's sync */
         CHECK(second.goes_on());
         on.held[1] = false;
         CHECK(first.code() == -EIO);
@@ -146,7 +148,7 @@ TEMPLATE_TEST_CASE("no flush is durable before the sync that may have taken its 
         flusher first(engine, file);
         on.await(1);
         flusher second(engine, second_fd, file.bytes);
-        await_back(engine, 3); /* two beginnings of writes, and the second's sync */
+        await_back(engine, 3); /* two writes, and the second's sync */
         CHECK(second.goes_on());
         on.held[1] = false;
         CHECK(first.code() == 0);
@@ -190,21 +192,22 @@ TEMPLATE_TEST_CASE("a flush fails of what another one's sync met while it wrote"
 
 namespace {
 
-/* Writes by a ring: pieces from 4 MiB on are written out, and shorter ones begun. Which may come
- * back, and what they are told. */
-struct ring_writes : syncs {
-    owned_engine engine{ROMA_PREFETCH_URING};
+/* Writes of a way where they may wait: pieces from 4 MiB on are written out, and shorter ones
+ * begun. Which may come back, and what they are told. */
+template <typename way> struct waiting_writes : syncs {
+    owned_engine engine{way::way};
 
-    ring_writes() : syncs(ROMA__CALL_WRITE_RANGE, ROMA__CALL_WRITE_RANGE) {}
+    waiting_writes() : syncs(ROMA__CALL_WRITE_RANGE, ROMA__CALL_WRITE_RANGE) {}
 };
 
 } // namespace
 
-TEST_CASE("what a write of a ring met is the error of every flush of the file", "[prefetch]")
+TEMPLATE_TEST_CASE("what a write that waited met is the error of every flush of the file",
+                   "[prefetch]", by_ring, by_threads)
 {
     SKIP_WHERE_EMULATED();
     disk_file file(12 * MiB), other(12 * MiB);
-    ring_writes on;
+    waiting_writes<TestType> on;
     SKIP_WITHOUT(on.engine);
     on.results[1] = -EIO;
     on.held[1] = true;
@@ -223,11 +226,12 @@ TEST_CASE("what a write of a ring met is the error of every flush of the file", 
     CHECK(on.engine.figure("handles.live") == 0);
 }
 
-TEST_CASE("what a write of a flush that is given up met is the next flush's error", "[prefetch]")
+TEMPLATE_TEST_CASE("what a write of a flush that is given up met is the next flush's error",
+                   "[prefetch]", by_ring, by_threads)
 {
     SKIP_WHERE_EMULATED();
     disk_file file(40 * MiB), other(4 * MiB);
-    ring_writes on;
+    waiting_writes<TestType> on;
     SKIP_WITHOUT(on.engine);
     on.results[1] = -ENOSPC;
     on.held[1] = true;
@@ -246,12 +250,13 @@ TEST_CASE("what a write of a flush that is given up met is the next flush's erro
     CHECK(last.code() == 0);
 }
 
-TEST_CASE("what a write of a ring met is an error, whatever the file system calls it", "[prefetch]")
+TEMPLATE_TEST_CASE("what a write that waited met is an error, whatever the file system calls it",
+                   "[prefetch]", by_ring, by_threads)
 {
     SKIP_WHERE_EMULATED();
     disk_file file(20 * MiB);
     for (int code : {-EPERM, -EOPNOTSUPP, -EINVAL, -EAGAIN, -EINTR, -ESPIPE}) {
-        ring_writes on;
+        waiting_writes<TestType> on;
         SKIP_WITHOUT(on.engine);
         on.results[2] = code;
         flusher flush(on.engine, file);
@@ -260,11 +265,12 @@ TEST_CASE("what a write of a ring met is an error, whatever the file system call
     }
 }
 
-TEST_CASE("a flush does not wait for writes of others for longer than they take", "[prefetch]")
+TEMPLATE_TEST_CASE("a flush does not wait for writes of others for longer than they take",
+                   "[prefetch]", by_ring, by_threads)
 {
     SKIP_WHERE_EMULATED();
     disk_file file(12 * MiB);
-    ring_writes on;
+    waiting_writes<TestType> on;
     SKIP_WITHOUT(on.engine);
     on.held[1] = on.held[3] = true;
     flusher first(on.engine, {file.range(0, 4 * MiB)});
@@ -302,6 +308,16 @@ TEMPLATE_TEST_CASE("a flush is not concerned by other files, nor by what is wron
         CHECK(third.code() == 0);
         on.held[1] = false;
         CHECK(first.code() == 0);
+    }
+    SECTION("but it is where the file system has a name of its own for lost pages")
+    {
+        on.results[2] = GENERATE(-EPERM, -EOPNOTSUPP);
+        flusher first(engine, file);
+        on.await(1);
+        flusher second(engine, file);
+        CHECK(second.code() == on.results[2]);
+        on.held[1] = false;
+        CHECK(first.code() == on.results[2]);
     }
     SECTION("the error is of the call")
     {
@@ -434,8 +450,12 @@ TEMPLATE_TEST_CASE("a sync that is interrupted goes on through a descriptor that
         flusher flush(engine, {roma_file_range_of(closed, 0, MiB), file.range(2 * MiB, MiB)});
         syncs.await_held();
         std::atomic<int> code{EINPROGRESS};
-        std::thread closer([&] { code = roma_map_close(closed); });
-        usleep(50000);
+        std::atomic<pid_t> id{0};
+        std::thread closer([&] {
+            id = static_cast<pid_t>(syscall(SYS_gettid));
+            code = roma_map_close(closed);
+        });
+        CHECK(await([&] { return id != 0 && is_asleep(id); }));
         CHECK(code == EINPROGRESS); /* its descriptor is in use */
         syncs.held_fd = file.fd;
         for (int ms = 0; code == EINPROGRESS && ms < 10000; ms++)

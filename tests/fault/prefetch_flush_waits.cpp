@@ -4,6 +4,7 @@
 #include "faulty.hpp"
 #include "soft_ring.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <fcntl.h>
 #include <unistd.h>
@@ -16,30 +17,42 @@ namespace {
 /* Writes of threads: each is held until it is let go. */
 class held_writes {
   public:
-    static inline std::atomic<unsigned> held, waiting, begun, odd;
+    static inline std::atomic<unsigned> now, most_held, waiting, begun, odd;
+    static inline std::atomic<off_t> most_bytes;
 
     held_writes()
     {
-        held = waiting = begun = odd = 0;
+        now = most_held = waiting = begun = odd = 0;
+        most_bytes = 0;
         is_open_ = false;
-        table_.calls.sync_file_range = [](int, off_t, off_t bytes, unsigned flags) {
-            const bool waits = (flags & SYNC_FILE_RANGE_WAIT_AFTER) != 0;
+        table_.calls.sync_file_range = [](int fd, off_t offset, off_t bytes, unsigned flags) {
+            if (fd < 0) /* the engine asks whether it may */
+                return roma__sys_kernel.sync_file_range(fd, offset, bytes, flags);
+            /* That somebody waits the kernel knows by all three of them alone. */
+            const unsigned all = SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE |
+                                 SYNC_FILE_RANGE_WAIT_AFTER;
+            const bool waits = flags == all;
             (waits ? waiting : begun)++;
-            odd += waits && bytes != off_t(16 * MiB);
-            held++;
+            odd += !waits && flags != SYNC_FILE_RANGE_WRITE;
+            most_bytes = std::max<off_t>(most_bytes, bytes);
+            now++;
+            most_held = std::max<unsigned>(most_held, now);
             while (!is_open_)
                 usleep(1000);
-            held--;
+            now--;
             return 0;
         };
     }
-    void await(unsigned count) const
+    /* So many are held, and no more. */
+    bool await(unsigned count) const
     {
-        while (held < count)
+        for (int ms = 0; now < count && ms < 10000; ms++)
             usleep(1000);
         usleep(50000); /* for more than there may be */
+        return now == count;
     }
     void let_all_go() { is_open_ = true; }
+    const struct roma__sys &calls() const { return table_.calls; }
 
   private:
     static inline std::atomic<bool> is_open_;
@@ -124,30 +137,84 @@ TEST_CASE("writes of a flush are on their way in threads, twelve at a time", "[p
     owned_engine engine(ROMA_PREFETCH_POOL);
     REQUIRE(engine.self != nullptr);
     owned_flush flush(engine, file.range(0, file.bytes));
-    writes.await(12);
-    CHECK(writes.held == 12);
+    CHECK(writes.await(12));
     writes.let_all_go();
     CHECK(flush.wait() == 0);
     CHECK(writes.waiting == 13);
     CHECK(writes.begun == 1); /* the last MiB */
     CHECK(writes.odd == 0);
+    CHECK(writes.most_bytes == off_t(16 * MiB));
 }
 
-TEST_CASE("of few threads none waits for a write", "[prefetch]")
+TEST_CASE("of few threads none waits for a write, and of eight four do", "[prefetch]")
+{
+    SKIP_WHERE_EMULATED();
+    disk_file file(128 * MiB);
+    held_writes writes;
+    const unsigned threads = GENERATE(7u, 8u);
+    roma_prefetch_options options = owned_engine::with_way(ROMA_PREFETCH_POOL);
+    options.threads = threads;
+    owned_engine engine(options);
+    REQUIRE(engine.self != nullptr);
+    owned_flush flush(engine, file.range(0, file.bytes));
+    CHECK(writes.await(threads == 7 ? 7 : 4));
+    writes.let_all_go();
+    CHECK(flush.wait() == 0);
+    CHECK(writes.waiting == (threads == 7 ? 0 : 8)); /* 16 MiB each */
+    CHECK(writes.begun == (threads == 7 ? 8 : 0));
+}
+
+TEST_CASE("who makes the calls by himself does not wait for a write", "[prefetch]")
 {
     SKIP_WHERE_EMULATED();
     disk_file file(64 * MiB);
     held_writes writes;
-    const auto way = GENERATE(ROMA_PREFETCH_POOL, ROMA_PREFETCH_PLAIN);
-    roma_prefetch_options options = owned_engine::with_way(way);
-    options.threads = 7;
-    owned_engine engine(options);
+    owned_engine engine(ROMA_PREFETCH_PLAIN);
     REQUIRE(engine.self != nullptr);
     writes.let_all_go();
     owned_flush flush(engine, file.range(0, file.bytes));
     CHECK(flush.wait() == 0);
     CHECK(writes.waiting == 0);
-    CHECK(writes.begun == 4); /* 16 MiB each */
+    CHECK(writes.begun == 4);
+}
+
+TEST_CASE("threads that could not be started count for nothing", "[prefetch]")
+{
+    SKIP_WHERE_EMULATED();
+    disk_file file(64 * MiB);
+    held_writes writes;
+    owned_engine engine(ROMA_PREFETCH_POOL); /* one thread starts with it */
+    REQUIRE(engine.self != nullptr);
+    faulty table;
+    table.calls.sync_file_range = writes.calls().sync_file_range;
+    table.calls.thread_start = [](void **, void *(*)(void *), void *) {
+        errno = EAGAIN;
+        return -1;
+    };
+    writes.let_all_go();
+    owned_flush flush(engine, file.range(0, file.bytes));
+    CHECK(flush.wait() == 0);
+    CHECK(writes.waiting == 0); /* it was found out with the plan */
+    CHECK(writes.begun == 4);
+}
+
+TEST_CASE("of a byte budget a write that waits has a quarter, or does not wait", "[prefetch]")
+{
+    SKIP_WHERE_EMULATED();
+    disk_file file(64 * MiB);
+    held_writes writes;
+    const size_t budget = GENERATE(8 * MiB, 32 * MiB);
+    roma_prefetch_options options = owned_engine::with_way(ROMA_PREFETCH_POOL);
+    options.budget_bytes = budget;
+    owned_engine engine(options);
+    REQUIRE(engine.self != nullptr);
+    owned_flush flush(engine, file.range(0, file.bytes));
+    CHECK(writes.await(budget == 8 * MiB ? 1 : 4));
+    writes.let_all_go();
+    CHECK(flush.wait() == 0);
+    CHECK(writes.waiting == (budget == 8 * MiB ? 0 : 8));
+    CHECK(writes.begun == (budget == 8 * MiB ? 8 : 0));
+    CHECK(writes.most_bytes == off_t(8 * MiB));
 }
 
 TEST_CASE("what a thread's write met is the flush's error, though its sync hears nothing",
@@ -156,9 +223,9 @@ TEST_CASE("what a thread's write met is the flush's error, though its sync hears
     SKIP_WHERE_EMULATED();
     disk_file file(64 * MiB);
     faulty table;
-    table.calls.sync_file_range = [](int, off_t offset, off_t, unsigned) {
-        errno = EIO;
-        return offset == off_t(32 * MiB) ? -1 : 0;
+    table.calls.sync_file_range = [](int fd, off_t offset, off_t, unsigned) {
+        errno = fd < 0 ? EBADF : EIO;
+        return fd < 0 || offset == off_t(32 * MiB) ? -1 : 0;
     };
     owned_engine engine(ROMA_PREFETCH_POOL);
     REQUIRE(engine.self != nullptr);

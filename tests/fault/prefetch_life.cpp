@@ -1,6 +1,7 @@
 /* prefetch_life.cpp - an engine ends at the worst moment of other threads' calls: who begins to use
  * it, who forks, who wakes its thread. Threads are stopped in a system call, or by a signal in the
  * wait for a lock, and go on when the others are where the test wants them. */
+#include "asleep.hpp"
 #include "child.hpp"
 #include "descriptors.hpp"
 #include "held_reads.hpp"
@@ -9,8 +10,6 @@
 #include <atomic>
 #include <cerrno>
 #include <csignal>
-#include <cstdio>
-#include <string>
 #include <sys/syscall.h>
 #include <thread>
 
@@ -18,25 +17,6 @@ using namespace roma_tests;
 using namespace soft_rings;
 
 namespace {
-
-/* Until it is so; not for ever. */
-template <class Condition> bool await(const Condition &is_so, int most_ms = 10000)
-{
-    for (int ms = 0; !is_so() && ms < most_ms; ms++)
-        usleep(1000);
-    return is_so();
-}
-
-bool is_asleep(pid_t thread)
-{
-    char state = 0;
-    const std::string path = "/proc/self/task/" + std::to_string(thread) + "/stat";
-    if (FILE *stat = std::fopen(path.c_str(), "r")) {
-        (void)std::fscanf(stat, "%*d (%*[^)]) %c", &state);
-        std::fclose(stat);
-    }
-    return state == 'S';
-}
 
 /* Threads that a signal stops where they are, until they are let go. */
 struct stopped_by_signal {

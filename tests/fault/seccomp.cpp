@@ -298,7 +298,7 @@ struct engine_outcome {
     int forced_code, code;
     roma_error forced_error = {};
     roma_prefetch_report report;
-    int read_code;
+    int read_code, flush_code;
 };
 
 /* Make an engine under a filter, in a child, and read a file with it. */
@@ -329,6 +329,10 @@ engine_outcome prefetch_under(const std::vector<refusal> &refusals)
             shared->read_code = roma_prefetch_wait(handle, ROMA_FOREVER);
         shared->report.size = sizeof shared->report;
         (void)roma_prefetch_backend(engine, &shared->report);
+        roma_prefetch_close(handle);
+        shared->flush_code = roma_flush_submit(engine, &range, 1, &handle, nullptr);
+        if (shared->flush_code == 0)
+            shared->flush_code = roma_prefetch_wait(handle, ROMA_FOREVER);
         roma_prefetch_close(handle);
         const int code = roma_prefetch_destroy(engine);
         _exit(code != 0 ? 1 : roma_tests::open_descriptors() - descriptors);
@@ -363,6 +367,18 @@ TEST_CASE("where io_uring is refused threads prefetch, and say why", "[seccomp][
         char text[256];
         CHECK(std::strstr(roma_error_text(&error, text, sizeof text), "seccomp") != nullptr);
     }
+}
+
+TEST_CASE("threads flush where writing may not be begun, and only the sync may tell",
+          "[seccomp][prefetch]")
+{
+    SKIP_WHERE_EMULATED();
+    const engine_outcome seen = prefetch_under(
+        {{SYS_io_uring_setup, -1, EPERM}, {SYS_sync_file_range, -1, EPERM}});
+    NEEDS_FILTER(seen);
+    CHECK(seen.code == 0);
+    CHECK(seen.report.way == ROMA_PREFETCH_POOL);
+    CHECK(seen.flush_code == 0);
 }
 
 TEST_CASE("a ring that may be made but not entered is left, and the file is read",

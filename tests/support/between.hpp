@@ -51,6 +51,8 @@ class between {
             });
         };
         table_.calls.sync_file_range = [](int fd, off_t offset, off_t bytes, unsigned flags) {
+            if (fd < 0) /* an engine asks whether it may */
+                return roma__sys_kernel.sync_file_range(fd, offset, bytes, flags);
             return passed(ROMA__CALL_WRITE_RANGE, fd, [&] {
                 return roma__sys_kernel.sync_file_range(fd, offset, bytes, flags);
             });
