@@ -230,7 +230,7 @@ TEMPLATE_TEST_CASE("what a write of a flush that is given up met is the next flu
                    "[prefetch]", by_ring, by_threads)
 {
     SKIP_WHERE_EMULATED();
-    disk_file file(40 * MiB), other(4 * MiB);
+    disk_file file(34 * MiB), other(4 * MiB);
     waiting_writes<TestType> on;
     SKIP_WITHOUT(on.engine);
     on.results[1] = -ENOSPC;
