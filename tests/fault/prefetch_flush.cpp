@@ -17,7 +17,6 @@
 #include <atomic>
 #include <cerrno>
 #include <mutex>
-#include <sys/syscall.h>
 #include <thread>
 #include <vector>
 
@@ -450,12 +449,7 @@ TEMPLATE_TEST_CASE("a sync that is interrupted goes on through a descriptor that
         flusher flush(engine, {roma_file_range_of(closed, 0, MiB), file.range(2 * MiB, MiB)});
         syncs.await_held();
         std::atomic<int> code{EINPROGRESS};
-        std::atomic<pid_t> id{0};
-        std::thread closer([&] {
-            id = static_cast<pid_t>(syscall(SYS_gettid));
-            code = roma_map_close(closed);
-        });
-        CHECK(await([&] { return id != 0 && is_asleep(id); }));
+        waiting_thread closer([&] { code = roma_map_close(closed); });
         CHECK(code == EINPROGRESS); /* its descriptor is in use */
         syncs.held_fd = file.fd;
         for (int ms = 0; code == EINPROGRESS && ms < 10000; ms++)

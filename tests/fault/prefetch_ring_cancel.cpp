@@ -1,5 +1,6 @@
 /* prefetch_ring_cancel.cpp - cancelling while calls are in a ring: what is in flight comes back
  * first, what has not begun or waits for another try is left, and nothing else is. */
+#include "asleep.hpp"
 #include "soft_ring.hpp"
 
 #include <atomic>
@@ -19,11 +20,10 @@ TEST_CASE("cancelling ranges returns when what is in flight there has come back"
     owned_handle handle(engine, range);
     await_held();
     std::atomic<bool> returned{false};
-    std::thread canceller([&] {
+    waiting_thread canceller([&] {
         (void)roma_prefetch_cancel_ranges(engine.self, &range, 1, nullptr);
         returned = true;
     });
-    usleep(50000);
     const bool early = returned;
     let_go = true;
     canceller.join();
@@ -72,11 +72,10 @@ TEST_CASE("what waits to be read again is not read in what was given up", "[pref
                                       file.range(MiB + page_bytes(), 31 * MiB - page_bytes())};
     owned_handle handle(engine, ranges, 3);
     await_held();
-    std::thread canceller([&] {
+    waiting_thread canceller([&] {
         (void)roma_prefetch_cancel_ranges(engine.self, &ranges[1], 1, nullptr);
         has_left = true;
     });
-    usleep(50000);
     let_go = true;
     canceller.join();
     CHECK(handle.wait() == -ECANCELED);
@@ -113,7 +112,7 @@ TEST_CASE("a flush that is given up before its sync has done nothing", "[prefetc
         });
         while (!is_called)
             usleep(1000);
-        usleep(200000); /* until it waits for what is in flight */
+        usleep(200000); /* until it waits for what is in flight, if it does */
         goes_on = true;
         canceller.join();
         CHECK(flush.wait() == -ECANCELED);

@@ -1,5 +1,6 @@
 /* prefetch_ring_ending.cpp - maps, providers and engines that end while calls are in a ring: they
  * wait for what is in flight, and what others asked for is read all the same. */
+#include "asleep.hpp"
 #include "filed.hpp"
 #include "soft_ring.hpp"
 
@@ -28,10 +29,8 @@ TEST_CASE("a map that is closed while its engine is destroyed waits for what is 
     REQUIRE(roma_prefetch_submit(engine, &range, 1, ROMA_PREFETCH_RESIDENT, nullptr, nullptr) == 0);
     await_held();
     std::atomic<int> destroyed{1}, closed{1};
-    std::thread destroyer([&] { destroyed = roma_prefetch_destroy(engine); });
-    usleep(50000);
-    std::thread closer([&] { closed = roma_map_close(map); });
-    usleep(50000);
+    waiting_thread destroyer([&] { destroyed = roma_prefetch_destroy(engine); });
+    waiting_thread closer([&] { closed = roma_map_close(map); });
     const int closed_early = closed;
     let_go = true;
     destroyer.join();
@@ -61,8 +60,7 @@ TEST_CASE("a part of a file is read through a descriptor that was given for it",
                                       second.range(16 * MiB, 16 * MiB)};
     owned_handle handle(engine, ranges, 2);
     await_held();
-    std::thread closer([&] { (void)roma_map_close(first); });
-    usleep(50000);
+    waiting_thread closer([&] { (void)roma_map_close(first); });
     let_go = true;
     closer.join();
     CHECK(handle.wait() == -ECANCELED);

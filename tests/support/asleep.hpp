@@ -2,8 +2,13 @@
 #ifndef ROMA_TESTS_ASLEEP_HPP
 #define ROMA_TESTS_ASLEEP_HPP
 
+#include "catch.hpp"
+
+#include <atomic>
 #include <cstdio>
 #include <string>
+#include <sys/syscall.h>
+#include <thread>
 #include <unistd.h>
 
 namespace roma_tests {
@@ -27,6 +32,25 @@ inline bool is_asleep(pid_t thread)
     }
     return state == 'S';
 }
+
+/* A thread whose call is to wait for something: it does, when this is made. */
+class waiting_thread {
+  public:
+    template <class function>
+    explicit waiting_thread(function call)
+        : thread_([this, call] {
+              id_ = static_cast<pid_t>(syscall(SYS_gettid));
+              call();
+          })
+    {
+        CHECK(await([&] { return id_ != 0 && is_asleep(id_); }));
+    }
+    void join() { thread_.join(); }
+
+  private:
+    std::atomic<pid_t> id_{0};
+    std::thread thread_;
+};
 
 } // namespace roma_tests
 
