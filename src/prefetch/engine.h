@@ -231,7 +231,7 @@ struct roma_prefetch_engine {
     uint64_t taken;                 /* ops, but for those that were issued before                 */
     unsigned dense_flying, sparse_flying;
     unsigned writing;         /* of the latter: those that wait                                   */
-    bool can_write_out;       /* constant: a write may wait (ROMA__CALL_WRITE_OUT)                */
+    bool can_write_out;       /* a write may wait (ROMA__CALL_WRITE_OUT); until a ring breaks     */
     unsigned followers;       /* ops                                                              */
     uint64_t flying_bytes;
     struct roma__untold {     /* what writes of flushes met, and none has told yet (sync.c)       */

@@ -20,27 +20,23 @@
 
 #include <errno.h>
 
-/* Does a failed sync tell of the file's pages? Else it is about this call, and nobody else's. A
- * file system may give errors names of its own: what is not known to be of calls is of pages. */
-static bool is_of_file(int code)
+/* Is a result about the call alone, and nobody else's? A file system may give errors names of its
+ * own: what is not known to be of calls is of the file's pages. */
+static bool is_of_call(int code)
 {
-    switch (code) {
-    case 0:
-    case -EAGAIN:
-    case -EBADF:
-    case -ECANCELED:
-    case -EINTR:
-    case -ENOSYS: return false;
-    default: return true;
-    }
+    return code >= 0 || code == -EBADF || code == -ECANCELED || code == -ENOSYS;
 }
 
-/* What a write that waited was told by the call, which had not looked at any page; all else is an
- * error in writing back, whatever its name: a file system may give its own. */
-static bool is_of_call(int result)
+/* These two a sync may be told when it is interrupted; it was made again as often as it may be. */
+static bool is_of_sync(int code)
 {
-    return result >= 0 || result == -ECANCELED || result == -ENOSYS || result == -ESPIPE ||
-           result == -EBADF;
+    return is_of_call(code) || code == -EAGAIN || code == -EINTR;
+}
+
+/* Nor has such a write looked at any page. */
+static bool is_of_write(int code)
+{
+    return is_of_call(code) || code == -ESPIPE;
 }
 
 static void tell_all(roma_prefetch_engine *engine, const roma__file *file, int code)
@@ -139,7 +135,7 @@ static void end_syncs(roma_prefetch_engine *engine, const roma__file *file)
 
 void roma__work_finish_written(roma_prefetch_engine *engine, const roma__file *file, int result)
 {
-    if (!is_of_call(result)) {
+    if (!is_of_write(result)) {
         /* Who made such a call again would be told 0. */
         int code = result == -EINTR || result == -EAGAIN ? -EIO : result;
         note_untold(engine, file, code);
@@ -158,7 +154,7 @@ void roma__work_finish_sync(roma_prefetch_engine *engine, roma__op *op)
         roma__work_push_again(engine, op);
     } else {
         note_return(engine, op);
-        if (is_of_file(op->code))
+        if (!is_of_sync(op->code))
             tell_all(engine, file, op->code);
     }
     end_syncs(engine, file);

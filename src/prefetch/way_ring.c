@@ -266,7 +266,7 @@ static void break_ring(roma_prefetch_engine *engine, const char *call, int code)
 {
     roma__engine_lock(engine);
     engine->broken = true;
-    engine->awaits = false;
+    engine->awaits = engine->can_write_out = false;
     roma_prefetch_report *report = &engine->report;
     if (report->steps_count < ROMA_PREFETCH_STEPS) {
         struct roma_prefetch_step *step = &report->steps[report->steps_count++];

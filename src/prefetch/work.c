@@ -55,7 +55,7 @@ static size_t most_that_wait(const roma_prefetch_engine *engine)
     size_t threads = engine->lacks_threads ? engine->threads_count : options->threads;
     size_t most = roma__min(roma__min(threads, options->sparse_depth) / 2, WRITES_FLYING);
     bool fits = options->budget_bytes == 0 || options->budget_bytes / WRITES_FEWEST >= WAITED_BYTES;
-    return engine->can_write_out && !engine->broken && fits && most >= WRITES_FEWEST ? most : 0;
+    return engine->can_write_out && fits && most >= WRITES_FEWEST ? most : 0;
 }
 
 /* Of the budget one piece has no more than leaves some for others. */

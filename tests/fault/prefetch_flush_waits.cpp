@@ -61,6 +61,23 @@ class held_writes {
         return now == count;
     }
     void let_all_go() { is_open_ = true; }
+
+    /* Flush all of it: so many are on their way, until they are let go. */
+    void hold(const owned_engine &engine, const disk_file &file, unsigned count)
+    {
+        REQUIRE(engine.self != nullptr);
+        owned_flush flush(engine, file.range(0, file.bytes));
+        CHECK(await(count));
+        let_all_go();
+        CHECK(flush.wait() == 0);
+    }
+    /* Flush all of it, and hold none. */
+    void pass(const owned_engine &engine, const disk_file &file)
+    {
+        REQUIRE(engine.self != nullptr);
+        let_all_go();
+        CHECK(owned_flush(engine, file.range(0, file.bytes)).wait() == 0);
+    }
     const struct roma__sys &calls() const { return table_.calls; }
 
   private:
@@ -144,11 +161,7 @@ TEST_CASE("writes of a flush are on their way in threads, twelve at a time", "[p
     hollow_file file(209 * MiB);
     held_writes writes;
     owned_engine engine(ROMA_PREFETCH_POOL);
-    REQUIRE(engine.self != nullptr);
-    owned_flush flush(engine, file.range(0, file.bytes));
-    CHECK(writes.await(12));
-    writes.let_all_go();
-    CHECK(flush.wait() == 0);
+    writes.hold(engine, file, 12);
     CHECK(writes.waiting == 13);
     CHECK(writes.begun == 1); /* the last MiB */
     CHECK(writes.odd == 0);
@@ -164,11 +177,7 @@ TEST_CASE("of few threads none waits for a write, and of eight four do", "[prefe
     roma_prefetch_options options = owned_engine::with_way(ROMA_PREFETCH_POOL);
     options.threads = threads;
     owned_engine engine(options);
-    REQUIRE(engine.self != nullptr);
-    owned_flush flush(engine, file.range(0, file.bytes));
-    CHECK(writes.await(threads == 7 ? 7 : 4));
-    writes.let_all_go();
-    CHECK(flush.wait() == 0);
+    writes.hold(engine, file, threads == 7 ? 7 : 4);
     CHECK(writes.waiting == (threads == 7 ? 0 : 8)); /* 16 MiB each */
     CHECK(writes.begun == (threads == 7 ? 8 : 0));
 }
@@ -179,10 +188,7 @@ TEST_CASE("who makes the calls by himself does not wait for a write", "[prefetch
     hollow_file file(64 * MiB);
     held_writes writes;
     owned_engine engine(ROMA_PREFETCH_PLAIN);
-    REQUIRE(engine.self != nullptr);
-    writes.let_all_go();
-    owned_flush flush(engine, file.range(0, file.bytes));
-    CHECK(flush.wait() == 0);
+    writes.pass(engine, file);
     CHECK(writes.waiting == 0);
     CHECK(writes.begun == 4);
 }
@@ -200,9 +206,7 @@ TEST_CASE("threads that could not be started count for nothing", "[prefetch]")
         errno = EAGAIN;
         return -1;
     };
-    writes.let_all_go();
-    owned_flush flush(engine, file.range(0, file.bytes));
-    CHECK(flush.wait() == 0);
+    writes.pass(engine, file);
     CHECK(writes.waiting == 0); /* it was found out with the plan */
     CHECK(writes.begun == 4);
 }
@@ -216,11 +220,7 @@ TEST_CASE("of a byte budget a write that waits has a quarter, or does not wait",
     roma_prefetch_options options = owned_engine::with_way(ROMA_PREFETCH_POOL);
     options.budget_bytes = budget;
     owned_engine engine(options);
-    REQUIRE(engine.self != nullptr);
-    owned_flush flush(engine, file.range(0, file.bytes));
-    CHECK(writes.await(budget == 8 * MiB ? 1 : 4));
-    writes.let_all_go();
-    CHECK(flush.wait() == 0);
+    writes.hold(engine, file, budget == 8 * MiB ? 1 : 4);
     CHECK(writes.waiting == (budget == 8 * MiB ? 0 : 8));
     CHECK(writes.begun == (budget == 8 * MiB ? 8 : 0));
     CHECK(writes.most_bytes == off_t(8 * MiB));
