@@ -124,6 +124,20 @@ class disk_file {
         return false;
     }
 
+    /* Into the page cache with all of it, also with what was reclaimed since it was written; false
+     * where something takes it away again and again. */
+    bool warm() const
+    {
+        std::vector<unsigned char> part(MiB);
+        for (int tries = 0; tries < 20; tries++) {
+            for (size_t at = 0; at < bytes; at += part.size())
+                (void)!pread(fd, part.data(), part.size(), static_cast<off_t>(at));
+            if (resident(0, bytes) >= bytes)
+                return true;
+        }
+        return false;
+    }
+
     static constexpr long cachestat_number = 451; /* Linux 6.5, on every machine */
 
     /* Does what is mapped at `address` hold the pattern from `offset` on? */
