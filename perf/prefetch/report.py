@@ -67,10 +67,14 @@ def figures_of(seen):
         found["resident ms per GiB"] = Figure([row["seconds"] * 1e3 / (row["bytes"] / GIB)
                                                for row in rows])
     for setting in FLUSHES:
-        roma, msync = (seen.values(("flush", f"flush-{method}", setting), "seconds")
-                       for method in ("roma", "msync"))
-        found[f"flush / msync, {setting}"] = seen.ratio(roma, msync)
+        found[f"flush / msync, {setting}"] = flush_ratio(seen, setting, "roma", "msync")
+        found[f"flush / O_DIRECT, {setting}"] = flush_ratio(seen, setting, "roma", "direct")
     return found
+
+
+def flush_ratio(seen, setting, above, below):
+    return seen.ratio(*(seen.values(("flush", f"flush-{method}", setting), "seconds")
+                        for method in (above, below)))
 
 
 def settings_of(seen, test):
@@ -139,13 +143,17 @@ def print_rates(seen):
     rows = [(key, values) for key, values in seen.rows.items() if key[0] == "flush"]
     if rows:
         print("\nFlushing dirty pages: `written` by write(), huge ones; `mapped`, brought by page "
-              "faults; `rested`, these\non a disk that had a rest. flush-direct writes the same "
-              "pages to another file, with which the disk may be\nquicker or slower\n")
+              "faults; `rested`, these\non a disk that had a rest. flush-direct is the limit: "
+              "O_DIRECT writes pages of the page cache to the same place\n")
         for (_, method, setting), values in rows:
             took = Figure([row["seconds"] for row in values])
             caller = [row["caller_ms"] for row in values if "caller_ms" in row]
             text = f"{statistics.median(caller):.3f} ms" if caller else "throughout"
             print(f"  {method:18} {setting:8} {took.text():>22} s  caller blocked {text}")
+        for setting in FLUSHES:
+            limit = flush_ratio(seen, setting, "direct", "msync")
+            if limit is not None:
+                print(f"  O_DIRECT / msync   {setting:8} {limit.text():>22}    no flush is quicker")
 
 
 def print_waits(seen):

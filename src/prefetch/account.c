@@ -205,6 +205,14 @@ void roma__work_end_job(roma_prefetch_engine *engine, roma__job *job)
 
 /* ---- proof ---------------------------------------------------------------------------------- */
 
+/* A write that is being prepared is one that waits, in flight. */
+static bool preparing_is_valid(const roma__job *job)
+{
+    const roma__op *write = job->preparing.write;
+    return write == NULL || (job->is_flush && write->job == job && write->waits &&
+                             write->state == ROMA__OP_RUNS && write->task == ROMA__TASK_WRITE);
+}
+
 static bool job_is_valid(const roma__job *job)
 {
     if (!job->planned) /* its runs are the planner's, who has no lock */
@@ -212,7 +220,7 @@ static bool job_is_valid(const roma__job *job)
     const uint64_t sum = job->done_bytes + job->failed_bytes + job->cancelled_bytes;
     return job->references > 0 && job->run <= job->runs_count && job->sync_run <= job->runs_count &&
            sum <= job->total_bytes && job->resident_bytes + job->joined_bytes <= job->done_bytes &&
-           job->failed_ranges <= job->n;
+           job->failed_ranges <= job->n && preparing_is_valid(job);
 }
 
 bool roma__engine_is_valid(const roma_prefetch_engine *engine)

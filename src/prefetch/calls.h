@@ -19,6 +19,7 @@ typedef enum roma__call_kind {
     ROMA__CALL_WRITE_RANGE, /* SYNC_FILE_RANGE_WRITE: done means begun                            */
     ROMA__CALL_WRITE_OUT,   /* the same, and a wait: done means written, or an error of the file  */
     ROMA__CALL_SYNC,        /* fdatasync of the whole file                                        */
+    ROMA__CALL_PAUSE,       /* nothing, for ROMA__PAUSE_NS                                        */
     ROMA__CALL_MMAP,        /* of a shadow                                                        */
     ROMA__CALL_FSTAT        /* for the file's length                                              */
 } roma__call_kind;
@@ -27,6 +28,8 @@ typedef enum roma__call_kind {
  * (WB_SYNC_ALL), and its throttle lets two or four times as many fly (docs/adr/0014). */
 #define ROMA__WRITE_OUT_FLAGS                                       \
     (SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER)
+
+enum { ROMA__PAUSE_NS = 250000 }; /* what the kernel needs to prepare a write (flush.c)           */
 
 typedef struct roma__call {
     roma__call_kind kind;

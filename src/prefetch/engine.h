@@ -67,6 +67,7 @@ typedef enum roma__task {
     ROMA__TASK_WINDOW,   /* map the shadow that short runs are populated through                  */
     ROMA__TASK_READ,     /* a piece                                                               */
     ROMA__TASK_WRITE,    /* a piece of a flush                                                    */
+    ROMA__TASK_WATCH,    /* is the one that was begun last on its way?                            */
     ROMA__TASK_SYNC,     /* a file's end of a flush                                               */
     ROMA__TASK_CLEAN     /* unmap the windows                                                     */
 } roma__task;
@@ -91,6 +92,7 @@ struct roma__op {
     bool issued;              /* its fadvise was made: next it is seen whether it came            */
     bool awaited;             /* the ring tells when to see that                                  */
     bool waits;               /* a write that has come back when it is written, not begun         */
+    bool pauses;              /* a watch that is a pause, and no look                             */
     unsigned tries;
     uint64_t offset;
     uint64_t bytes;
@@ -109,6 +111,7 @@ struct roma__op {
     roma__call_kind failed;   /* with a code: what met it                                         */
     uint64_t good_bytes;      /* with a code: this much from its start is to be read again        */
     bool come_again;
+    uint64_t dirty_bytes, writeback_bytes; /* what a watch has seen                               */
 
     /* Of a sync, and of a write that waits (sync.c), in ops taken; 0: not yet. */
     uint64_t returned_at; /* it came back                                                         */
@@ -154,6 +157,16 @@ struct roma_prefetch_handle {
     size_t chunk_bytes;   /* of the next chunk of a long run,                                     */
     size_t chunk_first;   /* and of the shortest one                                              */
     size_t reach_bytes;   /* of a short one                                                       */
+    struct roma__preparing { /* of a flush (flush.c)                                              */
+        const roma__op *write; /* that is watched; NULL: none                                     */
+        bool is_paused;        /* until it is looked at                                           */
+        bool is_due;           /* it is to be looked at at once;                                  */
+        bool has_paused;       /* a pause was before that                                         */
+        uint64_t dirty_bytes;  /* of it, behind the last pause                                    */
+        unsigned idle_pauses;  /* since which no page of it has become clean                      */
+        size_t unwatched;      /* writes since the last one that was watched, in all,             */
+        size_t unwatched_left; /* and still to come                                             */
+    } preparing;
     size_t sync_run;      /* the flush's second cursor                                            */
     unsigned syncing;     /* ops of that                                                          */
     unsigned active;      /* ops                                                                  */

@@ -121,23 +121,6 @@ static void finish_read(roma_prefetch_engine *engine, roma__op *op)
     roma__work_free_op(engine, op);
 }
 
-/* A beginning; whether it went well, and when it is done, the sync tells. Who waited may have been
- * told in its place. */
-static void finish_write(roma_prefetch_engine *engine, roma__op *op)
-{
-    roma__job *job = op->job;
-    const roma__file *waited = op->waits ? op->file : NULL;
-    int result = op->results[0];
-    roma__work_remove_flying(engine, op);
-    if (job->cancelled) /* there will be no sync */
-        roma__work_account_cancelled(job, op->run, op->offset, op->bytes);
-    else
-        job->runs[op->run].begun_bytes += op->bytes;
-    roma__work_free_op(engine, op);
-    if (waited != NULL)
-        roma__work_finish_written(engine, waited, result);
-}
-
 /* What another job has in flight is cached, and not there yet. */
 static bool is_being_read(const roma__op *op)
 {
@@ -218,11 +201,13 @@ static void finish_step(roma_prefetch_engine *engine, roma__op *op)
 void roma__work_finish(roma_prefetch_engine *engine, roma__op *op)
 {
     roma_check(op->state == ROMA__OP_RUNS);
-    op->job->calls += op->calls_count;
-    engine->figures.calls += op->calls_count;
+    unsigned calls = op->pauses ? 0 : op->calls_count;
+    op->job->calls += calls;
+    engine->figures.calls += calls;
     switch (op->task) {
     case ROMA__TASK_READ: finish_read(engine, op); break;
-    case ROMA__TASK_WRITE: finish_write(engine, op); break;
+    case ROMA__TASK_WRITE: roma__work_finish_write(engine, op); break;
+    case ROMA__TASK_WATCH: roma__work_finish_watch(engine, op); break;
     case ROMA__TASK_SYNC: roma__work_finish_sync(engine, op); break;
     default: finish_step(engine, op); break;
     }

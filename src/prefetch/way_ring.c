@@ -115,7 +115,7 @@ static void hand_over(roma_prefetch_engine *engine)
 
 static void begin(roma_prefetch_engine *engine, roma__op *op)
 {
-    if (!roma__work_is_piece(op))
+    if (!roma__work_is_piece(op) && !op->pauses)
         hand_over(engine);
     roma__op_prepare(op);
     if (op->calls_count == 0 || engine->broken) {
@@ -292,7 +292,7 @@ static void break_ring(roma_prefetch_engine *engine, const char *call, int code)
 static void wait_broken(roma_prefetch_engine *engine)
 {
     roma__engine_lock(engine);
-    if (!engine->kicked && engine->dense_flying + engine->sparse_flying > 0) {
+    if (!engine->kicked && engine->live_count > 0) {
         uint64_t end_ns = roma__now_ns() + PAUSE_NS;
         const struct timespec end = {(time_t)(end_ns / 1000000000u), (long)(end_ns % 1000000000u)};
         (void)pthread_cond_timedwait(&engine->work, &engine->lock, &end);

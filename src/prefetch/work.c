@@ -10,13 +10,6 @@
  * Three quarters of the depth later each is looked at, and waited for if it has not come: most
  * have.
  *
- * Flushes: where others than the caller's thread can wait, pieces of 16 MiB come back when they are
- * written, twelve of all flushes on their way at a time: so the next ones go while the kernel sees
- * to those that were written. Where all is begun at once, a device that tells of many writes
- * together has nothing to do until the last of these has been seen to. Shorter ones would have more
- * threads prepare pages at a time, and each page that is mapped is then taken from the other
- * processors one by one (docs/adr/0014). Pieces below 4 MiB are begun, and the sync waits.
- *
  * The cursor: a job's runs are begun in the order of the file. Long runs that are resident already
  * are passed over in stretches of up to 256 MiB, which one look each tells; a stretch that is not
  * is read chunk by chunk, with a look before each only where the stretch had some pages. */
@@ -26,96 +19,17 @@
 
 enum {
     STRETCH_BYTES = 256 << 20,
-    WRITE_BYTES = 16 << 20,        /* of a flush at a time                          */
-    WAITED_BYTES = 4 << 20,        /* of which one that has so much is waited for:  */
-    WRITES_FLYING = 12,            /* so many, or half of the threads,              */
-    WRITES_FEWEST = 4,             /* but not so few that the disk waits for each   */
     MEMORY_PIECE_BYTES = 32 << 20, /* of files in memory: so much, or a page,       */
     MEMORY_MOST_BYTES = 1 << 30    /* but no more: the length of a call has 32 bits */
 };
 /* Of a shadow for short runs: 8 MiB of page tables. */
 static const uint64_t WINDOW_BYTES = UINT64_C(4) << 30;
 
-/* The length of a piece that may have `most` bytes, where the budget allows so much. */
-static uint64_t piece_within(const roma__job *job, const roma__run *run, size_t most)
+uint64_t roma__work_piece_within(const roma__job *job, const roma__run *run, size_t most)
 {
     size_t budget = job->engine->options.budget_bytes;
     most = budget != 0 ? roma__min(most, budget) : most;
     return roma__piece_bytes(run, job->at, most, roma__is_power_of_two(most) ? most : 1);
-}
-
-/* ---- taking: flushes ------------------------------------------------------------------------ */
-
-/* How many writes may wait until they are written; the other threads read meanwhile. 0: a caller's
- * thread makes the calls, or the one of a broken ring; or there are too few, or the budget is too
- * small for some at a time. */
-static size_t most_that_wait(const roma_prefetch_engine *engine)
-{
-    const roma_prefetch_options *options = &engine->options;
-    size_t threads = engine->lacks_threads ? engine->threads_count : options->threads;
-    size_t most = roma__min(roma__min(threads, options->sparse_depth) / 2, WRITES_FLYING);
-    bool fits = options->budget_bytes == 0 || options->budget_bytes / WRITES_FEWEST >= WAITED_BYTES;
-    return engine->can_write_out && fits && most >= WRITES_FEWEST ? most : 0;
-}
-
-/* Of the budget one piece has no more than leaves some for others. */
-static size_t most_bytes_of_write(const roma_prefetch_engine *engine, size_t most_waiting)
-{
-    size_t budget = engine->options.budget_bytes;
-    return budget == 0 || most_waiting == 0 ? WRITE_BYTES
-                                            : roma__min(WRITE_BYTES, budget / WRITES_FEWEST);
-}
-
-static roma__op *take_write(roma__job *job)
-{
-    roma_prefetch_engine *engine = job->engine;
-    const size_t most_waiting = most_that_wait(engine);
-    const size_t most = most_bytes_of_write(engine, most_waiting);
-    while (job->run < job->runs_count) {
-        const roma__run *run = &job->runs[job->run];
-        uint64_t bytes = piece_within(job, run, most);
-        if (roma__work_is_banned(job, run, job->at, &bytes)) {
-            roma__work_account_cancelled(job, (uint32_t)job->run, job->at, bytes);
-            roma__work_advance(job, bytes);
-            continue;
-        }
-        bool waits = most_waiting > 0 && bytes >= WAITED_BYTES;
-        if ((waits && engine->writing >= most_waiting) || engine->free_ops == NULL ||
-            !roma__work_may_fly(engine, job, false, bytes))
-            return NULL;
-        roma__op *op = roma__work_new_op(job, ROMA__TASK_WRITE, (uint32_t)job->run, job->at, bytes);
-        op->waits = waits;
-        roma__work_add_flying(engine, op);
-        roma__work_advance(job, bytes);
-        return op;
-    }
-    return NULL;
-}
-
-/* After all is begun, each file is synced once; its runs stand one after the other. */
-static roma__op *take_sync(roma__job *job)
-{
-    roma_prefetch_engine *engine = job->engine;
-    while (job->active == job->syncing && job->sync_run < job->runs_count) {
-        size_t first = job->sync_run;
-        const roma__file *file = &job->files[job->runs[first].file];
-        const roma__file *through = roma__work_sync_through(job, file);
-        if (through == NULL) {
-            job->sync_run = roma__work_account_sync(job, first, -ECANCELED);
-            continue;
-        }
-        if (engine->free_ops == NULL || !roma__work_may_fly(engine, job, false, 0))
-            return NULL;
-        while (job->sync_run < job->runs_count &&
-               roma__file_is_same(&job->files[job->runs[job->sync_run].file], file))
-            job->sync_run++;
-        roma__op *op = roma__work_new_op(job, ROMA__TASK_SYNC, (uint32_t)first, 0, 0);
-        op->file = through;
-        roma__work_add_flying(engine, op);
-        job->syncing++;
-        return op;
-    }
-    return NULL;
 }
 
 /* ---- taking: reads -------------------------------------------------------------------------- */
@@ -128,20 +42,15 @@ static uint64_t next_bytes(const roma__job *job, const roma__run *run, const rom
         return roma__piece_bytes(run, job->at, job->chunk_bytes,
                                  huge_bytes != 0 ? huge_bytes : ROMA__CHUNK_FIRST_BYTES);
     if (file->kind == ROMA__FILE_DISK || file->kind == ROMA__FILE_DEVICE)
-        return piece_within(job, run, job->reach_bytes);
-    return piece_within(
+        return roma__work_piece_within(job, run, job->reach_bytes);
+    return roma__work_piece_within(
         job, run, roma__min(roma__max(MEMORY_PIECE_BYTES, file->page_bytes), MEMORY_MOST_BYTES));
-}
-
-static bool may_look(const roma__file *file)
-{
-    return file->may_ask && !file->is_silent;
 }
 
 /* A look at a stretch of a long run, where nobody has looked yet; NULL: none is due. */
 static roma__op *take_look(roma__job *job, const roma__run *run, const roma__file *file)
 {
-    if (!run->dense || !may_look(file) || job->at < job->looked_to)
+    if (!run->dense || !roma__work_may_look(file) || job->at < job->looked_to)
         return NULL;
     return roma__work_new_step(job, ROMA__TASK_LOOK, job->at,
                                roma__piece_bytes(run, job->at, STRETCH_BYTES, STRETCH_BYTES));
@@ -151,11 +60,11 @@ static roma__op *take_look(roma__job *job, const roma__run *run, const roma__fil
  * in its window, or by cachestat(). */
 static bool is_worth_a_look(const roma__job *job, const roma__op *op)
 {
-    if (!may_look(op->file))
+    if (!roma__work_may_look(op->file))
         return false;
     if (op->dense)
         return !job->looked_empty;
-    return op->window != 0 || (job->engine->report.cachestat && !op->file->is_stacked);
+    return op->window != 0 || roma__work_has_cachestat(job, op->file);
 }
 
 static bool needs_window(const roma__job *job, const roma__run *run, const roma__file *file)
@@ -269,9 +178,9 @@ static roma__op *take_from(roma__job *job)
         return NULL;
     if (!job->planned)
         return engine->free_ops != NULL ? roma__work_new_step(job, ROMA__TASK_PLAN, 0, 0) : NULL;
-    roma__op *op = job->is_flush ? take_write(job) : take_read(job);
+    roma__op *op = job->is_flush ? roma__work_take_write(job) : take_read(job);
     if (op == NULL && job->is_flush && job->run == job->runs_count)
-        op = take_sync(job);
+        op = roma__work_take_sync(job);
     if (op != NULL || job->run < job->runs_count || job->active > 0 || is_sync_left(job))
         return op;
     if (!has_windows(job)) {
@@ -328,7 +237,7 @@ static roma__op *take_again(roma_prefetch_engine *engine)
         }
         /* A page whose read failed is in the page cache, too: only who was not read yet looks. */
         op->look = op->task == ROMA__TASK_READ && op->tries == 0 &&
-                   (op->dense ? may_look(op->file) : is_worth_a_look(op->job, op));
+                   (op->dense ? roma__work_may_look(op->file) : is_worth_a_look(op->job, op));
         roma__op *leader = leader_of(engine, op);
         if (leader != NULL) {
             roma__work_follow(op, leader);
@@ -362,7 +271,7 @@ static roma__op *take_due(roma_prefetch_engine *engine)
 static roma__op *take_issued(roma_prefetch_engine *engine)
 {
     roma__op *op = roma__work_pop_issued(engine);
-    op->look = may_look(op->file);
+    op->look = roma__work_may_look(op->file);
     return op;
 }
 

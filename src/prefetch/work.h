@@ -2,7 +2,8 @@
  *
  *   op.c       ops: made, in flight, taken again, free     overlap.c  bans, and one read for all
  *   account.c  what of a job is done, failed, cancelled    finish.c   what came of an op
- *   sync.c     what came of a flush's sync, and for whom   work.c     what could be begun now */
+ *   flush.c    flushes: the next write, and when           work.c     what could be begun now
+ *   sync.c     what came of a flush's sync, and for whom */
 #ifndef ROMA_PREFETCH_WORK_H
 #define ROMA_PREFETCH_WORK_H
 
@@ -58,6 +59,33 @@ void roma__work_advance(roma__job *job, uint64_t bytes);
 /* An op that is not in flight goes, cancelled. */
 void roma__work_cancel_op(roma_prefetch_engine *engine, roma__op *op);
 void roma__work_end_job(roma_prefetch_engine *engine, roma__job *job);
+
+/* ---- work.c --------------------------------------------------------------------------------- */
+
+/* The length of a piece at the cursor that may have `most` bytes, where the budget allows so
+ * much. */
+uint64_t roma__work_piece_within(const roma__job *job, const roma__run *run, size_t most);
+
+/* Whether the kernel tells, as far as is known, what of a file is cached, */
+static inline bool roma__work_may_look(const roma__file *file)
+{
+    return file->may_ask && !file->is_silent;
+}
+
+/* and by the call that costs little. */
+static inline bool roma__work_has_cachestat(const roma__job *job, const roma__file *file)
+{
+    return roma__work_may_look(file) && job->engine->report.cachestat && !file->is_stacked;
+}
+
+/* ---- flush.c -------------------------------------------------------------------------------- */
+
+/* The next write, or a look at the last one; NULL: neither may be begun, or all are. */
+roma__op *roma__work_take_write(roma__job *job);
+/* When all writes are over: the next sync. NULL: none may be begun, or is left. */
+roma__op *roma__work_take_sync(roma__job *job);
+void roma__work_finish_write(roma_prefetch_engine *engine, roma__op *op);
+void roma__work_finish_watch(roma_prefetch_engine *engine, roma__op *op);
 
 /* ---- sync.c --------------------------------------------------------------------------------- */
 

@@ -1,0 +1,149 @@
+/* held_writes.hpp - flushes whose writes stay in their calls until a test lets them go, and a test
+ * says what cachestat() finds of their pages. */
+#ifndef ROMA_TESTS_HELD_WRITES_HPP
+#define ROMA_TESTS_HELD_WRITES_HPP
+
+#include "disk_file.hpp"
+#include "engine.hpp"
+#include "faulty.hpp"
+
+#include "sys/kernel.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <fcntl.h>
+#include <unistd.h>
+
+namespace roma_tests {
+
+/* Nobody writes to these: a hole needs no room on a small disk. */
+struct hollow_file : disk_file {
+    explicit hollow_file(size_t length) : disk_file(MiB)
+    {
+        bytes = length;
+        REQUIRE(ftruncate(fd, static_cast<off_t>(length)) == 0);
+    }
+};
+
+/* What cachestat() finds of pages that are being written. */
+enum class found_of_pages {
+    CLEAN,
+    UNDER_WAY, /* all are being written         */
+    DIRTY,     /* none is, for ever             */
+    FALLING,   /* none is; at each look one more */
+    REFUSED,   /* EPERM, once there is a file   */
+    UNKNOWN    /* there is no such call         */
+};
+
+/* Put into the table of system calls; one at a time. */
+struct told_pages {
+    static inline std::atomic<found_of_pages> found;
+    static inline std::atomic<unsigned> looks;
+
+    static void put_into(struct roma__sys *calls)
+    {
+        found = found_of_pages::CLEAN;
+        looks = 0;
+        calls->cachestat = [](int fd, const void *range, void *given, unsigned flags) {
+            if (found == found_of_pages::UNKNOWN) {
+                errno = ENOSYS;
+                return -1;
+            }
+            if (fd < 0) /* the engine asks whether it may */
+                return roma__sys_kernel.cachestat(fd, range, given, flags);
+            const unsigned look = looks++;
+            const uint64_t pages = static_cast<const roma__cachestat_range *>(range)->bytes /
+                                   page_bytes();
+            roma__cachestat seen = {};
+            switch (found_of_pages(found)) {
+            case found_of_pages::CLEAN: break;
+            case found_of_pages::UNDER_WAY: seen.writeback = pages; break;
+            case found_of_pages::DIRTY: seen.dirty = pages; break;
+            case found_of_pages::FALLING: seen.dirty = pages - std::min<uint64_t>(look, pages / 2);
+                break;
+            default: errno = EPERM; return -1;
+            }
+            *static_cast<roma__cachestat *>(given) = seen;
+            return 0;
+        };
+    }
+};
+
+/* Writes of threads: each is held until it is let go. */
+class held_writes {
+  public:
+    static inline std::atomic<unsigned> now, most_held, waiting, begun, odd;
+    static inline std::atomic<off_t> least_bytes, most_bytes;
+
+    explicit held_writes(found_of_pages found = found_of_pages::CLEAN)
+    {
+        now = most_held = waiting = begun = odd = 0;
+        most_bytes = 0;
+        least_bytes = off_t(1) << 40;
+        is_open_ = false;
+        told_pages::put_into(&table_.calls);
+        told_pages::found = found;
+        table_.calls.sync_file_range = [](int fd, off_t offset, off_t bytes, unsigned flags) {
+            if (fd < 0) /* the engine asks whether it may */
+                return roma__sys_kernel.sync_file_range(fd, offset, bytes, flags);
+            /* That somebody waits the kernel knows by all three of them alone. */
+            const unsigned all = SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE |
+                                 SYNC_FILE_RANGE_WAIT_AFTER;
+            const bool waits = flags == all;
+            (waits ? waiting : begun)++;
+            odd += !waits && flags != SYNC_FILE_RANGE_WRITE;
+            most_bytes = std::max<off_t>(most_bytes, bytes);
+            least_bytes = std::min<off_t>(least_bytes, bytes);
+            now++;
+            most_held = std::max<unsigned>(most_held, now);
+            while (!is_open_)
+                usleep(1000);
+            now--;
+            return 0;
+        };
+    }
+    /* So many are held, and no more. */
+    bool await(unsigned count) const
+    {
+        for (int ms = 0; now < count && ms < 10000; ms++)
+            usleep(1000);
+        usleep(50000); /* for more than there may be */
+        return now == count;
+    }
+    void let_all_go() { is_open_ = true; }
+
+    /* Flush all of it: so many are on their way, of this length each, until they are let go. */
+    void hold(const owned_engine &engine, const disk_file &file, unsigned count, size_t each)
+    {
+        REQUIRE(engine.self != nullptr);
+        owned_flush flush(engine, file.range(0, file.bytes));
+        CHECK(await(count));
+        CHECK(least_bytes == static_cast<off_t>(each));
+        CHECK(most_bytes == static_cast<off_t>(each));
+        let_all_go();
+        CHECK(flush.wait() == 0);
+    }
+    /* Flush all of it, and hold none. */
+    void pass(const owned_engine &engine, const disk_file &file)
+    {
+        REQUIRE(engine.self != nullptr);
+        let_all_go();
+        CHECK(owned_flush(engine, file.range(0, file.bytes)).wait() == 0);
+    }
+    const struct roma__sys &calls() const { return table_.calls; }
+
+  private:
+    static inline std::atomic<bool> is_open_;
+    faulty table_;
+};
+
+/* Writes are watched where the kernel has cachestat(), whose answers a test chooses. */
+#define SKIP_WITHOUT_CACHESTAT()                                                                   \
+    SKIP_WHERE_EMULATED();                                                                         \
+    if (!roma_tests::owned_engine(ROMA_PREFETCH_PLAIN).report().cachestat)                         \
+    SKIP_TEST("this kernel has no cachestat")
+
+} // namespace roma_tests
+
+#endif

@@ -1,0 +1,135 @@
+/* prefetch_flush_watch.cpp - of a flush one write at a time is prepared, as far as cachestat()
+ * tells; and what becomes of that when it does not. */
+#include "emulated.hpp"
+#include "faulty.hpp"
+#include "held_writes.hpp"
+#include "soft_ring.hpp"
+
+#include <cerrno>
+
+using namespace roma_tests;
+using namespace soft_rings;
+
+TEST_CASE("while pages of a write become clean no other one begins", "[prefetch]")
+{
+    SKIP_WITHOUT_CACHESTAT();
+    hollow_file file(64 * MiB);
+    held_writes writes(found_of_pages::FALLING);
+    owned_engine engine(ROMA_PREFETCH_POOL);
+    REQUIRE(engine.self != nullptr);
+    owned_flush flush(engine, file.range(0, file.bytes));
+    CHECK(writes.await(1)); /* for 50 ms: a hundred looks */
+    CHECK(told_pages::looks > 10);
+    told_pages::found = found_of_pages::UNDER_WAY;
+    CHECK(writes.await(16));
+    writes.let_all_go();
+    CHECK(flush.wait() == 0);
+    CHECK(writes.waiting == 16);
+    CHECK(writes.most_bytes == off_t(4 * MiB));
+}
+
+TEST_CASE("where no page becomes clean the next write goes all the same", "[prefetch]")
+{
+    SKIP_WITHOUT_CACHESTAT();
+    hollow_file file(128 * MiB);
+    held_writes writes(found_of_pages::DIRTY);
+    owned_engine engine(ROMA_PREFETCH_POOL);
+    writes.hold(engine, file, 16, 4 * MiB);
+    CHECK(told_pages::looks >= 15 * 5); /* a first one, and four without news */
+}
+
+TEST_CASE("a few pages that the program writes meanwhile do not count", "[prefetch]")
+{
+    SKIP_WITHOUT_CACHESTAT();
+    hollow_file file(64 * MiB);
+    held_writes writes;
+    faulty table;
+    table.calls = writes.calls();
+    table.calls.cachestat = [](int fd, const void *range, void *given, unsigned flags) {
+        if (fd < 0)
+            return roma__sys_kernel.cachestat(fd, range, given, flags);
+        told_pages::looks++;
+        const uint64_t pages = static_cast<const roma__cachestat_range *>(range)->bytes /
+                               page_bytes();
+        *static_cast<roma__cachestat *>(given) = {pages, pages / 64, pages - pages / 64, 0, 0};
+        return 0;
+    };
+    owned_engine engine(ROMA_PREFETCH_POOL);
+    writes.hold(engine, file, 16, 4 * MiB);
+    CHECK(told_pages::looks == 15); /* the first tells; behind the last there is nothing to begin */
+}
+
+TEST_CASE("behind writes that had little to do others go unwatched", "[prefetch]")
+{
+    SKIP_WITHOUT_CACHESTAT();
+    hollow_file file(512 * MiB);
+    held_writes writes;
+    owned_engine engine(ROMA_PREFETCH_POOL);
+    writes.pass(engine, file);
+    /* Of 4 MiB, and then to a multiple of 16: 4 of these, 8, 16, and 4 to the end. */
+    CHECK(writes.waiting == (1 + 4) + (1 + 8) + (1 + 16) + (1 + 4));
+    CHECK(writes.begun == 0);
+    CHECK(told_pages::looks <= 4);
+    CHECK(writes.least_bytes == off_t(4 * MiB));
+    CHECK(writes.most_bytes == off_t(16 * MiB));
+}
+
+TEST_CASE("where cachestat is refused writes go unwatched", "[prefetch]")
+{
+    SKIP_WITHOUT_CACHESTAT();
+    hollow_file file(512 * MiB);
+    held_writes writes(found_of_pages::REFUSED);
+    owned_engine engine(ROMA_PREFETCH_POOL);
+    writes.pass(engine, file);
+    CHECK(told_pages::looks <= 1); /* none, if the first one was written before */
+    CHECK(writes.waiting <= 1 + 4 + 1 + 32);
+}
+
+TEST_CASE("where there is no cachestat writes go unwatched", "[prefetch]")
+{
+    SKIP_WHERE_EMULATED();
+    hollow_file file(499 * MiB);
+    held_writes writes(found_of_pages::UNKNOWN);
+    owned_engine engine(ROMA_PREFETCH_POOL);
+    writes.hold(engine, file, 16, 16 * MiB);
+    CHECK(writes.waiting == 31);
+    CHECK(writes.begun == 1); /* the last 3 MiB */
+    CHECK(told_pages::looks == 0);
+}
+
+TEST_CASE("a flush that is given up while a write is watched begins no other one", "[prefetch]")
+{
+    SKIP_WITHOUT_CACHESTAT();
+    hollow_file file(64 * MiB);
+    held_writes writes(found_of_pages::FALLING);
+    owned_engine engine(ROMA_PREFETCH_POOL);
+    REQUIRE(engine.self != nullptr);
+    owned_flush flush(engine, file.range(0, file.bytes));
+    REQUIRE(writes.await(1));
+    REQUIRE(roma_prefetch_cancel(flush.self) == 0);
+    writes.let_all_go();
+    CHECK(flush.wait() == -ECANCELED);
+    CHECK(writes.waiting == 1);
+    CHECK(flush.progress().cancelled_bytes == file.bytes);
+    CHECK(adds_up(flush.progress()));
+}
+
+/* A pause is in flight, or is queued and was not handed over: neither keeps the flush. */
+TEST_CASE("a ring may break at any enter of a flush that is watched", "[prefetch]")
+{
+    SKIP_WITHOUT_CACHESTAT();
+    hollow_file file(32 * MiB);
+    const unsigned nth = GENERATE(range(1u, 40u));
+    INFO("it breaks with the enter of number " << nth);
+    with_soft_rings rings;
+    faulty table;
+    told_pages::put_into(&table.calls);
+    told_pages::found = GENERATE(found_of_pages::UNDER_WAY, found_of_pages::DIRTY);
+    script.enter = [nth](unsigned number) { return number >= nth ? -EPERM : 0; };
+    owned_engine engine(ROMA_PREFETCH_URING);
+    REQUIRE(engine.self != nullptr);
+    owned_flush flush(engine, file.range(0, file.bytes));
+    CHECK(flush.wait() == 0);
+    CHECK(flush.progress().done_bytes == file.bytes);
+    CHECK(adds_up(flush.progress()));
+}
