@@ -3,8 +3,8 @@
  *
  *   dense    4 MiB a piece, four at once, into huge pages
  *   random   a page of the list a piece, 32 at once; the limit where fio is missing
- *   flush    4 MiB a piece, 16 at once, then a sync: the very pages that a flush would write, since
- *            a device may be quicker with other memory, but into another file */
+ *   flush    4 MiB a piece, 16 at once, then a sync: pages of the page cache, as a flush writes,
+ *            since a device may be quicker with other memory; into another file than they are of */
 #include "measure.h"
 
 #include <errno.h>

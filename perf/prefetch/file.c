@@ -30,10 +30,15 @@ uint64_t file_bytes(int fd)
     return (uint64_t)end;
 }
 
-/* Write `bytes` random bytes, all of them to the device. */
+/* Write `bytes` random bytes, all of them to the device: to where the file had them before, if it
+ * had so many, and into pages that are the kernel's choice anew. */
 void file_make(const settings *s)
 {
-    int fd = open_file(s->file, O_WRONLY | O_CREAT | O_TRUNC);
+    int fd = open_file(s->file, O_WRONLY | O_CREAT);
+    if (ftruncate(fd, (off_t)s->bytes) != 0)
+        die("the file's length", errno);
+    (void)fdatasync(fd);
+    (void)posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
     uint64_t *block = malloc(BLOCK_BYTES), state = 0x9E3779B97F4A7C15u;
     if (block == NULL)
         die("a buffer", ENOMEM);

@@ -225,13 +225,15 @@ static bool job_is_valid(const roma__job *job)
 
 bool roma__engine_is_valid(const roma_prefetch_engine *engine)
 {
-    unsigned dense = 0, sparse = 0, writing = 0, followers = 0, advising = 0, listed = 0;
+    unsigned dense = 0, sparse = 0, writing = 0, watching = 0, followers = 0, advising = 0,
+             listed = 0;
     uint64_t bytes = 0;
     for (size_t i = 0; i < engine->ops_count; i++) {
         const roma__op *op = &engine->ops[i];
         if (op->state != ROMA__OP_FREE && i >= engine->ops_high)
             return false;
         followers += op->state == ROMA__OP_FOLLOWS;
+        watching += op->state == ROMA__OP_RUNS && op->task == ROMA__TASK_WATCH;
         if (op->state != ROMA__OP_RUNS || !roma__work_is_piece(op))
             continue;
         dense += op->dense;
@@ -252,6 +254,7 @@ bool roma__engine_is_valid(const roma_prefetch_engine *engine)
            followers == engine->followers && followers <= ROMA__FOLLOWERS &&
            unplanned == engine->unplanned_count && dense == engine->dense_flying &&
            sparse == engine->sparse_flying && writing == engine->writing &&
+           watching == engine->watching && watching <= ROMA__WATCHES &&
            bytes == engine->flying_bytes && live == engine->live_count &&
            dense <= engine->options.dense_depth && sparse <= engine->options.sparse_depth;
 }

@@ -76,7 +76,8 @@ static void fit_depths(roma_prefetch_options *options, unsigned entries)
 static int make_ops(roma_prefetch_engine *engine, roma_error *error)
 {
     const roma_prefetch_options *options = &engine->options;
-    engine->ops_count = (size_t)options->dense_depth + options->sparse_depth + ROMA__FOLLOWERS;
+    engine->ops_count = (size_t)options->dense_depth + options->sparse_depth + ROMA__FOLLOWERS +
+                        ROMA__WATCHES;
     if (options->way == ROMA_PREFETCH_PLAIN || engine->ops_count > ROMA__OPS_MOST)
         engine->ops_count = ROMA__OPS_MOST;
     engine->ops = roma__record_new(engine->ops_count * sizeof *engine->ops);

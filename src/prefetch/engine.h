@@ -45,7 +45,8 @@ enum {
     ROMA__OP_CALLS = 2,
     ROMA__DENSE_DEPTH = 4,
     ROMA__SPARSE_DEPTH = 96,
-    ROMA__FOLLOWERS = 64,       /* ops beyond the depths: those that wait for others' reads       */
+    ROMA__FOLLOWERS = 64,       /* ops beyond the depths: those that wait for others' reads,      */
+    ROMA__WATCHES = 16,         /* and those that watch writes                                    */
     ROMA__OPS_MOST = 4096,
     ROMA__WORKERS = 32,
     ROMA__WORKERS_MOST = 256,
@@ -159,8 +160,10 @@ struct roma_prefetch_handle {
     size_t reach_bytes;   /* of a short one                                                       */
     struct roma__preparing { /* of a flush (flush.c)                                              */
         const roma__op *write; /* that is watched; NULL: none                                     */
-        bool is_paused;        /* until it is looked at                                           */
-        bool is_due;           /* it is to be looked at at once;                                  */
+        uint64_t begun_ns;
+        bool is_paused;        /* an op pauses before a look at it,                               */
+        bool is_looked_at;     /* one looks,                                                      */
+        bool is_due;           /* one is to look at once;                                         */
         bool has_paused;       /* a pause was before that                                         */
         uint64_t dirty_bytes;  /* of it, behind the last pause                                    */
         unsigned idle_pauses;  /* since which no page of it has become clean                      */
@@ -168,7 +171,8 @@ struct roma_prefetch_handle {
         size_t unwatched_left; /* and still to come                                             */
     } preparing;
     size_t sync_run;      /* the flush's second cursor                                            */
-    unsigned syncing;     /* ops of that                                                          */
+    unsigned syncing;     /* ops of that,                                                         */
+    unsigned watching;    /* and of looks at its writes, and pauses                               */
     unsigned active;      /* ops                                                                  */
     struct roma__window {
         roma__shadow shadow;
@@ -244,6 +248,7 @@ struct roma_prefetch_engine {
     uint64_t taken;                 /* ops, but for those that were issued before                 */
     unsigned dense_flying, sparse_flying;
     unsigned writing;         /* of the latter: those that wait                                   */
+    unsigned watching;        /* ops that look at these, or pause                                 */
     bool can_write_out;       /* a write may wait (ROMA__CALL_WRITE_OUT); until a ring breaks     */
     unsigned followers;       /* ops                                                              */
     uint64_t flying_bytes;

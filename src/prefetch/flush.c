@@ -25,21 +25,21 @@
 #include <errno.h>
 
 enum {
-    WATCHED_BYTES = 4 << 20,    /* of a write that is watched,                              */
-    UNWATCHED_BYTES = 16 << 20, /* and of others                                            */
-    UNWATCHED_FIRST = 4,        /* behind one that had little to write; behind the next one */
-    UNWATCHED_MOST = 16,        /* twice as many                                            */
-    WAITED_BYTES = 4 << 20,     /* one that has so much is waited for:                      */
-    WRITES_FLYING = 16,         /* so many, or half of the threads,                         */
-    WRITES_FEWEST = 4,          /* but not so few that the disk waits for each              */
-    PAUSES_MOST = 4             /* without a page that became clean                         */
+    WATCHED_BYTES = 4 << 20,       /* of a write that is watched,                              */
+    UNWATCHED_BYTES = 16 << 20,    /* and of others                                            */
+    UNWATCHED_FIRST = 4,           /* behind one that had little to write; behind the next one */
+    UNWATCHED_MOST = 16,           /* twice as many                                            */
+    WAITED_BYTES = 4 << 20,        /* one that has so much is waited for:                      */
+    WRITES_FLYING = ROMA__WATCHES, /* so many, or half of the threads,                         */
+    WRITES_FEWEST = 4,             /* but not so few that the disk waits for each              */
+    PAUSES_MOST = 4                /* without a page that became clean                         */
 };
 
 /* ---- how many, and how long ----------------------------------------------------------------- */
 
-/* How many writes may wait until they are written; the other threads read meanwhile. 0: a caller's
- * thread makes the calls, or the one of a broken ring; or there are too few, or the budget is too
- * small for some at a time. */
+/* How many writes may wait until they are written, or be watched; the other threads read meanwhile.
+ * 0: a caller's thread makes the calls, or the one of a broken ring; or there are too few, or the
+ * budget is too small for some at a time. */
 static size_t most_that_wait(const roma_prefetch_engine *engine)
 {
     const roma_prefetch_options *options = &engine->options;
@@ -49,12 +49,31 @@ static size_t most_that_wait(const roma_prefetch_engine *engine)
     return engine->can_write_out && fits && most >= WRITES_FEWEST ? most : 0;
 }
 
-/* Of the budget one piece has no more than leaves some for others. */
-static size_t most_bytes(const roma_prefetch_engine *engine, bool is_watched, size_t most_waiting)
+/* Of the budget one that waits has no more than leaves some for others. */
+static size_t most_of_budget(const roma_prefetch_engine *engine)
 {
-    size_t most = is_watched ? WATCHED_BYTES : UNWATCHED_BYTES;
     size_t budget = engine->options.budget_bytes;
-    return budget == 0 || most_waiting == 0 ? most : roma__min(most, budget / WRITES_FEWEST);
+    return budget == 0 ? SIZE_MAX : roma__align_down(budget / WRITES_FEWEST, (size_t)1 << 20);
+}
+
+/* The length of the next one that is watched. Only a run that is too short to wait for as a whole
+ * has one that is; but for what a budget cuts. */
+static uint64_t watched_bytes(const roma__job *job, const roma__run *run)
+{
+    const roma_prefetch_engine *engine = job->engine;
+    const uint64_t left = run->offset + run->bytes - job->at;
+    uint64_t bytes = roma__work_piece_within(job, run, WATCHED_BYTES);
+    if (left < 2 * WATCHED_BYTES)
+        bytes = left;
+    else if (bytes < WATCHED_BYTES)
+        bytes += WATCHED_BYTES;
+    return roma__min(bytes, most_of_budget(engine));
+}
+
+static uint64_t unwatched_bytes(const roma__job *job, const roma__run *run, size_t most_waiting)
+{
+    size_t most = most_waiting > 0 ? most_of_budget(job->engine) : SIZE_MAX;
+    return roma__work_piece_within(job, run, roma__min((size_t)UNWATCHED_BYTES, most));
 }
 
 /* ---- the write that is being prepared ------------------------------------------------------- */
@@ -63,18 +82,21 @@ static void begin_preparing(roma__job *job, const roma__op *write)
 {
     struct roma__preparing *preparing = &job->preparing;
     preparing->write = write;
-    preparing->is_paused = preparing->is_due = preparing->has_paused = false;
+    preparing->begun_ns = roma__now_ns();
+    preparing->is_paused = preparing->is_looked_at = false;
+    preparing->is_due = preparing->has_paused = false;
     preparing->dirty_bytes = UINT64_MAX;
     preparing->idle_pauses = 0;
 }
 
-/* It is on its way, or written. */
-static void end_preparing(roma__job *job, bool had_little)
+/* It is on its way, or written. That little is left says nothing of who comes late to see it. */
+static void end_preparing(roma__job *job, bool has_little)
 {
     struct roma__preparing *preparing = &job->preparing;
+    bool is_soon = roma__now_ns() - preparing->begun_ns < 2 * (uint64_t)ROMA__PAUSE_NS;
     size_t more = roma__max((size_t)UNWATCHED_FIRST, 2 * preparing->unwatched);
     preparing->write = NULL;
-    preparing->unwatched = had_little ? roma__min(more, (size_t)UNWATCHED_MOST) : 0;
+    preparing->unwatched = has_little && is_soon ? roma__min(more, (size_t)UNWATCHED_MOST) : 0;
     preparing->unwatched_left = preparing->unwatched;
 }
 
@@ -82,13 +104,19 @@ static void end_preparing(roma__job *job, bool had_little)
 static roma__op *take_watch(roma__job *job)
 {
     struct roma__preparing *preparing = &job->preparing;
-    if (job->engine->free_ops == NULL || (preparing->is_paused && !preparing->is_due))
+    bool waits = preparing->is_looked_at || (preparing->is_paused && !preparing->is_due);
+    if (waits || job->engine->free_ops == NULL)
         return NULL;
     const roma__op *write = preparing->write;
     roma__op *op = roma__work_new_op(job, ROMA__TASK_WATCH, write->run, write->offset,
                                      write->bytes);
+    job->watching++;
+    job->engine->watching++;
     op->pauses = !preparing->is_due;
-    preparing->is_paused = preparing->is_paused || op->pauses;
+    if (op->pauses)
+        preparing->is_paused = true;
+    else
+        preparing->is_looked_at = true;
     preparing->is_due = false;
     return op;
 }
@@ -124,9 +152,12 @@ void roma__work_finish_watch(roma_prefetch_engine *engine, roma__op *op)
             preparing->is_paused = false;
             preparing->is_due = preparing->has_paused = true;
         } else {
+            preparing->is_looked_at = false;
             judge_look(job, op);
         }
     }
+    job->watching--;
+    engine->watching--;
     roma__work_free_op(engine, op);
     roma__work_note_due(job);
 }
@@ -137,21 +168,22 @@ roma__op *roma__work_take_write(roma__job *job)
 {
     roma_prefetch_engine *engine = job->engine;
     const size_t most_waiting = most_that_wait(engine);
+    const bool is_full = engine->writing + engine->watching >= most_waiting;
     while (job->run < job->runs_count) {
         if (most_waiting > 0 && job->preparing.write != NULL)
-            return take_watch(job);
+            return is_full ? NULL : take_watch(job);
         const roma__run *run = &job->runs[job->run];
         bool is_watched = most_waiting > 0 && job->preparing.unwatched_left == 0 &&
                           roma__work_has_cachestat(job, &job->files[run->file]);
-        uint64_t bytes = roma__work_piece_within(job, run,
-                                                 most_bytes(engine, is_watched, most_waiting));
+        uint64_t bytes = is_watched ? watched_bytes(job, run)
+                                    : unwatched_bytes(job, run, most_waiting);
         if (roma__work_is_banned(job, run, job->at, &bytes)) {
             roma__work_account_cancelled(job, (uint32_t)job->run, job->at, bytes);
             roma__work_advance(job, bytes);
             continue;
         }
         bool waits = most_waiting > 0 && bytes >= WAITED_BYTES;
-        if ((waits && engine->writing >= most_waiting) || engine->free_ops == NULL ||
+        if ((waits && is_full) || engine->free_ops == NULL ||
             !roma__work_may_fly(engine, job, false, bytes))
             return NULL;
         roma__op *op = roma__work_new_op(job, ROMA__TASK_WRITE, (uint32_t)job->run, job->at, bytes);
@@ -171,7 +203,7 @@ roma__op *roma__work_take_write(roma__job *job)
 roma__op *roma__work_take_sync(roma__job *job)
 {
     roma_prefetch_engine *engine = job->engine;
-    while (job->active == job->syncing && job->sync_run < job->runs_count) {
+    while (roma__work_has_begun(job) && job->sync_run < job->runs_count) {
         size_t first = job->sync_run;
         const roma__file *file = &job->files[job->runs[first].file];
         const roma__file *through = roma__work_sync_through(job, file);

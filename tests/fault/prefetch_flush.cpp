@@ -205,7 +205,7 @@ TEMPLATE_TEST_CASE("what a write that waited met is the error of every flush of 
                    "[prefetch]", by_ring, by_threads)
 {
     SKIP_WHERE_EMULATED();
-    disk_file file(12 * MiB), other(12 * MiB);
+    disk_file file(12 * MiB), other(4 * MiB);
     waiting_writes<TestType> on;
     SKIP_WITHOUT(on.engine);
     on.results[1] = -EIO;

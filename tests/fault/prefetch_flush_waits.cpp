@@ -54,8 +54,7 @@ TEST_CASE("a flush that must wait with its sync is not done before that", "[pref
 
 TEST_CASE("writes of a flush are on their way in a ring, sixteen at a time", "[prefetch]")
 {
-    SKIP_WITHOUT_CACHESTAT();
-    hollow_file file(81 * MiB);
+    WATCHED_FILE(file, 80 * MiB);
     with_soft_rings rings;
     faulty table;
     told_pages::put_into(&table.calls);
@@ -73,7 +72,7 @@ TEST_CASE("writes of a flush are on their way in a ring, sixteen at a time", "[p
     };
     owned_engine engine(ROMA_PREFETCH_URING);
     REQUIRE(engine.self != nullptr);
-    owned_flush flush(engine, file.range(0, file.bytes)), other(engine, file.range(0, 19 * MiB));
+    owned_flush flush(engine, file.range(0, file.bytes)), other(engine, file.range(0, 16 * MiB));
     while (engine.figure("flying.bytes") < 64 * MiB)
         usleep(1000);
     usleep(50000); /* for more than there may be */
@@ -89,8 +88,7 @@ TEST_CASE("writes of a flush are on their way in a ring, sixteen at a time", "[p
 
 TEST_CASE("writes of a flush are on their way in threads, sixteen at a time", "[prefetch]")
 {
-    SKIP_WITHOUT_CACHESTAT();
-    hollow_file file(81 * MiB);
+    WATCHED_FILE(file, 80 * MiB);
     held_writes writes(found_of_pages::UNDER_WAY);
     owned_engine engine(ROMA_PREFETCH_POOL);
     writes.hold(engine, file, 16, 4 * MiB);
@@ -100,8 +98,7 @@ TEST_CASE("writes of a flush are on their way in threads, sixteen at a time", "[
 
 TEST_CASE("of few threads none waits for a write, and of eight four do", "[prefetch]")
 {
-    SKIP_WITHOUT_CACHESTAT();
-    hollow_file file(128 * MiB);
+    WATCHED_FILE(file, 128 * MiB);
     held_writes writes(found_of_pages::UNDER_WAY);
     const unsigned threads = GENERATE(7u, 8u);
     roma_prefetch_options options = owned_engine::with_way(ROMA_PREFETCH_POOL);

@@ -143,6 +143,10 @@ unsigned soft_reap(roma__ring *ring, roma__answer *answers, unsigned most)
     unsigned count = 0;
     if (script.together && !of(ring)->was_waited_for)
         return 0;
+    if (script.unasked && let_go && !of(ring)->held.empty()) {
+        of(ring)->queue.swap(of(ring)->held); /* a ring that is not entered any more queues none */
+        carry_out(of(ring));
+    }
     for (; count < most && !of(ring)->answers.empty(); count++) {
         answers[count] = of(ring)->answers.front();
         of(ring)->answers.pop_front();

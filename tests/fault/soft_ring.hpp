@@ -30,6 +30,7 @@ extern struct script {
     std::map<unsigned, int> open_codes; /* entries -> what opening such a ring returns           */
     unsigned room = 64;
     unsigned answers = UINT_MAX; /* so many of an enter, the oldest first; others at a later one  */
+    bool unasked = false;        /* held calls come to their end without an enter, too            */
     bool together = false; /* those that are there come when one is waited for, all at once      */
     std::function<int(const roma__call &, unsigned nth)> result; /* of the n-th call, from 1; 0:
                                                                     made, and its own result      */
