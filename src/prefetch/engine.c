@@ -72,7 +72,7 @@ static void fit_depths(roma_prefetch_options *options, unsigned entries)
 
 /* ---- ops ------------------------------------------------------------------------------------ */
 
-/* As many as the way has in flight. */
+/* As many as the way has in flight, and those that no depth counts. */
 static int make_ops(roma_prefetch_engine *engine, roma_error *error)
 {
     const roma_prefetch_options *options = &engine->options;

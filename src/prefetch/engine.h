@@ -20,7 +20,8 @@
  *
  * Locking: one mutex an engine guards all below but what is said to be else. It is held for
  * bookkeeping, never over a call of the kernel that reads, looks, or maps a file; a job that such a
- * step belongs to is `held`, so that nobody else takes from it meanwhile. Short calls are made in
+ * step belongs to is `held`, so that nobody else takes from it meanwhile (but for looks at a write,
+ * and pauses before these, beside which a flush may go on). Short calls are made in
  * it, where what they do and what is noted of it have to be one: starting a thread, making and
  * signalling a handle's descriptor, closing a ring with nothing in flight. The registry's lock
  * comes before an engine's, and both are held over fork(), so that a child finds the records whole
@@ -232,7 +233,8 @@ struct roma_prefetch_engine {
     roma__job *turn;          /* who is next                                                      */
     roma__job *settling, *settling_last;
     roma__job *dead;          /* to be freed by who unlocks                                       */
-    roma__job *due;           /* to be looked at out of turn: at their end, or after a step       */
+    roma__job *due;           /* to be looked at out of turn: at their end, or after a step or a
+                                 watch                                                            */
     size_t live_count;        /* not done                                                         */
     size_t unplanned_count;   /* of those: nobody has planned them yet                            */
     unsigned calls_running;   /* callbacks                                                        */

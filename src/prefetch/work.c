@@ -3,8 +3,8 @@
  * take() walks the jobs in turn, so that a small one is not kept behind a large one, and cuts the
  * next piece off the first that may go on: within the depth for long or short runs, and within the
  * byte budget. It is short, since the engine's lock is held: with both depths full only those are
- * looked at that are due, which are at their end or have just made a step, and who is to be
- * planned.
+ * looked at that are due, which are at their end or have just made a step or a watch, and who is to
+ * be planned.
  *
  * Short runs that have to be resident, where no ring awaits them: their reads are issued first.
  * Three quarters of the depth later each is looked at, and waited for if it has not come: most
