@@ -98,7 +98,7 @@ def verdict(row, figure, limit, options, state):
     if missing:
         return f"missed; not promised without {', '.join(missing)}"
     if limit and limit.median() > target:
-        return "missed; so does the limit"
+        return "missed; O_DIRECT misses it, too"
     interval = figure.interval()
     if interval and (interval[1] >= target if good else interval[0] <= target):
         return "missed, within the interval"
