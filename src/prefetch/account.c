@@ -254,7 +254,7 @@ bool roma__engine_is_valid(const roma_prefetch_engine *engine)
            followers == engine->followers && followers <= ROMA__FOLLOWERS &&
            unplanned == engine->unplanned_count && dense == engine->dense_flying &&
            sparse == engine->sparse_flying && writing == engine->writing &&
-           watching == engine->watching && watching <= ROMA__WATCHES &&
+           watching == engine->watching && watching <= ROMA__WRITES_WAITING &&
            bytes == engine->flying_bytes && live == engine->live_count &&
            dense <= engine->options.dense_depth && sparse <= engine->options.sparse_depth;
 }

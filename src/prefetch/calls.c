@@ -20,9 +20,9 @@ static int read_last_byte(const roma__call *call)
     return (int)roma__sys->pread(call->fd, &byte, 1, (off_t)(call->offset + call->bytes - 1));
 }
 
-static int pause_briefly(void)
+static int pause_watch(void)
 {
-    const struct timespec pause = {0, ROMA__PAUSE_NS};
+    const struct timespec pause = {0, ROMA__WATCH_PAUSE_NS};
     (void)nanosleep(&pause, NULL);
     return 0;
 }
@@ -44,7 +44,7 @@ int roma__call_make(const roma__call *call)
     case ROMA__CALL_WRITE_OUT:
         return result_of(sys->sync_file_range(call->fd, offset, bytes, ROMA__WRITE_OUT_FLAGS));
     case ROMA__CALL_SYNC: return result_of(sys->fdatasync(call->fd));
-    case ROMA__CALL_PAUSE: return pause_briefly();
+    case ROMA__CALL_PAUSE: return pause_watch();
     case ROMA__CALL_MMAP:
     case ROMA__CALL_FSTAT: break;
     }

@@ -19,7 +19,7 @@ typedef enum roma__call_kind {
     ROMA__CALL_WRITE_RANGE, /* SYNC_FILE_RANGE_WRITE: done means begun                            */
     ROMA__CALL_WRITE_OUT,   /* the same, and a wait: done means written, or an error of the file  */
     ROMA__CALL_SYNC,        /* fdatasync of the whole file                                        */
-    ROMA__CALL_PAUSE,       /* nothing, for ROMA__PAUSE_NS                                        */
+    ROMA__CALL_PAUSE,       /* nothing, for ROMA__WATCH_PAUSE_NS                                  */
     ROMA__CALL_MMAP,        /* of a shadow                                                        */
     ROMA__CALL_FSTAT        /* for the file's length                                              */
 } roma__call_kind;
@@ -29,7 +29,8 @@ typedef enum roma__call_kind {
 #define ROMA__WRITE_OUT_FLAGS                                       \
     (SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER)
 
-enum { ROMA__PAUSE_NS = 250000 }; /* what the kernel needs to prepare a write (flush.c)           */
+/* About what the kernel needs to prepare a write (flush.c). */
+enum { ROMA__WATCH_PAUSE_NS = 250000 };
 
 typedef struct roma__call {
     roma__call_kind kind;

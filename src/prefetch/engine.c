@@ -60,7 +60,8 @@ static int read_options(roma_prefetch_options *own, const roma_prefetch_options 
     return 0;
 }
 
-/* Each op may be as many calls, and one entry is for waking the ring's thread. */
+/* Each op may be as many calls, and one entry is for waking the ring's thread. A pause of a flush
+ * stands beside a write of it, which is one call. */
 static void fit_depths(roma_prefetch_options *options, unsigned entries)
 {
     unsigned ops = (entries - 1) / 2;
@@ -77,7 +78,7 @@ static int make_ops(roma_prefetch_engine *engine, roma_error *error)
 {
     const roma_prefetch_options *options = &engine->options;
     engine->ops_count = (size_t)options->dense_depth + options->sparse_depth + ROMA__FOLLOWERS +
-                        ROMA__WATCHES;
+                        ROMA__WRITES_WAITING;
     if (options->way == ROMA_PREFETCH_PLAIN || engine->ops_count > ROMA__OPS_MOST)
         engine->ops_count = ROMA__OPS_MOST;
     engine->ops = roma__record_new(engine->ops_count * sizeof *engine->ops);

@@ -47,7 +47,7 @@ enum {
     ROMA__DENSE_DEPTH = 4,
     ROMA__SPARSE_DEPTH = 96,
     ROMA__FOLLOWERS = 64,       /* ops beyond the depths: those that wait for others' reads,      */
-    ROMA__WATCHES = 16,         /* and those that watch writes                                    */
+    ROMA__WRITES_WAITING = 16,  /* writes of flushes; and as many ops beyond the depths watch     */
     ROMA__OPS_MOST = 4096,
     ROMA__WORKERS = 32,
     ROMA__WORKERS_MOST = 256,
@@ -159,17 +159,13 @@ struct roma_prefetch_handle {
     size_t chunk_bytes;   /* of the next chunk of a long run,                                     */
     size_t chunk_first;   /* and of the shortest one                                              */
     size_t reach_bytes;   /* of a short one                                                       */
-    struct roma__preparing { /* of a flush (flush.c)                                              */
-        const roma__op *write; /* that is watched; NULL: none                                     */
+    struct roma__preparing {       /* of a flush (flush.c)                                        */
+        const roma__op *write;     /* that is watched; NULL: none                                 */
+        const roma__op *pause, *look; /* that are about it, in flight                             */
+        bool is_due;               /* it is to be looked at at once                               */
+        unsigned pauses;           /* that are over                                               */
         uint64_t begun_ns;
-        bool is_paused;        /* an op pauses before a look at it,                               */
-        bool is_looked_at;     /* one looks,                                                      */
-        bool is_due;           /* one is to look at once;                                         */
-        bool has_paused;       /* a pause was before that                                         */
-        uint64_t dirty_bytes;  /* of it, behind the last pause                                    */
-        unsigned idle_pauses;  /* since which no page of it has become clean                      */
-        size_t unwatched;      /* writes since the last one that was watched, in all,             */
-        size_t unwatched_left; /* and still to come                                             */
+        size_t unwatched, unwatched_left; /* writes behind the last one that was watched          */
     } preparing;
     size_t sync_run;      /* the flush's second cursor                                            */
     unsigned syncing;     /* ops of that,                                                         */
@@ -247,7 +243,7 @@ struct roma_prefetch_engine {
     roma__op *issued, *issued_last; /* in flight, oldest first                                    */
     unsigned issued_count;
     unsigned advising;              /* in flight, to be issued                                    */
-    uint64_t taken;                 /* ops, but for those that were issued before                 */
+    uint64_t taken;                 /* ops, but for those that were issued before, and watches    */
     unsigned dense_flying, sparse_flying;
     unsigned writing;         /* of the latter: those that wait                                   */
     unsigned watching;        /* ops that look at these, or pause                                 */

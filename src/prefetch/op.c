@@ -99,7 +99,7 @@ void roma__work_free_op(roma_prefetch_engine *engine, roma__op *op)
 {
     roma__job *job = op->job;
     job->active--;
-    if (job->planned && job->run == job->runs_count && roma__work_has_begun(job))
+    if (job->planned && job->run == job->runs_count && roma__work_is_written(job))
         roma__work_note_due(job);
     op->state = ROMA__OP_FREE;
     op->next = engine->free_ops;

@@ -165,7 +165,7 @@ static struct io_uring_sqe *next_entry(roma__ring *ring)
     return entry;
 }
 
-static struct __kernel_timespec pause_time = {0, ROMA__PAUSE_NS}; /* not written to */
+static struct __kernel_timespec pause_time = {0, ROMA__WATCH_PAUSE_NS}; /* not written to */
 
 static void queue(roma__ring *ring, const roma__call *call, uint64_t tag, bool linked)
 {

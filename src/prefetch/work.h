@@ -78,8 +78,8 @@ static inline bool roma__work_has_cachestat(const roma__job *job, const roma__fi
     return roma__work_may_look(file) && job->engine->report.cachestat && !file->is_stacked;
 }
 
-/* All of a flush was begun: what is in flight are its syncs, and pauses behind no write. */
-static inline bool roma__work_has_begun(const roma__job *job)
+/* No write of a flush is on its way: what is in flight are its syncs, and watches of no write. */
+static inline bool roma__work_is_written(const roma__job *job)
 {
     return job->active == job->syncing + job->watching;
 }

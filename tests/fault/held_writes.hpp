@@ -14,6 +14,7 @@
 #include <atomic>
 #include <cerrno>
 #include <fcntl.h>
+#include <functional>
 #include <unistd.h>
 
 namespace roma_tests {
@@ -38,8 +39,8 @@ struct hollow_file : disk_file {
 enum class found_of_pages {
     CLEAN,
     UNDER_WAY, /* all are being written         */
-    DIRTY,     /* none is, for ever             */
-    FALLING,   /* fewer at each look, for ever */
+    DIRTY,     /* none is                       */
+    HELD,      /* it does not come back         */
     REFUSED,   /* EPERM, once there is a file   */
     UNKNOWN    /* there is no such call         */
 };
@@ -47,12 +48,14 @@ enum class found_of_pages {
 /* Put into the table of system calls; one at a time. */
 struct told_pages {
     static inline std::atomic<found_of_pages> found;
-    static inline std::atomic<unsigned> looks;
+    static inline std::atomic<unsigned> looks, held;
+    static inline std::function<void(unsigned look)> looked; /* from 0; it has no answer yet */
 
     static void put_into(struct roma__sys *calls)
     {
         found = found_of_pages::CLEAN;
-        looks = 0;
+        looks = held = 0;
+        looked = nullptr;
         calls->cachestat = [](int fd, const void *range, void *given, unsigned flags) {
             if (found == found_of_pages::UNKNOWN) {
                 errno = ENOSYS;
@@ -61,6 +64,8 @@ struct told_pages {
             if (fd < 0) /* the engine asks whether it may */
                 return roma__sys_kernel.cachestat(fd, range, given, flags);
             const unsigned look = looks++;
+            if (looked)
+                looked(look);
             const uint64_t pages = static_cast<const roma__cachestat_range *>(range)->bytes /
                                    page_bytes();
             roma__cachestat seen = {};
@@ -68,7 +73,12 @@ struct told_pages {
             case found_of_pages::CLEAN: break;
             case found_of_pages::UNDER_WAY: seen.writeback = pages; break;
             case found_of_pages::DIRTY: seen.dirty = pages; break;
-            case found_of_pages::FALLING: seen.dirty = (uint64_t(1) << 40) - look; break;
+            case found_of_pages::HELD:
+                held++;
+                while (found == found_of_pages::HELD)
+                    usleep(1000);
+                held--;
+                break;
             default: errno = EPERM; return -1;
             }
             *static_cast<roma__cachestat *>(given) = seen;
@@ -80,12 +90,12 @@ struct told_pages {
 /* Writes of threads: each is held until it is let go. */
 class held_writes {
   public:
-    static inline std::atomic<unsigned> now, most_held, waiting, begun, odd;
+    static inline std::atomic<unsigned> now, waiting, begun, odd;
     static inline std::atomic<off_t> least_bytes, most_bytes;
 
     explicit held_writes(found_of_pages found = found_of_pages::CLEAN)
     {
-        now = most_held = waiting = begun = odd = 0;
+        now = waiting = begun = odd = 0;
         most_bytes = 0;
         least_bytes = off_t(1) << 40;
         is_open_ = false;
@@ -100,10 +110,9 @@ class held_writes {
             const bool waits = flags == all;
             (waits ? waiting : begun)++;
             odd += !waits && flags != SYNC_FILE_RANGE_WRITE;
-            most_bytes = std::max<off_t>(most_bytes, bytes);
-            least_bytes = std::min<off_t>(least_bytes, bytes);
+            note(&most_bytes, bytes, true);
+            note(&least_bytes, bytes, false);
             now++;
-            most_held = std::max<unsigned>(most_held, now);
             while (!is_open_)
                 usleep(1000);
             now--;
@@ -118,7 +127,13 @@ class held_writes {
         usleep(50000); /* for more than there may be */
         return now == count;
     }
-    void let_all_go() { is_open_ = true; }
+    /* Looks, too. */
+    void let_all_go()
+    {
+        is_open_ = true;
+        if (told_pages::found == found_of_pages::HELD)
+            told_pages::found = found_of_pages::CLEAN;
+    }
 
     /* Flush all of it: so many are on their way, of this length each, until they are let go. */
     void hold(const owned_engine &engine, const disk_file &file, unsigned count, size_t each)
@@ -141,6 +156,14 @@ class held_writes {
     const struct roma__sys &calls() const { return table_.calls; }
 
   private:
+    static void note(std::atomic<off_t> *extreme, off_t bytes, bool most)
+    {
+        off_t seen = *extreme;
+        while ((most ? bytes > seen : bytes < seen) &&
+               !extreme->compare_exchange_weak(seen, bytes)) {
+        }
+    }
+
     static inline std::atomic<bool> is_open_;
     faulty table_;
 };

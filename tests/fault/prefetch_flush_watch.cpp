@@ -11,32 +11,20 @@
 using namespace roma_tests;
 using namespace soft_rings;
 
-TEST_CASE("while pages of a write become clean no other one begins", "[prefetch]")
-{
-    WATCHED_FILE(file, 64 * MiB);
-    held_writes writes(found_of_pages::FALLING);
-    owned_engine engine(ROMA_PREFETCH_POOL);
-    REQUIRE(engine.self != nullptr);
-    owned_flush flush(engine, file.range(0, file.bytes));
-    for (int ms = 0; told_pages::looks < 20 && ms < 10000; ms++)
-        usleep(1000);
-    CHECK(told_pages::looks >= 20);
-    CHECK(writes.now == 1);
-    told_pages::found = found_of_pages::UNDER_WAY;
-    CHECK(writes.await(16));
-    writes.let_all_go();
-    CHECK(flush.wait() == 0);
-    CHECK(writes.waiting == 16);
-    CHECK(writes.most_bytes == off_t(4 * MiB));
-}
-
-TEST_CASE("where no page becomes clean the next write goes all the same", "[prefetch]")
+TEST_CASE("while pages of a write are dirty no other one begins, for eight pauses", "[prefetch]")
 {
     WATCHED_FILE(file, 128 * MiB);
     held_writes writes(found_of_pages::DIRTY);
+    std::atomic<unsigned> early{0};
+    told_pages::looked = [&](unsigned look) {
+        if (look < 8 && held_writes::waiting > 1)
+            early++;
+    };
     owned_engine engine(ROMA_PREFETCH_POOL);
     writes.hold(engine, file, 16, 4 * MiB);
-    CHECK(told_pages::looks >= 15 * 5); /* a first one, and four without news */
+    CHECK(early == 0);
+    CHECK(told_pages::looks >= 15 * 8); /* behind the last of them there is nothing to begin */
+    told_pages::looked = nullptr;
 }
 
 TEST_CASE("a few pages that the program writes meanwhile do not count", "[prefetch]")
@@ -65,10 +53,11 @@ TEST_CASE("behind writes that had little to do others go unwatched", "[prefetch]
     held_writes writes;
     owned_engine engine(ROMA_PREFETCH_POOL);
     writes.pass(engine, file);
-    /* Of 4 MiB, and then to a multiple of 16: 4 of these, 8, 16, and 4 to the end. */
-    CHECK(writes.waiting == (1 + 4) + (1 + 8) + (1 + 16) + (1 + 4));
+    /* Of 4 MiB, and then to a multiple of 16: 4 of these, 8, 16, and 4 to the end. More are watched
+     * where this machine is late; all would be 128. */
+    CHECK(writes.waiting >= (1 + 4) + (1 + 8) + (1 + 16) + (1 + 4));
+    CHECK(writes.waiting < 100);
     CHECK(writes.begun == 0);
-    CHECK(told_pages::looks <= 4);
     CHECK(writes.least_bytes == off_t(4 * MiB));
     CHECK(writes.most_bytes == off_t(16 * MiB));
 }
@@ -79,8 +68,8 @@ TEST_CASE("where cachestat is refused writes go unwatched", "[prefetch]")
     held_writes writes(found_of_pages::REFUSED);
     owned_engine engine(ROMA_PREFETCH_POOL);
     writes.pass(engine, file);
-    CHECK(told_pages::looks <= 1); /* none, if the first one was written before */
-    CHECK(writes.waiting <= 1 + 4 + 1 + 32);
+    CHECK(told_pages::looks <= 1); /* none, if all that are watched were written before */
+    CHECK(writes.waiting < 100);
 }
 
 TEST_CASE("where there is no cachestat writes go unwatched", "[prefetch]")
@@ -90,15 +79,14 @@ TEST_CASE("where there is no cachestat writes go unwatched", "[prefetch]")
     held_writes writes(found_of_pages::UNKNOWN);
     owned_engine engine(ROMA_PREFETCH_POOL);
     writes.hold(engine, file, 16, 16 * MiB);
-    CHECK(writes.waiting == 31);
-    CHECK(writes.begun == 1); /* the last 3 MiB */
+    CHECK(writes.waiting == 31); /* the last one has 19 MiB */
     CHECK(told_pages::looks == 0);
 }
 
 TEST_CASE("a flush that is given up while a write is watched begins no other one", "[prefetch]")
 {
     WATCHED_FILE(file, 64 * MiB);
-    held_writes writes(found_of_pages::FALLING);
+    held_writes writes(found_of_pages::HELD);
     owned_engine engine(ROMA_PREFETCH_POOL);
     REQUIRE(engine.self != nullptr);
     owned_flush flush(engine, file.range(0, file.bytes));
@@ -111,10 +99,10 @@ TEST_CASE("a flush that is given up while a write is watched begins no other one
     CHECK(adds_up(flush.progress()));
 }
 
-TEST_CASE("a map is not closed while its write, or who watches that, is out", "[prefetch]")
+TEST_CASE("a map is not closed while a look at its write is out", "[prefetch]")
 {
     WATCHED_FILE(file, 64 * MiB);
-    held_writes writes(found_of_pages::FALLING);
+    held_writes writes(found_of_pages::HELD);
     owned_engine engine(ROMA_PREFETCH_POOL);
     REQUIRE(engine.self != nullptr);
     roma_map_options options = roma_map_options_default();
@@ -123,6 +111,7 @@ TEST_CASE("a map is not closed while its write, or who watches that, is out", "[
     REQUIRE(roma_map_open(file.path.c_str(), &options, &map, nullptr) == 0);
     owned_flush flush(engine, roma_file_range_of(map, 0, file.bytes));
     CHECK(writes.await(1));
+    CHECK(told_pages::held == 1);
     std::atomic<bool> is_closed{false};
     std::thread closer([&] { is_closed = roma_map_close(map) == 0; });
     usleep(20000);
@@ -138,25 +127,27 @@ TEST_CASE("a map is not closed while its write, or who watches that, is out", "[
 TEST_CASE("of a run at an odd offset no write is too short to be waited for", "[prefetch]")
 {
     WATCHED_FILE(file, 64 * MiB);
-    held_writes writes(found_of_pages::UNDER_WAY);
+    const bool is_told = GENERATE(true, false);
+    held_writes writes(is_told ? found_of_pages::UNDER_WAY : found_of_pages::UNKNOWN);
     owned_engine engine(ROMA_PREFETCH_POOL);
     REQUIRE(engine.self != nullptr);
-    const roma_file_range ranges[] = {file.range(1 * MiB, 6 * MiB), file.range(17 * MiB, 16 * MiB)};
+    /* 1 to 7; 15 to 20 or 32, 24, 28, 33 */
+    const roma_file_range ranges[] = {file.range(1 * MiB, 6 * MiB), file.range(15 * MiB, 18 * MiB)};
     owned_flush flush(engine, ranges, 2);
-    CHECK(writes.await(4)); /* 1 to 7; 17 to 24, 28, 33 */
-    CHECK(writes.waiting == 4);
-    CHECK(writes.least_bytes == off_t(4 * MiB));
-    CHECK(writes.most_bytes == off_t(7 * MiB));
+    CHECK(writes.await(is_told ? 5 : 2));
+    CHECK(writes.begun == 0);
+    CHECK(writes.least_bytes == off_t(is_told ? 4 * MiB : 6 * MiB));
+    CHECK(writes.most_bytes == off_t(is_told ? 6 * MiB : 18 * MiB));
     writes.let_all_go();
     CHECK(flush.wait() == 0);
 }
 
-/* With eight threads four write and watch, for however many flushes. */
-TEST_CASE("flushes that are watched leave half of the threads to reads", "[prefetch]")
+/* Of eight, however many flushes there are. */
+TEST_CASE("writes and looks leave half of the threads to reads", "[prefetch]")
 {
     WATCHED_FILE(file, 64 * MiB);
     disk_file other(MiB);
-    held_writes writes(found_of_pages::FALLING);
+    held_writes writes(found_of_pages::HELD);
     roma_prefetch_options options = owned_engine::with_way(ROMA_PREFETCH_POOL);
     options.threads = 8;
     owned_engine engine(options);
@@ -164,13 +155,37 @@ TEST_CASE("flushes that are watched leave half of the threads to reads", "[prefe
     owned_flush a(engine, file.range(0, file.bytes)), b(engine, file.range(0, file.bytes)),
         c(engine, file.range(0, file.bytes)), d(engine, file.range(0, file.bytes)),
         e(engine, file.range(0, file.bytes));
-    CHECK(writes.await(4));
+    for (int ms = 0; writes.now + told_pages::held < 4 && ms < 10000; ms++)
+        usleep(1000);
+    usleep(50000); /* for more than there may be */
+    CHECK(writes.now + told_pages::held == 4);
     owned_handle read(engine, other.range(0, MiB));
-    CHECK(read.wait() == 0);
-    CHECK(writes.now == 4);
+    CHECK(roma_prefetch_wait(read.self, UINT64_C(20000000000)) == 0);
     writes.let_all_go();
     for (owned_flush *flush : {&a, &b, &c, &d, &e})
         CHECK(flush->wait() == 0);
+}
+
+TEST_CASE("a sync does not wait for a pause behind no write", "[prefetch]")
+{
+    WATCHED_FILE(file, 8 * MiB);
+    with_soft_rings rings;
+    std::atomic<unsigned> syncs{0};
+    script.holds = [](const roma__call &call) { return call.kind == ROMA__CALL_PAUSE; };
+    script.result = [&](const roma__call &call, unsigned) {
+        syncs += call.kind == ROMA__CALL_SYNC;
+        return call.kind == ROMA__CALL_WRITE_OUT ? NOT_MADE : 0;
+    };
+    owned_engine engine(ROMA_PREFETCH_URING);
+    REQUIRE(engine.self != nullptr);
+    owned_flush flush(engine, file.range(0, file.bytes));
+    await_held();
+    for (int ms = 0; syncs == 0 && ms < 10000; ms++)
+        usleep(1000);
+    CHECK(syncs == 1);
+    CHECK(flush.progress().done_bytes == file.bytes);
+    let_go = true;
+    CHECK(flush.wait() == 0);
 }
 
 /* A pause that is queued, and was not handed over, does not keep the flush. */
