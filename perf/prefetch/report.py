@@ -68,8 +68,6 @@ def figures_of(seen):
                                                for row in rows])
     for setting in FLUSHES:
         found[f"flush / msync, {setting}"] = flush_ratio(seen, setting, "roma", "msync")
-        found[f"flush / O_DIRECT, {setting}"] = flush_ratio(seen, setting, "roma", "direct")
-        found[f"O_DIRECT / msync, {setting}"] = flush_ratio(seen, setting, "direct", "msync")
     return found
 
 
@@ -86,7 +84,7 @@ def settings_of(seen, test):
     return [(kib[setting] == max(kib.values()), setting) for setting in settings]
 
 
-def verdict(row, figure, limit, options, state):
+def verdict(row, figure, options, state):
     if figure is None:
         return "not measured"
     if options.quick:
@@ -98,9 +96,9 @@ def verdict(row, figure, limit, options, state):
     if missing:
         return f"missed; not promised without {', '.join(missing)}"
     interval = figure.interval()
-    is_near = interval and (interval[1] >= target if good else interval[0] <= target)
-    text = "missed, within the interval" if is_near else "MISSED"
-    return text + (", as O_DIRECT does" if limit and limit.median() > target else "")
+    if interval and (interval[1] >= target if good else interval[0] <= target):
+        return "missed, within the interval"
+    return "MISSED"
 
 
 def has(state, need):
@@ -144,13 +142,18 @@ def print_rates(seen):
     rows = [(key, values) for key, values in seen.rows.items() if key[0] == "flush"]
     if rows:
         print("\nFlushing dirty pages: `written` by write(), huge ones; `mapped`, brought by page "
-              "faults; `rested`, these\non a disk that had a rest. flush-direct is the limit: "
-              "O_DIRECT writes pages of the page cache to the same place\n")
+              "faults; `rested`, these\non a disk that had a rest. flush-direct shows what the "
+              "disk can do: O_DIRECT writes pages of the page cache to\nthe same place\n")
         for (_, method, setting), values in rows:
             took = Figure([row["seconds"] for row in values])
             caller = [row["caller_ms"] for row in values if "caller_ms" in row]
             text = f"{statistics.median(caller):.3f} ms" if caller else "throughout"
             print(f"  {method:18} {setting:8} {took.text():>22} s  caller blocked {text}")
+        for above, below in (("direct", "msync"), ("roma", "direct")):
+            for setting in FLUSHES:
+                ratio = flush_ratio(seen, setting, above, below)
+                if ratio is not None:
+                    print(f"  {above + ' / ' + below:18} {setting:8} {ratio.text():>22}")
 
 
 def print_waits(seen):
@@ -197,13 +200,8 @@ def print_report(expected, seen, options, state, facts):
         figure = found.get(row["name"])
         sign = "≥" if row["rule"] == "at-least" else "≤"
         text, count = (figure.text(), len(figure.values)) if figure else ("", 0)
-        is_flush = row["name"].startswith("flush / msync")
-        limit = found.get(row["name"].replace("flush", "O_DIRECT")) if is_flush else None
         print(f"  {row['name']:28} {sign + ' ' + row['target']:>8} {text:>26} {count:5}  "
-              f"{verdict(row, figure, limit, options, state)}")
-    for name, limit in found.items():
-        if name.startswith("O_DIRECT") and limit:
-            print(f"  {name:28} {'':8} {limit.text():>26} {len(limit.values):5}  the limit")
+              f"{verdict(row, figure, options, state)}")
     print_kernel(state)
     if seen.repeated:
         print(f"\n{seen.repeated} measurements were made again, since the kernel had taken some of "
