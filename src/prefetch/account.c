@@ -233,7 +233,8 @@ bool roma__engine_is_valid(const roma_prefetch_engine *engine)
         if (op->state != ROMA__OP_FREE && i >= engine->ops_high)
             return false;
         followers += op->state == ROMA__OP_FOLLOWS;
-        watching += op->state == ROMA__OP_RUNS && op->task == ROMA__TASK_WATCH;
+        watching += op->state == ROMA__OP_RUNS &&
+                    (op->task == ROMA__TASK_WATCH || op->task == ROMA__TASK_PAUSE);
         if (op->state != ROMA__OP_RUNS || !roma__work_is_piece(op))
             continue;
         dense += op->dense;

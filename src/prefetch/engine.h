@@ -70,6 +70,7 @@ typedef enum roma__task {
     ROMA__TASK_READ,     /* a piece                                                               */
     ROMA__TASK_WRITE,    /* a piece of a flush                                                    */
     ROMA__TASK_WATCH,    /* is the one that was begun last on its way?                            */
+    ROMA__TASK_PAUSE,    /* before it is asked again                                              */
     ROMA__TASK_SYNC,     /* a file's end of a flush                                               */
     ROMA__TASK_CLEAN     /* unmap the windows                                                     */
 } roma__task;
@@ -94,7 +95,6 @@ struct roma__op {
     bool issued;              /* its fadvise was made: next it is seen whether it came            */
     bool awaited;             /* the ring tells when to see that                                  */
     bool waits;               /* a write that has come back when it is written, not begun         */
-    bool pauses;              /* a watch that is a pause, and no look                             */
     unsigned tries;
     uint64_t offset;
     uint64_t bytes;
@@ -246,7 +246,7 @@ struct roma_prefetch_engine {
     uint64_t taken;                 /* ops, but for those that were issued before, and watches    */
     unsigned dense_flying, sparse_flying;
     unsigned writing;         /* of the latter: those that wait                                   */
-    unsigned watching;        /* ops that look at these, or pause                                 */
+    unsigned watching;        /* ops that watch these, or pause                                   */
     bool can_write_out;       /* a write may wait (ROMA__CALL_WRITE_OUT); until a ring breaks     */
     unsigned followers;       /* ops                                                              */
     uint64_t flying_bytes;

@@ -201,13 +201,14 @@ static void finish_step(roma_prefetch_engine *engine, roma__op *op)
 void roma__work_finish(roma_prefetch_engine *engine, roma__op *op)
 {
     roma_check(op->state == ROMA__OP_RUNS);
-    unsigned calls = op->pauses ? 0 : op->calls_count;
+    unsigned calls = op->task == ROMA__TASK_PAUSE ? 0 : op->calls_count;
     op->job->calls += calls;
     engine->figures.calls += calls;
     switch (op->task) {
     case ROMA__TASK_READ: finish_read(engine, op); break;
     case ROMA__TASK_WRITE: roma__work_finish_write(engine, op); break;
-    case ROMA__TASK_WATCH: roma__work_finish_watch(engine, op); break;
+    case ROMA__TASK_WATCH:
+    case ROMA__TASK_PAUSE: roma__work_finish_watch(engine, op); break;
     case ROMA__TASK_SYNC: roma__work_finish_sync(engine, op); break;
     default: finish_step(engine, op); break;
     }

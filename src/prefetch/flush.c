@@ -102,17 +102,12 @@ static roma__op *take_watch(roma__job *job)
     if (waits || engine->watching == ROMA__WRITES_WAITING || engine->free_ops == NULL)
         return NULL;
     const roma__op *write = preparing->write;
-    roma__op *op = roma__work_new_op(job, ROMA__TASK_WATCH, write->run, write->offset,
-                                     write->bytes);
+    const roma__task task = preparing->is_due ? ROMA__TASK_WATCH : ROMA__TASK_PAUSE;
+    roma__op *op = roma__work_new_op(job, task, write->run, write->offset, write->bytes);
+    *(preparing->is_due ? &preparing->look : &preparing->pause) = op;
+    preparing->is_due = false;
     job->watching++;
     engine->watching++;
-    if (preparing->is_due) {
-        preparing->look = op;
-    } else {
-        op->pauses = true;
-        preparing->pause = op;
-    }
-    preparing->is_due = false;
     return op;
 }
 

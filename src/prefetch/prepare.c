@@ -243,12 +243,8 @@ void roma__op_prepare(roma__op *op)
     case ROMA__TASK_WRITE:
         add_call(op, op->waits ? ROMA__CALL_WRITE_OUT : ROMA__CALL_WRITE_RANGE, NULL);
         break;
-    case ROMA__TASK_WATCH:
-        if (op->pauses)
-            add_call(op, ROMA__CALL_PAUSE, NULL);
-        else
-            watch(op);
-        break;
+    case ROMA__TASK_WATCH: watch(op); break;
+    case ROMA__TASK_PAUSE: add_call(op, ROMA__CALL_PAUSE, NULL); break;
     case ROMA__TASK_SYNC: add_call(op, ROMA__CALL_SYNC, NULL); break;
     }
 }
@@ -310,8 +306,8 @@ static void judge_result(roma__op *op, const roma__call *call, int result)
 
 void roma__op_judge(roma__op *op)
 {
-    if (op->task == ROMA__TASK_WATCH)
-        return; /* it has looked, or it has paused, whatever that says */
+    if (op->task == ROMA__TASK_PAUSE)
+        return; /* whatever it says, it is over */
     for (unsigned i = 0; i < op->calls_count; i++) {
         int result = op->results[i];
         if (result >= 0 || op->calls[i].kind == ROMA__CALL_AWAIT) /* whatever that says: look */

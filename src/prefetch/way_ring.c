@@ -115,7 +115,7 @@ static void hand_over(roma_prefetch_engine *engine)
 
 static void begin(roma_prefetch_engine *engine, roma__op *op)
 {
-    if (!roma__work_is_piece(op) && !op->pauses)
+    if (!roma__work_is_piece(op) && op->task != ROMA__TASK_PAUSE)
         hand_over(engine);
     roma__op_prepare(op);
     if (op->calls_count == 0 || engine->broken) {

@@ -309,7 +309,8 @@ static roma__op *take_new(roma_prefetch_engine *engine)
     if (op == NULL && (engine->unplanned_count > 0 || roma__work_has_depth(engine, true) ||
                        roma__work_has_depth(engine, false)))
         op = take_in_turn(engine);
-    engine->taken += op != NULL && op->task != ROMA__TASK_WATCH; /* no run waits for these */
+    /* No short run is older for those. */
+    engine->taken += op != NULL && op->task != ROMA__TASK_WATCH && op->task != ROMA__TASK_PAUSE;
     return op;
 }
 

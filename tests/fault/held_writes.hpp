@@ -10,7 +10,6 @@
 #include "prefetch/file.h"
 #include "sys/kernel.h"
 
-#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <fcntl.h>
