@@ -4,13 +4,12 @@
  * kernel, which answers from the thread's own memory where the C library knows the way (vDSO). */
 #include "numa/machine.h"
 
+#include "base/cpus.h"
 #include "base/error.h"
 #include "numa/topology.h"
 #include "sys/sys.h"
 
 #include <errno.h>
-#include <limits.h>
-#include <string.h>
 
 /* One more than the node that the thread said it runs on; 0: it said nothing. */
 static __thread unsigned bound;
@@ -38,32 +37,6 @@ int roma__thread_say_node(int node)
 
 /* ---- moving --------------------------------------------------------------------------------- */
 
-enum { CPUS_MAX = 8192, WORD_BITS = sizeof(unsigned long) * CHAR_BIT };
-
-/* Add the CPUs of a list such as "0-3,8". What is no list ends it. */
-static bool add_cpus(const char *list, unsigned long *mask)
-{
-    bool any = false;
-    while (*list >= '0' && *list <= '9') {
-        unsigned long ends[2] = {0, 0};
-        for (int end = 0; end < 2; end++) {
-            while (*list >= '0' && *list <= '9' && ends[end] < CPUS_MAX)
-                ends[end] = ends[end] * 10 + (unsigned long)(*list++ - '0');
-            if (end == 0 && *list == '-')
-                list++;
-            else if (end == 0)
-                ends[++end] = ends[0];
-        }
-        for (unsigned long cpu = ends[0]; cpu <= ends[1] && cpu < CPUS_MAX; cpu++) {
-            mask[cpu / WORD_BITS] |= 1ul << cpu % WORD_BITS;
-            any = true;
-        }
-        if (*list == ',')
-            list++;
-    }
-    return any;
-}
-
 bool roma__machine_has_cpus(const roma_nodes *nodes)
 {
     roma_nodes with = roma_topology_cpu_nodes(roma_topology_get());
@@ -74,14 +47,12 @@ bool roma__machine_has_cpus(const roma_nodes *nodes)
 /* The kernel leaves out CPUs that the thread may not use, and refuses when none is left. */
 bool roma__machine_run_on(const roma_nodes *nodes)
 {
-    unsigned long mask[CPUS_MAX / WORD_BITS];
-    bool any = false;
-    memset(mask, 0, sizeof mask);
+    roma__cpus cpus = {{0}};
     for (int node = roma_nodes_next(nodes, 0); node >= 0;
          node = roma_nodes_next(nodes, (unsigned)node + 1)) {
         roma_node_info info;
         if (roma_topology_node(roma_topology_get(), (unsigned)node, &info) == 0)
-            any = add_cpus(info.cpus, mask) || any;
+            (void)roma__cpus_add(&cpus, info.cpus); /* as far as the list goes */
     }
-    return any && roma__sys->set_affinity(sizeof mask, mask) == 0;
+    return !roma__cpus_is_empty(&cpus) && roma__sys->set_affinity(sizeof cpus, &cpus) == 0;
 }

@@ -1,6 +1,7 @@
 /* nodes.c - node sets as text, in the kernel's list form: "0-3,8". */
 #include <roma/nodes.h>
 
+#include "base/list.h"
 #include "base/text.h"
 
 #include <errno.h>
@@ -25,46 +26,21 @@ char *roma_nodes_text(const roma_nodes *set, char *text, size_t bytes)
     return text;
 }
 
-/* One node number; numbers too large are read to their end as ROMA_NODES_MAX. */
-static bool parse_node(const char **at, unsigned *node)
-{
-    const char *digit = *at;
-    unsigned value = 0;
-    while (*digit >= '0' && *digit <= '9') {
-        value = value * 10 + (unsigned)(*digit++ - '0');
-        if (value > ROMA_NODES_MAX)
-            value = ROMA_NODES_MAX;
-    }
-    bool any = digit != *at;
-    *at = digit;
-    *node = value;
-    return any;
-}
-
 int roma_nodes_parse(const char *text, roma_nodes *set)
 {
     if (text == NULL || set == NULL)
         return -EINVAL;
     roma_nodes result = roma_nodes_none();
     bool beyond = false;
-    while (*text != '\0') {
-        unsigned first, last;
-        if (!parse_node(&text, &first))
-            return -EINVAL;
-        last = first;
-        if (*text == '-') {
-            text++;
-            if (!parse_node(&text, &last) || last < first)
-                return -EINVAL;
-        }
+    unsigned first, last;
+    int more;
+    while ((more = roma__list_next(&text, ROMA_NODES_MAX, &first, &last)) > 0) {
         beyond = beyond || last >= ROMA_NODES_MAX;
         for (unsigned node = first; node <= last; node++)
             roma_nodes_add(&result, node); /* which leaves out ROMA_NODES_MAX */
-        if (*text == ',' && text[1] != '\0')
-            text++;
-        else if (*text != '\0')
-            return -EINVAL;
     }
+    if (more < 0)
+        return more;
     if (beyond)
         return -ERANGE; /* only now: text that is no list is EINVAL however large its numbers */
     *set = result;
