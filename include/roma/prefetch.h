@@ -203,6 +203,11 @@ typedef struct roma_prefetch_options {
                                    chunks are shortened to it; at least a page. 0: what the depths
                                    come to. Where the writes of a flush are only begun (see there,
                                    and ranges below 4 MiB) they count until that is done         */
+    const char *cpus;         /**< a CPU list, "2-3,8": the engine's threads, callbacks and workers
+                                   of the ring run there alone, as far as this process may. NULL:
+                                   where the thread that makes the engine may at that time, as all
+                                   that it starts does; if that is pinned to a CPU, on that one.
+                                   Read while the engine is made. Nothing to ROMA_PREFETCH_PLAIN */
 } roma_prefetch_options;
 
 static inline roma_prefetch_options roma_prefetch_options_default(void)
@@ -218,9 +223,11 @@ static inline roma_prefetch_options roma_prefetch_options_default(void)
  *  engine   receives it
  *  options  NULL: all defaults
  *  error    may be NULL; `subject` names the wrong option
- *  Returns 0, -EINVAL, -E2BIG, -ENOMEM; with a forced way also -EOPNOTSUPP (built without liburing,
- *  or an operation that this kernel's io_uring lacks), -EPERM, -ENOSYS, -EMFILE, -EAGAIN (no thread
- *  can be started). With AUTO a way that does not work is a step not taken, and never an error.
+ *  Returns 0, -EINVAL, -E2BIG, -ENOMEM; with `cpus` also -EINVAL where this process may use none of
+ *  them, and -errno of sched_setaffinity and sched_getaffinity; with a forced way also -EOPNOTSUPP
+ *  (built without liburing, or an operation that this kernel's io_uring lacks; with `cpus` before
+ *  Linux 5.14), -EPERM, -ENOSYS, -EMFILE, -EAGAIN (no thread can be started). With AUTO a way that
+ *  does not work is a step not taken, and never an error; `cpus` are one all the same.
  *  Threads: any.  Signals: no.  Cost: with io_uring some system calls and a thread.  Since: 0.1 */
 ROMA_API int roma_prefetch_create(roma_prefetch_engine **engine,
                                   const roma_prefetch_options *options, roma_error *error);

@@ -24,6 +24,12 @@ _Thread_local const roma_prefetch_engine *roma__calling;
 
 /* ---- options -------------------------------------------------------------------------------- */
 
+static bool is_cpus(const char *list)
+{
+    roma__cpus cpus = {{0}};
+    return list == NULL || (roma__cpus_add(&cpus, list) == 0 && !roma__cpus_is_empty(&cpus));
+}
+
 static int read_options(roma_prefetch_options *own, const roma_prefetch_options *given,
                         roma_error *error)
 {
@@ -45,6 +51,8 @@ static int read_options(roma_prefetch_options *own, const roma_prefetch_options 
         return roma__error_invalid(error, "sparse_depth");
     if (own->chunk_bytes > (size_t)1 << 30)
         return roma__error_invalid(error, "chunk_bytes"); /* a ring has 32 bits for a length */
+    if (!is_cpus(own->cpus))
+        return roma__error_invalid(error, "cpus");
     const size_t page_bytes = (size_t)getpagesize();
     own->dense_depth = own->dense_depth != 0 ? own->dense_depth : ROMA__DENSE_DEPTH;
     own->sparse_depth = own->sparse_depth != 0 ? own->sparse_depth : ROMA__SPARSE_DEPTH;
@@ -169,9 +177,12 @@ static int choose_way(roma_prefetch_engine *engine, roma_error *error)
     case ROMA_PREFETCH_PLAIN: return try_way(engine, wanted, 0, error);
     default: break;
     }
-    if (try_rings(engine, error) == 0 || try_way(engine, ROMA_PREFETCH_POOL, 0, error) == 0)
-        return 0;
-    return try_way(engine, ROMA_PREFETCH_PLAIN, 0, error);
+    int code = try_rings(engine, error);
+    if (code < 0 && !engine->is_misplaced)
+        code = try_way(engine, ROMA_PREFETCH_POOL, 0, error);
+    if (code < 0 && !engine->is_misplaced)
+        code = try_way(engine, ROMA_PREFETCH_PLAIN, 0, error);
+    return code;
 }
 
 /* ---- making --------------------------------------------------------------------------------- */
@@ -218,6 +229,7 @@ int roma_prefetch_create(roma_prefetch_engine **engine, const roma_prefetch_opti
     made->report.cachestat = roma__resident_is_quick();
     made->report.populate = has_populate();
     code = choose_way(made, error);
+    made->options.cpus = NULL; /* the caller's */
     if (code < 0) {
         roma__engine_free(made);
         return code;

@@ -11,6 +11,7 @@
  *   handle.c   what a program asks a handle: wait, progress, errors, descriptors, callbacks
  *   cancel.c   giving up handles, ranges, all; until when a part of a file is left
  *   engine.c   making and ending engines
+ *   thread.c   the first thread of an engine, and where its threads run
  *   life.c     references, the list of all engines, leaving a file with all of them, fork
  *   executor.h an engine as what providers hand their ranges to
  *
@@ -34,6 +35,7 @@
 
 #include <roma/prefetch.h>
 
+#include "base/cpus.h"
 #include "prefetch/calls.h"
 #include "prefetch/plan.h"
 #include "prefetch/ring.h"
@@ -223,6 +225,7 @@ struct roma_prefetch_engine {
     roma_prefetch_options options; /* with all defaults filled in; constant                       */
     roma_prefetch_report report;   /* constant after making, but for a ring that broke            */
     const roma__way *way;          /* constant                                                    */
+    bool is_misplaced;             /* a thread may not run where it is to: while it is made       */
 
     roma__job *all;
     roma__job *first, *last;  /* not done, in order of submission                                 */
@@ -316,6 +319,27 @@ int roma__engine_refuses(const roma_prefetch_engine *engine, roma_error *error);
  * meanwhile. Returns 0, or -ESHUTDOWN with *error (may be NULL). */
 int roma__engine_hold(roma_prefetch_engine *engine, roma_error *error);
 void roma__engine_let(roma_prefetch_engine *engine);
+
+/* ---- thread.c ------------------------------------------------------------------------------- */
+
+/* What a way that starts and its first thread share until the latter has said how it went. */
+typedef struct roma__opening {
+    roma_prefetch_engine *engine;
+    roma_error *error;
+    bool is_over;
+    int code;
+} roma__opening;
+
+/* Start the first thread, with a roma__opening of its engine, and wait for what it says. Returns
+ * that, or -errno with *error; the thread is over then. */
+int roma__engine_open(roma_prefetch_engine *engine, void **thread, void *(*run)(void *),
+                      roma_error *error);
+/* It says that the engine can begin (0), or why not, with the error filled; `given` is gone
+ * then. */
+void roma__engine_opened(roma__opening *given, int code);
+/* Go where the options say. *cpus: the part of these that is allowed; none where the options say
+ * nothing. Returns 0; -EINVAL (none is allowed), or -errno of the calls, with *error. */
+int roma__engine_go_to_cpus(roma_prefetch_engine *engine, roma__cpus *cpus, roma_error *error);
 
 /* ---- submit.c ------------------------------------------------------------------------------- */
 

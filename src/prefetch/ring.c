@@ -10,11 +10,13 @@
 
 #include "base/check.h"
 
-static int refuse(roma__ring **ring, unsigned entries, unsigned workers, roma_error *error)
+static int refuse(roma__ring **ring, unsigned entries, unsigned workers, const roma__cpus *cpus,
+                  roma_error *error)
 {
     (void)ring;
     (void)entries;
     (void)workers;
+    (void)cpus;
     return roma__error_subject(error, -EOPNOTSUPP, ROMA_WHY_UNSUPPORTED,
                                "io_uring (roma was built without liburing)");
 }

@@ -7,6 +7,7 @@
 
 #include <roma/error.h>
 
+#include "base/cpus.h"
 #include "prefetch/calls.h"
 
 #include <stdbool.h>
@@ -23,9 +24,11 @@ typedef struct roma__answer {
 } roma__answer;
 
 struct roma__rings {
-    /* Make a ring of so many entries, whose calls are run by up to `workers` threads of the kernel.
-     * All kinds of calls are tried to be known. Returns 0, or -errno with *error (never NULL). */
-    int (*open)(roma__ring **ring, unsigned entries, unsigned workers, roma_error *error);
+    /* Make a ring of so many entries, whose calls are run by up to `workers` threads of the kernel,
+     * on these CPUs (NULL: where the kernel likes). All kinds of calls are tried to be known.
+     * Returns 0, or -errno with *error (never NULL). */
+    int (*open)(roma__ring **ring, unsigned entries, unsigned workers, const roma__cpus *cpus,
+                roma_error *error);
     /* Nothing may be in flight but a poll. */
     void (*close)(roma__ring *ring);
     /* In a child of fork(), which has the record and the descriptor, and none of what is mapped. */

@@ -91,6 +91,18 @@ static void ask_for_workers(const struct io_uring *uring, unsigned workers)
     (void)roma__sys->io_uring_register(uring->ring_fd, IORING_REGISTER_IOWQ_MAX_WORKERS, limits, 2);
 }
 
+/* Where they are to run: a kernel that cannot be told is none for this wish. */
+static int place_workers(const struct io_uring *uring, const roma__cpus *cpus, roma_error *error)
+{
+    roma__cpus wanted = *cpus; /* the call's argument is no constant one */
+    if (roma__sys->io_uring_register(uring->ring_fd, IORING_REGISTER_IOWQ_AFF, &wanted,
+                                     sizeof wanted) >= 0)
+        return 0;
+    int code = roma__error_call(error, "io_uring_register", errno);
+    roma__text_copy(error->subject, sizeof error->subject, "IORING_REGISTER_IOWQ_AFF (Linux 5.14)");
+    return code;
+}
+
 static int set_up(struct io_uring *uring, unsigned entries, roma_error *error)
 {
     struct io_uring_params parameters;
@@ -115,7 +127,8 @@ static int set_up(struct io_uring *uring, unsigned entries, roma_error *error)
 
 /* Valgrind runs one thread at a time, and 3.19 none while one of them waits in io_uring_enter
  * (https://github.com/axboe/liburing/issues/657): the program would stand still for good. */
-static int open_ring(roma__ring **ring, unsigned entries, unsigned workers, roma_error *error)
+static int open_ring(roma__ring **ring, unsigned entries, unsigned workers, const roma__cpus *cpus,
+                     roma_error *error)
 {
     if (RUNNING_ON_VALGRIND)
         return roma__error_subject(error, -EOPNOTSUPP, ROMA_WHY_UNSUPPORTED,
@@ -126,6 +139,8 @@ static int open_ring(roma__ring **ring, unsigned entries, unsigned workers, roma
     int code = set_up(&made->uring, entries, error);
     if (code == 0) {
         code = check_opcodes(&made->uring, error);
+        if (code == 0 && cpus != NULL)
+            code = place_workers(&made->uring, cpus, error);
         if (code < 0)
             io_uring_queue_exit(&made->uring);
     }

@@ -58,12 +58,21 @@ static void *run(void *argument)
     return NULL;
 }
 
+static void *run_first(void *argument)
+{
+    roma__opening *given = argument;
+    roma_prefetch_engine *engine = given->engine;
+    roma__cpus cpus;
+    int code = roma__engine_go_to_cpus(engine, &cpus, given->error);
+    roma__engine_opened(given, code);
+    return code == 0 ? run(engine) : NULL;
+}
+
 static int start(roma_prefetch_engine *engine, roma_error *error)
 {
-    roma__engine_lock(engine);
-    int code = start_thread(engine);
-    roma__engine_unlock(engine);
-    return code < 0 ? roma__error_call(error, "pthread_create", -code) : 0;
+    int code = roma__engine_open(engine, &engine->threads[0], run_first, error);
+    engine->threads_count = code == 0;
+    return code;
 }
 
 /* All of them: what a cancelled handle needs may be in the hands of any. */

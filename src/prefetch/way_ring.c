@@ -380,7 +380,11 @@ static void close_ring(roma_prefetch_engine *engine)
 static int open_ring(roma_prefetch_engine *engine, roma_error *error)
 {
     const roma_prefetch_options *options = &engine->options;
-    int code = roma__rings->open(&engine->ring, options->entries, options->threads, error);
+    roma__cpus cpus;
+    int code = roma__engine_go_to_cpus(engine, &cpus, error);
+    if (code == 0)
+        code = roma__rings->open(&engine->ring, options->entries, options->threads,
+                                 options->cpus != NULL ? &cpus : NULL, error);
     if (code < 0)
         return code;
     engine->wake_fd = roma__sys->eventfd(0, EFD_NONBLOCK);
@@ -394,26 +398,14 @@ static int open_ring(roma_prefetch_engine *engine, roma_error *error)
     return 0;
 }
 
-/* What start() and the thread that it starts share until the ring is open, or refused. */
-typedef struct opening {
-    roma_prefetch_engine *engine;
-    roma_error *error;
-    bool is_over;
-    int code;
-} opening;
-
 /* The ring is opened here: the kernel's workers, and how many there may be, belong to the thread
  * that opens one, and a program's thread may have rings of its own. */
 static void *run(void *argument)
 {
-    opening *given = argument;
+    roma__opening *given = argument;
     roma_prefetch_engine *engine = given->engine;
     int code = open_ring(engine, given->error);
-    roma__engine_lock(engine);
-    given->code = code;
-    given->is_over = true;
-    (void)pthread_cond_signal(&engine->changed);
-    roma__engine_unlock(engine);
+    roma__engine_opened(given, code);
     while (code == 0 && begin_all(engine))
         go(engine);
     return NULL;
@@ -421,16 +413,7 @@ static void *run(void *argument)
 
 static int start(roma_prefetch_engine *engine, roma_error *error)
 {
-    opening ours = {engine, error, false, 0};
-    if (roma__sys->thread_start(&engine->thread, run, &ours) < 0)
-        return roma__error_call(error, "pthread_create", errno);
-    roma__engine_lock(engine);
-    while (!ours.is_over)
-        (void)pthread_cond_wait(&engine->changed, &engine->lock);
-    roma__engine_unlock(engine);
-    if (ours.code < 0)
-        (void)roma__sys->thread_join(engine->thread);
-    return ours.code;
+    return roma__engine_open(engine, &engine->thread, run, error);
 }
 
 /* The thread may wake by itself and end before the write: the descriptor is closed with the

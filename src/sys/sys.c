@@ -10,6 +10,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -51,6 +52,16 @@ static int kernel_getcpu(unsigned *cpu, unsigned *node)
 static int kernel_set_affinity(size_t bytes, const void *cpus)
 {
     return (int)syscall(SYS_sched_setaffinity, 0, bytes, cpus);
+}
+
+/* The same; the call fills no more than the kernel has. */
+static int kernel_get_affinity(size_t bytes, void *cpus)
+{
+    long filled = syscall(SYS_sched_getaffinity, 0, bytes, cpus);
+    if (filled < 0)
+        return -1;
+    memset((char *)cpus + filled, 0, bytes - (size_t)filled);
+    return 0;
 }
 
 static int kernel_name_mapping(void *address, size_t bytes, const char *name)
@@ -196,6 +207,7 @@ const struct roma__sys roma__sys_kernel = {
     .move_pages = kernel_move_pages,
     .getcpu = kernel_getcpu,
     .set_affinity = kernel_set_affinity,
+    .get_affinity = kernel_get_affinity,
     .name_mapping = kernel_name_mapping,
     .open = kernel_open,
     .read = read,

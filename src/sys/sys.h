@@ -49,6 +49,7 @@ struct rlimit;
       (count, pages, nodes, status, flags))                                                        \
     X(int, getcpu, -1, (unsigned *cpu, unsigned *node), (cpu, node))                               \
     X(int, set_affinity, -1, (size_t bytes, const void *cpus), (bytes, cpus))                      \
+    X(int, get_affinity, -1, (size_t bytes, void *cpus), (bytes, cpus))                            \
     X(int, name_mapping, -1, (void *address, size_t bytes, const char *name),                      \
       (address, bytes, name))                                                                      \
     X(int, open, -1, (const char *path, int flags), (path, flags))                                 \

@@ -229,6 +229,7 @@ std::vector<int> errors_of(entry which)
     case at_move_pages: return {EPERM, ENOSYS};
     case at_getcpu: return {ENOSYS};
     case at_set_affinity: return {EINVAL, EPERM};
+    case at_get_affinity: return {EPERM, ENOSYS};
     case at_name_mapping: return {EINVAL};
     case at_open: return {ENOENT, EMFILE};
     case at_read: return {EIO};

@@ -14,7 +14,12 @@ using namespace roma_tests;
 namespace {
 
 /* The kernel's numbers (linux/io_uring.h), which headers may be too old to have. */
-enum : unsigned { REGISTER_PROBE = 8, REGISTER_MAX_WORKERS = 19, IS_SUPPORTED = 1 };
+enum : unsigned {
+    REGISTER_PROBE = 8,
+    REGISTER_PLACE = 17,
+    REGISTER_MAX_WORKERS = 19,
+    IS_SUPPORTED = 1
+};
 
 struct probe {
     unsigned char last, count;
@@ -42,7 +47,7 @@ constexpr unsigned char LAST = 25; /* of those */
 /* What the kernel is made to say. */
 struct {
     std::atomic<int> lacks{-1}, last{-1}; /* the number of an operation; -1: its own answer */
-    std::atomic<int> probe_error{0}, workers_error{0};
+    std::atomic<int> probe_error{0}, place_error{0}, workers_error{0};
     std::atomic<unsigned> workers{0}; /* seen: how many were asked for                  */
 } script;
 
@@ -58,7 +63,9 @@ int scripted_register(int fd, unsigned operation, void *argument, unsigned count
 {
     if (operation == REGISTER_MAX_WORKERS)
         script.workers = *static_cast<unsigned *>(argument);
-    const int error = operation == REGISTER_PROBE ? script.probe_error : script.workers_error;
+    const int error = operation == REGISTER_PROBE   ? script.probe_error
+                      : operation == REGISTER_PLACE ? script.place_error
+                                                    : script.workers_error;
     if (error != 0) {
         errno = error;
         return -1;
@@ -74,7 +81,7 @@ struct scripted : faulty {
     scripted()
     {
         script.lacks = script.last = -1;
-        script.probe_error = script.workers_error = 0;
+        script.probe_error = script.place_error = script.workers_error = 0;
         script.workers = 0;
         calls.io_uring_register = scripted_register;
     }
@@ -97,10 +104,12 @@ void check_reads(const owned_engine &engine, const disk_file &file)
 }
 
 /* No ring for this reason: threads do it and say why, and who wants nothing else is told. */
-void check_no_ring(const disk_file &file, int code, const char *reason)
+void check_no_ring(const disk_file &file, int code, const char *reason, const char *cpus = nullptr)
 {
     INFO(reason);
-    owned_engine engine(ROMA_PREFETCH_AUTO);
+    roma_prefetch_options options = owned_engine::with_way(ROMA_PREFETCH_AUTO);
+    options.cpus = cpus;
+    owned_engine engine(options);
     const roma_prefetch_report report = engine.report();
     CHECK(report.way == ROMA_PREFETCH_POOL);
     REQUIRE(report.steps_count == 1);
@@ -109,7 +118,7 @@ void check_no_ring(const disk_file &file, int code, const char *reason)
     CHECK(text_of(report.steps[0].error).find(reason) != std::string::npos);
     check_reads(engine, file);
 
-    const roma_prefetch_options options = owned_engine::with_way(ROMA_PREFETCH_URING);
+    options.way = ROMA_PREFETCH_URING;
     roma_prefetch_engine *forced = nullptr;
     roma_error error = {};
     CHECK(roma_prefetch_create(&forced, &options, &error) == code);
@@ -177,4 +186,17 @@ TEST_CASE("a ring is one also where the number of its workers is the kernel's", 
         CHECK(script.workers == 7);
         check_reads(engine, file);
     }
+}
+
+TEST_CASE("a ring whose workers cannot be told where to run is none for who says where",
+          "[prefetch]")
+{
+    NEEDS_RING();
+    FILE_ON_DISK(file, 2 * MiB);
+    scripted kernel;
+    script.place_error = EINVAL;
+    owned_engine anywhere(ROMA_PREFETCH_AUTO);
+    CHECK(anywhere.report().way == ROMA_PREFETCH_URING);
+    check_no_ring(file, -EOPNOTSUPP,
+                  "io_uring_register failed for IORING_REGISTER_IOWQ_AFF (Linux 5.14)", "0-8191");
 }

@@ -123,6 +123,11 @@ TEST_CASE("wrong options of an engine are named")
         {"sparse_depth", [](roma_prefetch_options &o) { o.sparse_depth = 100000; }, -EINVAL},
         {"chunk_bytes", [](roma_prefetch_options &o) { o.chunk_bytes = size_t(2) << 30; }, -EINVAL},
         {"size", [](roma_prefetch_options &o) { o.size = 9; }, -EINVAL},
+        {"cpus", [](roma_prefetch_options &o) { o.cpus = ""; }, -EINVAL},
+        {"cpus", [](roma_prefetch_options &o) { o.cpus = "all"; }, -EINVAL},
+        {"cpus", [](roma_prefetch_options &o) { o.cpus = "0,"; }, -EINVAL},
+        {"cpus", [](roma_prefetch_options &o) { o.cpus = "1-0"; }, -EINVAL},
+        {"cpus", [](roma_prefetch_options &o) { o.cpus = "4294967296"; }, -EINVAL},
     };
     for (const auto &row : rows) {
         roma_prefetch_options options = roma_prefetch_options_default();
