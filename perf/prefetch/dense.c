@@ -46,6 +46,7 @@ roma_prefetch_engine *engine_of(const settings *s)
     roma_prefetch_engine *engine;
     roma_error error;
     options.way = s->way;
+    options.cpus = s->cpus;
     int code = roma_prefetch_create(&engine, &options, &error);
     if (code < 0) {
         roma_error_print(stderr, &error);

@@ -1,7 +1,7 @@
 /* main.c - one measurement of reading or flushing a file, by one method, in one process.
  *
  *     measure METHOD --file FILE [--bytes SIZE] [--pages N] [--page SIZE] [--seed N] [--rounds N]
- *                    [--window SIZE] [--way WORD] [--to FILE]
+ *                    [--window SIZE] [--way WORD] [--cpus LIST] [--to FILE]
  *     measure --list
  *
  * Prints a figure a line, "name value". What is expected of the figures stands in `expected`; the
@@ -121,17 +121,13 @@ static roma_prefetch_way read_way(const char *text)
 
 static void read_settings(int argc, char **argv, settings *s)
 {
-    static const struct option options[] = {{"file", required_argument, NULL, 'f'},
-                                            {"bytes", required_argument, NULL, 'b'},
-                                            {"pages", required_argument, NULL, 'n'},
-                                            {"page", required_argument, NULL, 'p'},
-                                            {"seed", required_argument, NULL, 's'},
-                                            {"rounds", required_argument, NULL, 'r'},
-                                            {"window", required_argument, NULL, 'w'},
-                                            {"way", required_argument, NULL, 'y'},
-                                            {"to", required_argument, NULL, 't'},
-                                            {"list", no_argument, NULL, 'l'},
-                                            {0}};
+    static const struct option options[] = {
+        {"file", required_argument, NULL, 'f'},   {"bytes", required_argument, NULL, 'b'},
+        {"pages", required_argument, NULL, 'n'},  {"page", required_argument, NULL, 'p'},
+        {"seed", required_argument, NULL, 's'},   {"rounds", required_argument, NULL, 'r'},
+        {"window", required_argument, NULL, 'w'}, {"way", required_argument, NULL, 'y'},
+        {"cpus", required_argument, NULL, 'c'},   {"to", required_argument, NULL, 't'},
+        {"list", no_argument, NULL, 'l'},         {0}};
     *s = (settings){.pages = 10000, .page_bytes = 16384, .seed = 1, .rounds = 1};
     for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;)
         switch (option) {
@@ -143,6 +139,7 @@ static void read_settings(int argc, char **argv, settings *s)
         case 'r': s->rounds = (unsigned)read_size(optarg); break;
         case 'w': s->window_bytes = (size_t)read_size(optarg); break;
         case 'y': s->way = read_way(optarg); break;
+        case 'c': s->cpus = optarg; break;
         case 't': s->to = optarg; break;
         case 'l':
             for (size_t i = 0; i < METHODS_COUNT; i++)
