@@ -52,7 +52,7 @@ bool roma__machine_run_on(const roma_nodes *nodes)
          node = roma_nodes_next(nodes, (unsigned)node + 1)) {
         roma_node_info info;
         if (roma_topology_node(roma_topology_get(), (unsigned)node, &info) == 0)
-            (void)roma__cpus_add(&cpus, info.cpus); /* as far as the list goes */
+            (void)roma__cpus_add(&cpus, info.cpus); /* the kernel's own lists */
     }
     return !roma__cpus_is_empty(&cpus) && roma__sys->set_affinity(sizeof cpus, &cpus) == 0;
 }

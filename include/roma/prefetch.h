@@ -203,11 +203,13 @@ typedef struct roma_prefetch_options {
                                    chunks are shortened to it; at least a page. 0: what the depths
                                    come to. Where the writes of a flush are only begun (see there,
                                    and ranges below 4 MiB) they count until that is done         */
-    const char *cpus;         /**< a CPU list, "2-3,8": the engine's threads, callbacks and workers
-                                   of the ring run there alone, as far as this process may. NULL:
-                                   where the thread that makes the engine may at that time, as all
-                                   that it starts does; if that is pinned to a CPU, on that one.
-                                   Read while the engine is made. Nothing to ROMA_PREFETCH_PLAIN */
+    const char *cpus;         /**< a CPU list, "2-3,8": the engine's threads, its callbacks and the
+                                   kernel's workers for its ring run there alone; CPUs that this
+                                   process may not use are left out. NULL: where the thread that
+                                   makes the engine may run at that time, as all that it starts
+                                   (the workers of a ring since Linux 6.2; before, anywhere).
+                                   Plain calls are made wherever the caller is. Read while the
+                                   engine is made                                                */
 } roma_prefetch_options;
 
 static inline roma_prefetch_options roma_prefetch_options_default(void)
@@ -227,8 +229,10 @@ static inline roma_prefetch_options roma_prefetch_options_default(void)
  *  them, and -errno of sched_setaffinity and sched_getaffinity; with a forced way also -EOPNOTSUPP
  *  (built without liburing, or an operation that this kernel's io_uring lacks; with `cpus` before
  *  Linux 5.14), -EPERM, -ENOSYS, -EMFILE, -EAGAIN (no thread can be started). With AUTO a way that
- *  does not work is a step not taken, and never an error; `cpus` are one all the same.
- *  Threads: any.  Signals: no.  Cost: with io_uring some system calls and a thread.  Since: 0.1 */
+ *  does not work is a step not taken, and never an error; that a thread cannot go to its `cpus` is
+ *  one all the same.
+ *  Threads: any.  Signals: no.  Cost: some system calls and a thread, which is waited for until it
+ *  has run.  Since: 0.1 */
 ROMA_API int roma_prefetch_create(roma_prefetch_engine **engine,
                                   const roma_prefetch_options *options, roma_error *error);
 

@@ -28,7 +28,7 @@ typedef struct settings {
     unsigned rounds;     /* of compute over each piece                                            */
     size_t window_bytes; /* of the scan; 0: its default                                           */
     roma_prefetch_way way;
-    const char *cpus;    /* where roma's threads run; NULL: anywhere                             */
+    const char *cpus;    /* where roma's threads run; NULL: where this one may                    */
 } settings;
 
 /* ---- telling -------------------------------------------------------------------------------- */

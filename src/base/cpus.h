@@ -17,8 +17,8 @@ typedef struct roma__cpus {
     unsigned long words[ROMA__CPUS_MAX / ROMA__CPUS_WORD_BITS];
 } roma__cpus;
 
-/* Add those of a list such as "0-3,8"; of those that there cannot be none.
- * Returns 0, or -EINVAL where the text is no list; what stands before that is added. */
+/* Add those of a list such as "0-3,8", but for numbers that no CPU has.
+ * Returns 0, or -EINVAL where the text is no list; the ranges before the wrong one are added. */
 int roma__cpus_add(roma__cpus *set, const char *list);
 
 bool roma__cpus_is_empty(const roma__cpus *set);

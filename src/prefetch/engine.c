@@ -6,6 +6,7 @@
 #include "prefetch/engine.h"
 
 #include "base/bits.h"
+#include "base/cpus.h"
 #include "base/error.h"
 #include "base/structs.h"
 #include "prefetch/resident.h"

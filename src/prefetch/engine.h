@@ -35,7 +35,6 @@
 
 #include <roma/prefetch.h>
 
-#include "base/cpus.h"
 #include "prefetch/calls.h"
 #include "prefetch/plan.h"
 #include "prefetch/ring.h"
@@ -225,7 +224,7 @@ struct roma_prefetch_engine {
     roma_prefetch_options options; /* with all defaults filled in; constant                       */
     roma_prefetch_report report;   /* constant after making, but for a ring that broke            */
     const roma__way *way;          /* constant                                                    */
-    bool is_misplaced;             /* a thread may not run where it is to: while it is made       */
+    bool is_misplaced;             /* while it is made: its thread could not go to its CPUs       */
 
     roma__job *all;
     roma__job *first, *last;  /* not done, in order of submission                                 */
@@ -337,9 +336,8 @@ int roma__engine_open(roma_prefetch_engine *engine, void **thread, void *(*run)(
 /* It says that the engine can begin (0), or why not, with the error filled; `given` is gone
  * then. */
 void roma__engine_opened(roma__opening *given, int code);
-/* Go where the options say. *cpus: the part of these that is allowed; none where the options say
- * nothing. Returns 0; -EINVAL (none is allowed), or -errno of the calls, with *error. */
-int roma__engine_go_to_cpus(roma_prefetch_engine *engine, roma__cpus *cpus, roma_error *error);
+/* Go where the options say. Returns 0; -EINVAL (no CPU that is allowed), or -errno, with *error. */
+int roma__engine_go_to_cpus(roma_prefetch_engine *engine, roma_error *error);
 
 /* ---- submit.c ------------------------------------------------------------------------------- */
 

@@ -10,13 +10,13 @@
 
 #include "base/check.h"
 
-static int refuse(roma__ring **ring, unsigned entries, unsigned workers, const roma__cpus *cpus,
+static int refuse(roma__ring **ring, unsigned entries, unsigned workers, bool here,
                   roma_error *error)
 {
     (void)ring;
     (void)entries;
     (void)workers;
-    (void)cpus;
+    (void)here;
     return roma__error_subject(error, -EOPNOTSUPP, ROMA_WHY_UNSUPPORTED,
                                "io_uring (roma was built without liburing)");
 }

@@ -7,7 +7,6 @@
 
 #include <roma/error.h>
 
-#include "base/cpus.h"
 #include "prefetch/calls.h"
 
 #include <stdbool.h>
@@ -24,10 +23,10 @@ typedef struct roma__answer {
 } roma__answer;
 
 struct roma__rings {
-    /* Make a ring of so many entries, whose calls are run by up to `workers` threads of the kernel,
-     * on these CPUs (NULL: where the kernel likes). All kinds of calls are tried to be known.
-     * Returns 0, or -errno with *error (never NULL). */
-    int (*open)(roma__ring **ring, unsigned entries, unsigned workers, const roma__cpus *cpus,
+    /* Make a ring of so many entries, whose calls are run by up to `workers` threads of the kernel;
+     * with `here` on the CPUs that this thread may run on, else where the kernel likes. All kinds
+     * of calls are tried to be known. Returns 0, or -errno with *error (never NULL). */
+    int (*open)(roma__ring **ring, unsigned entries, unsigned workers, bool here,
                 roma_error *error);
     /* Nothing may be in flight but a poll. */
     void (*close)(roma__ring *ring);

@@ -21,6 +21,7 @@
 #ifdef ROMA_HAS_LIBURING
 
 #include "base/check.h"
+#include "base/cpus.h"
 #include "base/error.h"
 #include "base/text.h"
 #include "sys/kernel.h"
@@ -91,12 +92,16 @@ static void ask_for_workers(const struct io_uring *uring, unsigned workers)
     (void)roma__sys->io_uring_register(uring->ring_fd, IORING_REGISTER_IOWQ_MAX_WORKERS, limits, 2);
 }
 
-/* Where they are to run: a kernel that cannot be told is none for this wish. */
-static int place_workers(const struct io_uring *uring, const roma__cpus *cpus, roma_error *error)
+/* They run where this thread may. It was told where that is, and is asked again: kernels since 6.11
+ * refuse a set with CPUs that the process may not use. One that cannot be told is none for this
+ * wish. */
+static int keep_workers_here(const struct io_uring *uring, roma_error *error)
 {
-    roma__cpus wanted = *cpus; /* the call's argument is no constant one */
-    if (roma__sys->io_uring_register(uring->ring_fd, IORING_REGISTER_IOWQ_AFF, &wanted,
-                                     sizeof wanted) >= 0)
+    roma__cpus here = {{0}};
+    if (roma__sys->get_affinity(sizeof here, &here) < 0)
+        return roma__error_call(error, "sched_getaffinity", errno);
+    if (roma__sys->io_uring_register(uring->ring_fd, IORING_REGISTER_IOWQ_AFF, &here,
+                                     sizeof here) >= 0)
         return 0;
     int code = roma__error_call(error, "io_uring_register", errno);
     roma__text_copy(error->subject, sizeof error->subject, "IORING_REGISTER_IOWQ_AFF (Linux 5.14)");
@@ -127,7 +132,7 @@ static int set_up(struct io_uring *uring, unsigned entries, roma_error *error)
 
 /* Valgrind runs one thread at a time, and 3.19 none while one of them waits in io_uring_enter
  * (https://github.com/axboe/liburing/issues/657): the program would stand still for good. */
-static int open_ring(roma__ring **ring, unsigned entries, unsigned workers, const roma__cpus *cpus,
+static int open_ring(roma__ring **ring, unsigned entries, unsigned workers, bool here,
                      roma_error *error)
 {
     if (RUNNING_ON_VALGRIND)
@@ -139,8 +144,8 @@ static int open_ring(roma__ring **ring, unsigned entries, unsigned workers, cons
     int code = set_up(&made->uring, entries, error);
     if (code == 0) {
         code = check_opcodes(&made->uring, error);
-        if (code == 0 && cpus != NULL)
-            code = place_workers(&made->uring, cpus, error);
+        if (code == 0 && here)
+            code = keep_workers_here(&made->uring, error);
         if (code < 0)
             io_uring_queue_exit(&made->uring);
     }

@@ -6,6 +6,7 @@
  * where to go in any case (ring_liburing.c). */
 #include "prefetch/engine.h"
 
+#include "base/cpus.h"
 #include "base/error.h"
 #include "sys/sys.h"
 
@@ -36,21 +37,19 @@ void roma__engine_opened(roma__opening *given, int code)
     roma__engine_unlock(engine);
 }
 
-static int go_to(roma_prefetch_engine *engine, roma__cpus *cpus, roma_error *error)
+static int go_to(const char *list, roma_error *error)
 {
-    (void)roma__cpus_add(cpus, engine->options.cpus); /* which was found to be a list */
-    if (roma__sys->set_affinity(sizeof *cpus, cpus) < 0)
-        return errno == EINVAL ? roma__error_invalid(error, "cpus") /* none that is allowed */
-                               : roma__error_call(error, "sched_setaffinity", errno);
-    if (roma__sys->get_affinity(sizeof *cpus, cpus) < 0)
-        return roma__error_call(error, "sched_getaffinity", errno);
-    return 0;
+    roma__cpus cpus = {{0}};
+    (void)roma__cpus_add(&cpus, list); /* which was found to be one */
+    if (roma__sys->set_affinity(sizeof cpus, &cpus) == 0)
+        return 0;
+    return errno == EINVAL ? roma__error_invalid(error, "cpus") /* none that is allowed */
+                           : roma__error_call(error, "sched_setaffinity", errno);
 }
 
-int roma__engine_go_to_cpus(roma_prefetch_engine *engine, roma__cpus *cpus, roma_error *error)
+int roma__engine_go_to_cpus(roma_prefetch_engine *engine, roma_error *error)
 {
-    *cpus = (roma__cpus){{0}};
-    int code = engine->options.cpus == NULL ? 0 : go_to(engine, cpus, error);
+    int code = engine->options.cpus == NULL ? 0 : go_to(engine->options.cpus, error);
     engine->is_misplaced = code < 0;
     return code;
 }

@@ -62,8 +62,7 @@ static void *run_first(void *argument)
 {
     roma__opening *given = argument;
     roma_prefetch_engine *engine = given->engine;
-    roma__cpus cpus;
-    int code = roma__engine_go_to_cpus(engine, &cpus, given->error);
+    int code = roma__engine_go_to_cpus(engine, given->error);
     roma__engine_opened(given, code);
     return code == 0 ? run(engine) : NULL;
 }

@@ -380,11 +380,10 @@ static void close_ring(roma_prefetch_engine *engine)
 static int open_ring(roma_prefetch_engine *engine, roma_error *error)
 {
     const roma_prefetch_options *options = &engine->options;
-    roma__cpus cpus;
-    int code = roma__engine_go_to_cpus(engine, &cpus, error);
+    int code = roma__engine_go_to_cpus(engine, error);
     if (code == 0)
         code = roma__rings->open(&engine->ring, options->entries, options->threads,
-                                 options->cpus != NULL ? &cpus : NULL, error);
+                                 options->cpus != NULL, error);
     if (code < 0)
         return code;
     engine->wake_fd = roma__sys->eventfd(0, EFD_NONBLOCK);

@@ -35,11 +35,19 @@ TEMPLATE_TEST_CASE("threads that may not be moved are an error, by whatever way"
     check_refused(TestType::way, -EPERM, "sched_setaffinity");
     check_refused(ROMA_PREFETCH_AUTO, -EPERM, "sched_setaffinity");
     CHECK(owned_engine(TestType::way).lacks.empty()); /* who says nothing has one */
+}
 
-    table.calls.set_affinity = roma__sys_kernel.set_affinity;
+TEST_CASE("a ring whose workers cannot be kept where its thread is leaves that to threads",
+          "[prefetch]")
+{
+    SKIP_WITHOUT(owned_engine(ROMA_PREFETCH_URING));
+    faulty table;
     table.calls.get_affinity = [](size_t, void *) {
         errno = ENOSYS;
         return -1;
     };
-    check_refused(TestType::way, -ENOSYS, "sched_getaffinity");
+    check_refused(ROMA_PREFETCH_URING, -ENOSYS, "sched_getaffinity");
+    roma_prefetch_options options = owned_engine::with_way(ROMA_PREFETCH_AUTO);
+    options.cpus = "0-8191";
+    CHECK(owned_engine(options).report().way == ROMA_PREFETCH_POOL);
 }

@@ -55,7 +55,7 @@ struct restricted_ring : faulty {
         roma_error error = {};
         char text[256];
         calls.io_uring_setup = restricted_setup;
-        if (roma__rings_kernel.open(&self, 8, 1, nullptr, &error) != 0)
+        if (roma__rings_kernel.open(&self, 8, 1, false, &error) != 0)
             lacks = roma_error_text(&error, text, sizeof text);
     }
     ~restricted_ring()

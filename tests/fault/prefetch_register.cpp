@@ -7,6 +7,7 @@
 
 #include <atomic>
 #include <cerrno>
+#include <cstring>
 #include <string>
 
 using namespace roma_tests;
@@ -48,7 +49,8 @@ constexpr unsigned char LAST = 25; /* of those */
 struct {
     std::atomic<int> lacks{-1}, last{-1}; /* the number of an operation; -1: its own answer */
     std::atomic<int> probe_error{0}, place_error{0}, workers_error{0};
-    std::atomic<unsigned> workers{0}; /* seen: how many were asked for                  */
+    std::atomic<unsigned> workers{0};    /* seen: how many were asked for,              */
+    std::atomic<unsigned long> place{0}; /* and on which of the first 64 CPUs           */
 } script;
 
 void edit(probe *told)
@@ -63,6 +65,8 @@ int scripted_register(int fd, unsigned operation, void *argument, unsigned count
 {
     if (operation == REGISTER_MAX_WORKERS)
         script.workers = *static_cast<unsigned *>(argument);
+    if (operation == REGISTER_PLACE)
+        script.place = *static_cast<unsigned long *>(argument);
     const int error = operation == REGISTER_PROBE   ? script.probe_error
                       : operation == REGISTER_PLACE ? script.place_error
                                                     : script.workers_error;
@@ -83,6 +87,7 @@ struct scripted : faulty {
         script.lacks = script.last = -1;
         script.probe_error = script.place_error = script.workers_error = 0;
         script.workers = 0;
+        script.place = 0;
         calls.io_uring_register = scripted_register;
     }
 };
@@ -197,6 +202,23 @@ TEST_CASE("a ring whose workers cannot be told where to run is none for who says
     script.place_error = EINVAL;
     owned_engine anywhere(ROMA_PREFETCH_AUTO);
     CHECK(anywhere.report().way == ROMA_PREFETCH_URING);
+    CHECK(script.place == 0); /* nor is the kernel asked */
     check_no_ring(file, -EOPNOTSUPP,
                   "io_uring_register failed for IORING_REGISTER_IOWQ_AFF (Linux 5.14)", "0-8191");
+}
+
+TEST_CASE("a ring's workers are told to run where its thread may", "[prefetch]")
+{
+    NEEDS_RING();
+    scripted kernel;
+    kernel.calls.set_affinity = [](size_t, const void *) { return 0; };
+    kernel.calls.get_affinity = [](size_t bytes, void *cpus) {
+        memset(cpus, 0, bytes);
+        *static_cast<unsigned long *>(cpus) = 1; /* CPU 0, which each process here may use */
+        return 0;
+    };
+    roma_prefetch_options options = owned_engine::with_way(ROMA_PREFETCH_URING);
+    options.cpus = "0-3";
+    CHECK(owned_engine(options).lacks.empty());
+    CHECK(script.place == 1);
 }

@@ -42,7 +42,7 @@ soft_ring *of(roma__ring *ring)
     return reinterpret_cast<soft_ring *>(ring);
 }
 
-int soft_open(roma__ring **ring, unsigned entries, unsigned, const roma__cpus *, roma_error *error)
+int soft_open(roma__ring **ring, unsigned entries, unsigned, bool, roma_error *error)
 {
     const auto code = script.open_codes.find(entries);
     if (code != script.open_codes.end() && code->second != 0)
