@@ -66,8 +66,12 @@ def figures_of(seen):
     if rows:
         found["resident ms per GiB"] = Figure([row["seconds"] * 1e3 / (row["bytes"] / GIB)
                                                for row in rows])
-    for setting in FLUSHES:
-        found[f"flush / msync, {setting}"] = flush_ratio(seen, setting, "roma", "msync")
+    flushes = {setting: flush_ratio(seen, setting, "roma", "msync") for setting in FLUSHES}
+    found["flush / msync"] = (Figure([value for ratio in flushes.values()
+                                       for value in ratio.values])
+                              if all(flushes.values()) else None)
+    for setting, ratio in flushes.items():
+        found[f"flush / msync, {setting}"] = ratio
     return found
 
 
