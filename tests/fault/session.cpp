@@ -397,13 +397,14 @@ bool is_of_files(faults::entry entry)
 
 /* mincore is for kernels without cachestat, and for pages that have not come yet
  * (tests/fault/prefetch.cpp); the session has no ring, which io_uring_register asks
- * (tests/fault/prefetch_register.cpp); signals are reset by the malloc shim alone, which is not
+ * (tests/fault/prefetch_register.cpp), and for which get_affinity is asked
+ * (tests/fault/prefetch_cpus.cpp); signals are reset by the malloc shim alone, which is not
  * here (tests/malloc/death_handled.c). Under a memory tool threads' caches hold nothing, so that
  * none is ever claimed. */
 bool is_used_here(faults::entry entry)
 {
     if (entry == faults::at_mincore || entry == faults::at_io_uring_register ||
-        entry == faults::at_reset_signal)
+        entry == faults::at_get_affinity || entry == faults::at_reset_signal)
         return false;
 #ifdef UNDER_ADDRESS_SANITIZER
     return entry != faults::at_membarrier && !is_of_files(entry);
