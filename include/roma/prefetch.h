@@ -207,9 +207,9 @@ typedef struct roma_prefetch_options {
                                    kernel's workers for its ring run there alone; CPUs that this
                                    process may not use are left out. NULL: where the thread that
                                    makes the engine may run at that time, as all that it starts
-                                   (the workers of a ring since Linux 6.2; before, anywhere).
-                                   Plain calls are made wherever the caller is. Read while the
-                                   engine is made                                                */
+                                   (of the workers of a ring not each kernel thinks so). Plain
+                                   calls are made wherever the caller is. Read while the engine is
+                                   made                                                          */
 } roma_prefetch_options;
 
 static inline roma_prefetch_options roma_prefetch_options_default(void)

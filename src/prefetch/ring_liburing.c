@@ -92,9 +92,8 @@ static void ask_for_workers(const struct io_uring *uring, unsigned workers)
     (void)roma__sys->io_uring_register(uring->ring_fd, IORING_REGISTER_IOWQ_MAX_WORKERS, limits, 2);
 }
 
-/* They run where this thread may. It was told where that is, and is asked again: kernels since 6.11
- * refuse a set with CPUs that the process may not use. One that cannot be told is none for this
- * wish. */
+/* They run where this thread may: a set with CPUs that the process may not use a kernel may refuse.
+ * One that cannot be told is none for this wish. */
 static int keep_workers_here(const struct io_uring *uring, roma_error *error)
 {
     roma__cpus here = {{0}};

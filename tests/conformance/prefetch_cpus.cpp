@@ -1,10 +1,10 @@
 /* prefetch_cpus.cpp - where the threads of an engine run, and the kernel's workers for its ring. */
 #include "disk_file.hpp"
 #include "engine.hpp"
+#include "threads.hpp"
 
 #include <cerrno>
 #include <cstring>
-#include <dirent.h>
 #include <sched.h>
 #include <set>
 #include <string>
@@ -75,18 +75,6 @@ class pinned {
     if ((here).allowed.size() < 2)                                                                 \
     SKIP_TEST("this process may use one CPU alone")
 
-std::set<pid_t> threads()
-{
-    std::set<pid_t> found;
-    DIR *folder = opendir("/proc/self/task");
-    REQUIRE(folder != nullptr);
-    while (const dirent *entry = readdir(folder))
-        if (entry->d_name[0] != '.')
-            found.insert(static_cast<pid_t>(std::stol(entry->d_name)));
-    closedir(folder);
-    return found;
-}
-
 using places = std::vector<std::vector<unsigned>>;
 
 /* Make an engine, have it read and flush enough for several threads or workers, and tell where
@@ -95,7 +83,7 @@ places places_of(roma_prefetch_way way, const char *cpus)
 {
     disk_file file(24 * MiB);
     (void)file.chill();
-    const std::set<pid_t> before = threads();
+    const std::set<std::string> before = threads_now();
     roma_prefetch_options options = owned_engine::with_way(way);
     options.cpus = cpus;
     owned_engine engine(options);
@@ -110,8 +98,8 @@ places places_of(roma_prefetch_way way, const char *cpus)
     CHECK(flush.wait() == 0);
     std::set<std::vector<unsigned>> seen;
     unsigned count = 0;
-    for (pid_t thread : threads()) {
-        const std::vector<unsigned> where = cpu_mask::of(thread).all();
+    for (const std::string &thread : threads_now()) {
+        const std::vector<unsigned> where = cpu_mask::of(std::stoi(thread)).all();
         if (before.count(thread) != 0 || where.empty()) /* one that ended meanwhile */
             continue;
         seen.insert(where);

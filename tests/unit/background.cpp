@@ -3,12 +3,12 @@
 #include "faulty.hpp"
 #include "owned.hpp"
 #include "skip.hpp"
+#include "threads.hpp"
 
 #include <cerrno>
 #include <chrono>
 #include <csignal>
 #include <cstring>
-#include <dirent.h>
 #include <fstream>
 #include <set>
 #include <string>
@@ -18,6 +18,7 @@
 #include <vector>
 
 using roma_tests::owned;
+using roma_tests::threads_now;
 using std::chrono::milliseconds;
 
 namespace {
@@ -63,18 +64,6 @@ template <typename condition> bool comes_true(condition holds, milliseconds with
         std::this_thread::sleep_for(milliseconds(2));
     }
     return true;
-}
-
-std::set<std::string> threads_now()
-{
-    std::set<std::string> all;
-    DIR *folder = opendir("/proc/self/task");
-    REQUIRE(folder != nullptr);
-    while (const dirent *entry = readdir(folder))
-        if (entry->d_name[0] != '.')
-            all.insert(entry->d_name);
-    closedir(folder);
-    return all;
 }
 
 uint64_t blocked_signals_of(const std::string &thread)
