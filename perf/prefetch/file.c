@@ -143,6 +143,21 @@ int open_cold(const settings *s, uint64_t *bytes)
     return fd;
 }
 
+/* Read it from cold into pages of the base size, as all are on kernels without large folios: what
+ * is read with this advice has no others. */
+void file_singly(const settings *s)
+{
+    static char buffer[64 << 10];
+    uint64_t bytes;
+    int fd = open_cold(s, &bytes);
+    (void)posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM);
+    for (uint64_t at = 0; at < bytes; at += sizeof buffer)
+        if (pread(fd, buffer, sizeof buffer, (off_t)at) <= 0)
+            die(s->file, errno != 0 ? errno : ENODATA);
+    put("bytes", (double)bytes);
+    close(fd);
+}
+
 /* What this kernel has, for the report: whether this file gets large folios, mapped as a whole by
  * one entry, and whether residency can be asked for cheaply. */
 void file_state(const settings *s)

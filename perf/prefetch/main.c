@@ -25,6 +25,7 @@ static const struct method {
 } methods[] = {
     {"make", file_make},
     {"state", file_state},
+    {"singly", file_singly},
     {"cold", dense_cold},
     {"dense-roma", dense_roma},
     {"dense-direct", dense_direct},
@@ -42,6 +43,7 @@ static const struct method {
     {"scan-resident", scan_resident},
     {"flush-roma", flush_roma},
     {"flush-msync", flush_msync},
+    {"flush-begun", flush_begun},
     {"flush-direct", flush_direct},
 };
 enum { METHODS_COUNT = sizeof methods / sizeof methods[0] };

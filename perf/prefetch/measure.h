@@ -97,6 +97,7 @@ roma_segment dirty(roma_map *map);
 
 void file_make(const settings *s);
 void file_state(const settings *s);
+void file_singly(const settings *s);
 
 void dense_roma(const settings *s);
 void dense_direct(const settings *s);
@@ -118,6 +119,7 @@ void scan_resident(const settings *s);
 
 void flush_roma(const settings *s);
 void flush_msync(const settings *s);
+void flush_begun(const settings *s);
 void flush_direct(const settings *s);
 
 #endif

@@ -6,7 +6,14 @@ import statistics
 
 from figures import GIB, Figure
 
-FLUSHES = {"written": 0, "mapped": 0, "rested": 3}  # of which pages; seconds of rest before each
+FLUSHES = {  # of which pages; seconds of rest before each; by how much it is shorter than others
+    "written": (0, 1),
+    "mapped": (0, 1),
+    "rested": (3, 1),
+    "small": (0, 1),
+    "short": (0, 16),
+}
+POOLED = ["written", "mapped", "rested"]  # of which the figure of the reference is
 
 
 def read_expected(path):
@@ -67,9 +74,7 @@ def figures_of(seen):
         found["resident ms per GiB"] = Figure([row["seconds"] * 1e3 / (row["bytes"] / GIB)
                                                for row in rows])
     flushes = {setting: flush_ratio(seen, setting, "roma", "msync") for setting in FLUSHES}
-    found["flush / msync"] = (Figure([value for ratio in flushes.values()
-                                       for value in ratio.values])
-                              if all(flushes.values()) else None)
+    found["flush / msync"] = pooled(flushes)
     for setting, ratio in flushes.items():
         found[f"flush / msync, {setting}"] = ratio
     return found
@@ -78,6 +83,13 @@ def figures_of(seen):
 def flush_ratio(seen, setting, above, below):
     return seen.ratio(*(seen.values(("flush", f"flush-{method}", setting), "seconds")
                         for method in (above, below)))
+
+
+def pooled(ratios):
+    """The pairs of several settings as one figure; None where one has none."""
+    if not all(ratios[setting] for setting in POOLED):
+        return None
+    return Figure([value for setting in POOLED for value in ratios[setting].values])
 
 
 def settings_of(seen, test):
@@ -146,16 +158,20 @@ def print_rates(seen):
     rows = [(key, values) for key, values in seen.rows.items() if key[0] == "flush"]
     if rows:
         print("\nFlushing dirty pages: `written` by write(), huge ones; `mapped`, brought by page "
-              "faults; `rested`, these\non a disk that had a rest. flush-direct shows what the "
-              "disk can do: O_DIRECT writes pages of the page cache to\nthe same place\n")
+              "faults; `rested`, these\non a disk that had a rest; `small`, pages of the base "
+              "size, as all are on kernels without large folios;\n`short`, a sixteenth of these. "
+              "flush-begun is the plain way through io_uring, by which the target was set\non "
+              "another disk. flush-direct shows what the disk can do: O_DIRECT writes pages of "
+              "the page cache to the\nsame place\n")
         for (_, method, setting), values in rows:
             took = Figure([row["seconds"] for row in values])
             caller = [row["caller_ms"] for row in values if "caller_ms" in row]
             text = f"{statistics.median(caller):.3f} ms" if caller else "throughout"
             print(f"  {method:18} {setting:8} {took.text():>22} s  caller blocked {text}")
-        for above, below in (("direct", "msync"), ("roma", "direct")):
-            for setting in FLUSHES:
-                ratio = flush_ratio(seen, setting, above, below)
+        for above, below in (("begun", "msync"), ("direct", "msync"), ("roma", "begun"),
+                             ("roma", "direct")):
+            ratios = {setting: flush_ratio(seen, setting, above, below) for setting in FLUSHES}
+            for setting, ratio in {**ratios, "three": pooled(ratios)}.items():
                 if ratio is not None:
                     print(f"  {above + ' / ' + below:18} {setting:8} {ratio.text():>22}")
 
