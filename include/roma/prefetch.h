@@ -121,8 +121,8 @@ ROMA_API int roma_map_open_fd(int fd, const roma_map_options *options, roma_map 
  *  Returns 0, -EBUSY while a scan is open on it, -EDEADLK in a callback of an engine.
  *  Threads: no other call on this map may run at the same time, nor one that submits ranges of it.
  *  Signals: no.  Cost: waits for what the depths of an engine allow: four chunks, whose length is
- *  such that the device should read one in 100 ms, or 96 short runs; for a flush 320 MiB (by the
- *  default options), and for one in its sync as long as that takes.  Since: 0.1 */
+ *  such that the device should read one in 100 ms, or 96 short runs; for a flush some 100 MiB (by
+ *  the default options), and for one in its sync as long as that takes.  Since: 0.1 */
 ROMA_API int roma_map_close(roma_map *map);
 
 /** What is mapped: the file's bytes from `offset` to its end, or to `bytes`, as known since opening
@@ -194,15 +194,16 @@ typedef struct roma_prefetch_options {
     unsigned entries;         /**< of the ring, 8 to 16384; 0: 256, or 64 where that is refused  */
     unsigned threads;         /**< of the pool, and workers of the ring; 0: 32, at most 256. Those
                                    of the pool are started when there is something for them. At
-                                   most half of them, and 12, sleep until writes of flushes come
-                                   back                                                          */
+                                   most three quarters of them, and 24, sleep until writes of
+                                   flushes are done; and one for each flush begins the next      */
     size_t chunk_bytes;       /**< largest chunk of a long run, at most 1 GiB; 0: 32 MiB. Chunks
                                    begin at 2 MiB, or a huge page, and grow fourfold, while the
                                    device reads one in 100 ms                                    */
     size_t budget_bytes;      /**< most bytes being read or flushed at a time, over all handles:
                                    chunks are shortened to it; at least a page. 0: what the depths
-                                   come to. Where the writes of a flush are only begun (see there,
-                                   and ranges below 4 MiB) they count until that is done         */
+                                   come to. Writes of a flush that nobody waits for (see there)
+                                   count until they are begun, and ranges below 4 MiB of it not
+                                   at all: its sync writes them                                  */
     const char *cpus;         /**< a CPU list, "2-3,8": the engine's threads, its callbacks and the
                                    kernel's workers for its ring run there alone; CPUs that this
                                    process may not use are left out. NULL: where the thread that
@@ -331,10 +332,13 @@ ROMA_API int roma_prefetch_submit(roma_prefetch_engine *engine, const roma_file_
                                   size_t n, roma_prefetch_level level,
                                   roma_prefetch_handle **handle, roma_error *error);
 
-/** Write what is dirty in the ranges to the device, a ring or threads at most 320 MiB at a time;
- *  then each file is synced once (fdatasync), so that on completion the data, and what is needed
- *  to find it, is durable. With plain calls, fewer than eight threads or places for short runs, or
- *  a byte budget below 16 MiB all writing is begun at once, and the sync waits for it.
+/** Write what is dirty in the ranges to the device, one 4 MiB behind the other, about 100 MiB at a
+ *  time; then each file is synced once (fdatasync), so that on completion the data, and what is
+ *  needed to find it, is durable. Ranges below 4 MiB are left to the sync. With plain calls, fewer
+ *  than eight threads or places for short runs, or a byte budget below 16 MiB nobody waits for
+ *  what is being written but the sync; nor where preparing pages takes longer than writing them.
+ *  Cost: where less than 4 MiB is dirty, .1 ms more than fdatasync(), which is then the better call
+ *  for who waits at once.
  *
  *  Parameters, results and handle as roma_prefetch_submit(); a range's error may be -EIO, -ENOSPC.
  *  The sync is of the whole file. By a read-only descriptor, or through a read-only mount, it works

@@ -205,12 +205,27 @@ void roma__work_end_job(roma_prefetch_engine *engine, roma__job *job)
 
 /* ---- proof ---------------------------------------------------------------------------------- */
 
-/* A write that is being prepared is one that waits, in flight. */
-static bool preparing_is_valid(const roma__job *job)
+/* Of a flush one write is begun at a time; those that are begun are in flight, and looked for. */
+static bool flush_is_valid(const roma__job *job)
 {
-    const roma__op *write = job->preparing.write;
-    return write == NULL || (job->is_flush && write->job == job && write->waits &&
-                             write->state == ROMA__OP_RUNS && write->task == ROMA__TASK_WRITE);
+    const struct roma__flush *flush = &job->flush;
+    const roma_prefetch_engine *engine = job->engine;
+    unsigned beginning = 0, awaited = 0;
+    for (size_t i = 0; job->is_flush && i < engine->ops_high; i++) {
+        const roma__op *op = &engine->ops[i];
+        if (op->state != ROMA__OP_RUNS || op->job != job || op->task != ROMA__TASK_WRITE)
+            continue;
+        beginning += !op->begun;
+        awaited += op->waits;
+        if (!op->begun && op != flush->beginning)
+            return false;
+    }
+    for (const roma__op *op = flush->begun; op != NULL; op = op->next)
+        if (op->job != job || !op->begun || !op->waits || op->state != ROMA__OP_RUNS)
+            return false;
+    return beginning == (flush->beginning != NULL) && awaited == flush->awaited &&
+           awaited <= flush->on_their_way && (flush->begun == NULL || job->is_due) &&
+           flush->begun_bytes <= job->total_bytes && flush->left_bytes <= job->total_bytes;
 }
 
 static bool job_is_valid(const roma__job *job)
@@ -220,21 +235,18 @@ static bool job_is_valid(const roma__job *job)
     const uint64_t sum = job->done_bytes + job->failed_bytes + job->cancelled_bytes;
     return job->references > 0 && job->run <= job->runs_count && job->sync_run <= job->runs_count &&
            sum <= job->total_bytes && job->resident_bytes + job->joined_bytes <= job->done_bytes &&
-           job->failed_ranges <= job->n && preparing_is_valid(job);
+           job->failed_ranges <= job->n && flush_is_valid(job);
 }
 
 bool roma__engine_is_valid(const roma_prefetch_engine *engine)
 {
-    unsigned dense = 0, sparse = 0, writing = 0, watching = 0, followers = 0, advising = 0,
-             listed = 0;
+    unsigned dense = 0, sparse = 0, writing = 0, followers = 0, advising = 0, listed = 0;
     uint64_t bytes = 0;
     for (size_t i = 0; i < engine->ops_count; i++) {
         const roma__op *op = &engine->ops[i];
         if (op->state != ROMA__OP_FREE && i >= engine->ops_high)
             return false;
         followers += op->state == ROMA__OP_FOLLOWS;
-        watching += op->state == ROMA__OP_RUNS &&
-                    (op->task == ROMA__TASK_WATCH || op->task == ROMA__TASK_PAUSE);
         if (op->state != ROMA__OP_RUNS || !roma__work_is_piece(op))
             continue;
         dense += op->dense;
@@ -255,7 +267,6 @@ bool roma__engine_is_valid(const roma_prefetch_engine *engine)
            followers == engine->followers && followers <= ROMA__FOLLOWERS &&
            unplanned == engine->unplanned_count && dense == engine->dense_flying &&
            sparse == engine->sparse_flying && writing == engine->writing &&
-           watching == engine->watching && watching <= ROMA__WRITES_WAITING &&
            bytes == engine->flying_bytes && live == engine->live_count &&
            dense <= engine->options.dense_depth && sparse <= engine->options.sparse_depth;
 }

@@ -7,7 +7,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <time.h>
 
 static int result_of(int result)
 {
@@ -18,13 +17,6 @@ static int read_last_byte(const roma__call *call)
 {
     char byte;
     return (int)roma__sys->pread(call->fd, &byte, 1, (off_t)(call->offset + call->bytes - 1));
-}
-
-static int pause_watch(void)
-{
-    const struct timespec pause = {0, ROMA__WATCH_PAUSE_NS};
-    (void)nanosleep(&pause, NULL);
-    return 0;
 }
 
 int roma__call_make(const roma__call *call)
@@ -41,10 +33,10 @@ int roma__call_make(const roma__call *call)
         return result_of(sys->madvise(call->address, call->bytes, MADV_POPULATE_READ));
     case ROMA__CALL_WRITE_RANGE:
         return result_of(sys->sync_file_range(call->fd, offset, bytes, SYNC_FILE_RANGE_WRITE));
-    case ROMA__CALL_WRITE_OUT:
-        return result_of(sys->sync_file_range(call->fd, offset, bytes, ROMA__WRITE_OUT_FLAGS));
+    case ROMA__CALL_AWAIT_WRITE:
+        return result_of(
+            sys->sync_file_range(call->fd, offset, bytes, SYNC_FILE_RANGE_WAIT_BEFORE));
     case ROMA__CALL_SYNC: return result_of(sys->fdatasync(call->fd));
-    case ROMA__CALL_PAUSE: return pause_watch();
     case ROMA__CALL_MMAP:
     case ROMA__CALL_FSTAT: break;
     }
@@ -59,9 +51,8 @@ const char *roma__call_name(roma__call_kind kind)
     case ROMA__CALL_WILLNEED:
     case ROMA__CALL_POPULATE: return "madvise";
     case ROMA__CALL_WRITE_RANGE:
-    case ROMA__CALL_WRITE_OUT: return "sync_file_range";
+    case ROMA__CALL_AWAIT_WRITE: return "sync_file_range";
     case ROMA__CALL_SYNC: return "fdatasync";
-    case ROMA__CALL_PAUSE: return "nanosleep";
     case ROMA__CALL_MMAP: return "mmap";
     case ROMA__CALL_FSTAT: return "fstat";
     }

@@ -3,7 +3,6 @@
 #ifndef ROMA_PREFETCH_CALLS_H
 #define ROMA_PREFETCH_CALLS_H
 
-#include <fcntl.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -17,20 +16,12 @@ typedef enum roma__call_kind {
     ROMA__CALL_WILLNEED,    /* MADV_WILLNEED: asks swapped pages of a tmpfs back                  */
     ROMA__CALL_POPULATE,    /* MADV_POPULATE_READ: done means resident, and mapped there          */
     ROMA__CALL_WRITE_RANGE, /* SYNC_FILE_RANGE_WRITE: done means begun                            */
-    ROMA__CALL_WRITE_OUT,   /* the same, and a wait: done means written, or an error of the file  */
+    ROMA__CALL_AWAIT_WRITE, /* SYNC_FILE_RANGE_WAIT_BEFORE: done means that what was begun is
+                               written, or an error of the file                                   */
     ROMA__CALL_SYNC,        /* fdatasync of the whole file                                        */
-    ROMA__CALL_PAUSE,       /* nothing, for ROMA__WATCH_PAUSE_NS                                  */
     ROMA__CALL_MMAP,        /* of a shadow                                                        */
     ROMA__CALL_FSTAT        /* for the file's length                                              */
 } roma__call_kind;
-
-/* Of ROMA__CALL_WRITE_OUT. With all three the kernel counts it as a write that somebody waits for
- * (WB_SYNC_ALL), and its throttle lets two or four times as many fly (docs/adr/0014). */
-#define ROMA__WRITE_OUT_FLAGS                                       \
-    (SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER)
-
-/* About what the kernel needs to prepare a write (flush.c). */
-enum { ROMA__WATCH_PAUSE_NS = 250000 };
 
 typedef struct roma__call {
     roma__call_kind kind;

@@ -16,6 +16,7 @@
 #include "sys/sys.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -69,8 +70,7 @@ static int read_options(roma_prefetch_options *own, const roma_prefetch_options 
     return 0;
 }
 
-/* Each op may be as many calls, and one entry is for waking the ring's thread. A pause of a flush
- * stands beside a write of it, which is one call. */
+/* Each op may be as many calls, and one entry is for waking the ring's thread. */
 static void fit_depths(roma_prefetch_options *options, unsigned entries)
 {
     unsigned ops = (entries - 1) / 2;
@@ -86,8 +86,7 @@ static void fit_depths(roma_prefetch_options *options, unsigned entries)
 static int make_ops(roma_prefetch_engine *engine, roma_error *error)
 {
     const roma_prefetch_options *options = &engine->options;
-    engine->ops_count = (size_t)options->dense_depth + options->sparse_depth + ROMA__FOLLOWERS +
-                        ROMA__WRITES_WAITING;
+    engine->ops_count = (size_t)options->dense_depth + options->sparse_depth + ROMA__FOLLOWERS;
     if (options->way == ROMA_PREFETCH_PLAIN || engine->ops_count > ROMA__OPS_MOST)
         engine->ops_count = ROMA__OPS_MOST;
     engine->ops = roma__record_new(engine->ops_count * sizeof *engine->ops);
@@ -119,13 +118,12 @@ static const roma__way *way_of(roma_prefetch_way way)
     }
 }
 
-/* Whether a write may wait until it is written. Of a ring the opcode was tried; what a thread calls
- * a filter may refuse, and that is to be no error of the file. */
-static bool has_write_out(roma_prefetch_way way)
+/* Of a ring the opcode was tried; what a thread calls a filter may refuse, and that is to be no
+ * error of the file. */
+static bool may_write_ranges(roma_prefetch_way way)
 {
-    if (way != ROMA_PREFETCH_POOL)
-        return way == ROMA_PREFETCH_URING;
-    return roma__sys->sync_file_range(-1, 0, 0, ROMA__WRITE_OUT_FLAGS) < 0 && errno == EBADF;
+    return way == ROMA_PREFETCH_URING ||
+           (roma__sys->sync_file_range(-1, 0, 0, SYNC_FILE_RANGE_WRITE) < 0 && errno == EBADF);
 }
 
 /* One step; a step that fails is noted. */
@@ -145,7 +143,8 @@ static int try_way(roma_prefetch_engine *engine, roma_prefetch_way way, unsigned
     report->way = way;
     report->entries = entries;
     report->threads = way == ROMA_PREFETCH_PLAIN ? 0 : engine->options.threads;
-    engine->can_write_out = has_write_out(way);
+    engine->may_write_ranges = may_write_ranges(way);
+    engine->lacks_waiters = way == ROMA_PREFETCH_PLAIN;
     int code = make_ops(engine, error); /* before it starts, too: it looks for work at once */
     if (code == 0)
         code = engine->way->start(engine, error);

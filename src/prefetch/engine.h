@@ -21,8 +21,7 @@
  *
  * Locking: one mutex an engine guards all below but what is said to be else. It is held for
  * bookkeeping, never over a call of the kernel that reads, looks, or maps a file; a job that such a
- * step belongs to is `held`, so that nobody else takes from it meanwhile (but for looks at a write,
- * and pauses before these, beside which a flush may go on). Short calls are made in
+ * step belongs to is `held`, so that nobody else takes from it meanwhile. Short calls are made in
  * it, where what they do and what is noted of it have to be one: starting a thread, making and
  * signalling a handle's descriptor, closing a ring with nothing in flight. The registry's lock
  * comes before an engine's, and both are held over fork(), so that a child finds the records whole
@@ -47,8 +46,8 @@ enum {
     ROMA__OP_CALLS = 2,
     ROMA__DENSE_DEPTH = 4,
     ROMA__SPARSE_DEPTH = 96,
-    ROMA__FOLLOWERS = 64,       /* ops beyond the depths: those that wait for others' reads,      */
-    ROMA__WRITES_WAITING = 16,  /* writes of flushes; and as many ops beyond the depths watch     */
+    ROMA__FOLLOWERS = 64,       /* ops beyond the depths: those that wait for others' reads       */
+    ROMA__WRITES_WAITING = 24,  /* writes of all flushes that are waited for, at most             */
     ROMA__OPS_MOST = 4096,
     ROMA__WORKERS = 32,
     ROMA__WORKERS_MOST = 256,
@@ -70,8 +69,6 @@ typedef enum roma__task {
     ROMA__TASK_WINDOW,   /* map the shadow that short runs are populated through                  */
     ROMA__TASK_READ,     /* a piece                                                               */
     ROMA__TASK_WRITE,    /* a piece of a flush                                                    */
-    ROMA__TASK_WATCH,    /* is the one that was begun last on its way?                            */
-    ROMA__TASK_PAUSE,    /* before it is asked again                                              */
     ROMA__TASK_SYNC,     /* a file's end of a flush                                               */
     ROMA__TASK_CLEAN     /* unmap the windows                                                     */
 } roma__task;
@@ -87,7 +84,8 @@ struct roma__op {
     roma__op_state state;
     roma__task task;
     roma__job *job;
-    roma__op *next;           /* of the free, of those to be taken again, issued, or followers    */
+    roma__op *next;           /* of the free, of those to be taken again, issued, begun, or
+                                 followers                                                        */
     roma__op *followers;
     const roma__file *file;   /* of the job's; for a sync the descriptor that it goes through     */
     uint32_t run;
@@ -95,7 +93,8 @@ struct roma__op {
     bool look;                /* ask whether it is resident, before reading it or waiting for it  */
     bool issued;              /* its fadvise was made: next it is seen whether it came            */
     bool awaited;             /* the ring tells when to see that                                  */
-    bool waits;               /* a write that has come back when it is written, not begun         */
+    bool waits;               /* a write that is in flight until it is written, not begun;        */
+    bool begun;               /* and was begun: next it is waited for                             */
     unsigned tries;
     uint64_t offset;
     uint64_t bytes;
@@ -114,9 +113,8 @@ struct roma__op {
     roma__call_kind failed;   /* with a code: what met it                                         */
     uint64_t good_bytes;      /* with a code: this much from its start is to be read again        */
     bool come_again;
-    uint64_t dirty_bytes, writeback_bytes; /* what a watch has seen                               */
 
-    /* Of a sync, and of a write that waits (sync.c), in ops taken; 0: not yet. */
+    /* Of a sync, and of a write that is waited for (sync.c), in ops taken; 0: not yet. */
     uint64_t returned_at; /* it came back                                                         */
     uint64_t met_at;      /* a sync of the file did, while this one was in flight                 */
 };
@@ -160,17 +158,20 @@ struct roma_prefetch_handle {
     size_t chunk_bytes;   /* of the next chunk of a long run,                                     */
     size_t chunk_first;   /* and of the shortest one                                              */
     size_t reach_bytes;   /* of a short one                                                       */
-    struct roma__preparing {       /* of a flush (flush.c)                                        */
-        const roma__op *write;     /* that is watched; NULL: none                                 */
-        const roma__op *pause, *look; /* that are about it, in flight                             */
-        bool is_due;               /* it is to be looked at at once                               */
-        unsigned pauses;           /* that are over                                               */
-        uint64_t begun_ns;
-        size_t unwatched, unwatched_left; /* writes behind the last one that was watched          */
-    } preparing;
+    struct roma__flush {           /* (flush.c)                                                   */
+        const roma__op *beginning; /* the write whose pages are being prepared; NULL: none        */
+        roma__op *begun;           /* those that are to be waited for, oldest first               */
+        roma__op *begun_last;
+        uint64_t begun_bytes;      /* of all writes                                               */
+        uint64_t left_bytes;       /* of long runs, behind the cursor                             */
+        unsigned on_their_way;     /* writes that may not be written yet, but for those that
+                                      found the device idle;                                      */
+        unsigned awaited;          /* of these: those in flight, which will be known to be        */
+        size_t unawaited;          /* how many of the next writes are not waited for,             */
+        size_t unawaited_next;     /* and were the last time                                      */
+    } flush;
     size_t sync_run;      /* the flush's second cursor                                            */
-    unsigned syncing;     /* ops of that,                                                         */
-    unsigned watching;    /* and of looks at its writes, and pauses                               */
+    unsigned syncing;     /* ops of that                                                          */
     unsigned active;      /* ops                                                                  */
     struct roma__window {
         roma__shadow shadow;
@@ -232,7 +233,7 @@ struct roma_prefetch_engine {
     roma__job *settling, *settling_last;
     roma__job *dead;          /* to be freed by who unlocks                                       */
     roma__job *due;           /* to be looked at out of turn: at their end, or after a step or a
-                                 watch                                                            */
+                                 write                                                            */
     size_t live_count;        /* not done                                                         */
     size_t unplanned_count;   /* of those: nobody has planned them yet                            */
     unsigned calls_running;   /* callbacks                                                        */
@@ -245,11 +246,11 @@ struct roma_prefetch_engine {
     roma__op *issued, *issued_last; /* in flight, oldest first                                    */
     unsigned issued_count;
     unsigned advising;              /* in flight, to be issued                                    */
-    uint64_t taken;                 /* ops, but for those that were issued before, and watches    */
+    uint64_t taken;                 /* ops, but for short runs that were issued before            */
     unsigned dense_flying, sparse_flying;
     unsigned writing;         /* of the latter: those that wait                                   */
-    unsigned watching;        /* ops that watch these, or pause                                   */
-    bool can_write_out;       /* a write may wait (ROMA__CALL_WRITE_OUT); until a ring breaks     */
+    bool may_write_ranges;    /* sync_file_range is let through; until a ring breaks              */
+    bool lacks_waiters;       /* calls are made by callers' threads, which wait for no write      */
     unsigned followers;       /* ops                                                              */
     uint64_t flying_bytes;
     struct roma__untold {     /* what writes of flushes met, and none has told yet (sync.c)       */

@@ -159,8 +159,10 @@ static void finish_plan(roma__op *op)
         if (job->code == 0)
             job->code = job->asked[i].code;
     }
-    if (job->is_flush)
+    if (job->is_flush) {
+        roma__work_plan_flush(job);
         roma__work_hear_untold(job->engine, job);
+    }
     job->run = 0;
     job->at = job->runs_count > 0 ? job->runs[0].offset : 0;
     job->chunk_first = roma__min(job->chunk_first, job->engine->options.chunk_bytes);
@@ -201,14 +203,11 @@ static void finish_step(roma_prefetch_engine *engine, roma__op *op)
 void roma__work_finish(roma_prefetch_engine *engine, roma__op *op)
 {
     roma_check(op->state == ROMA__OP_RUNS);
-    unsigned calls = op->task == ROMA__TASK_PAUSE ? 0 : op->calls_count;
-    op->job->calls += calls;
-    engine->figures.calls += calls;
+    op->job->calls += op->calls_count;
+    engine->figures.calls += op->calls_count;
     switch (op->task) {
     case ROMA__TASK_READ: finish_read(engine, op); break;
     case ROMA__TASK_WRITE: roma__work_finish_write(engine, op); break;
-    case ROMA__TASK_WATCH:
-    case ROMA__TASK_PAUSE: roma__work_finish_watch(engine, op); break;
     case ROMA__TASK_SYNC: roma__work_finish_sync(engine, op); break;
     default: finish_step(engine, op); break;
     }

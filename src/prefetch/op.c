@@ -6,7 +6,7 @@
  * A short run that has to be resident, and that no ring awaits, comes twice: once its read is
  * issued, and again, when others have been issued behind it, to see whether it has come. Most have
  * by then, and no thread had to sleep for them. Of those that a ring awaited only who had not come
- * when it answered comes again, at once. */
+ * when it answered comes again, at once. So does a write that is waited for (flush.c). */
 #include "prefetch/work.h"
 
 #include "base/bits.h"

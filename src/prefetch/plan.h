@@ -38,7 +38,7 @@ typedef struct roma__run {
     uint32_t file;
     uint32_t first, count; /* the ranges that it may stand for: their indices are order[first..)  */
     bool dense;            /* long enough to be read in whole huge pages                          */
-    uint64_t begun_bytes;  /* of a flush: being written; the engine's lock                        */
+    uint64_t begun_bytes;  /* of a flush: being written, or left to the sync; the engine's lock   */
 } roma__run;
 
 typedef struct roma__rules {

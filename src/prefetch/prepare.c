@@ -101,16 +101,6 @@ static void look(roma__op *op)
     op->was_resident = op->good_bytes >= op->bytes;
 }
 
-/* How much of a write is not on its way yet, and how much is. */
-static void watch(roma__op *op)
-{
-    roma__resident resident = {0};
-    int code = roma__resident_ask(op->file, op->offset, op->bytes, &resident);
-    op->code = code == 0 && !resident.details ? -EOPNOTSUPP : code;
-    op->dirty_bytes = resident.dirty_bytes;
-    op->writeback_bytes = resident.writeback_bytes;
-}
-
 /* ---- mapping -------------------------------------------------------------------------------- */
 
 static void map_window(roma__op *op)
@@ -241,10 +231,8 @@ void roma__op_prepare(roma__op *op)
     case ROMA__TASK_CLEAN: clean(op); break;
     case ROMA__TASK_READ: prepare_read(op); break;
     case ROMA__TASK_WRITE:
-        add_call(op, op->waits ? ROMA__CALL_WRITE_OUT : ROMA__CALL_WRITE_RANGE, NULL);
+        add_call(op, op->begun ? ROMA__CALL_AWAIT_WRITE : ROMA__CALL_WRITE_RANGE, NULL);
         break;
-    case ROMA__TASK_WATCH: watch(op); break;
-    case ROMA__TASK_PAUSE: add_call(op, ROMA__CALL_PAUSE, NULL); break;
     case ROMA__TASK_SYNC: add_call(op, ROMA__CALL_SYNC, NULL); break;
     }
 }
@@ -306,8 +294,6 @@ static void judge_result(roma__op *op, const roma__call *call, int result)
 
 void roma__op_judge(roma__op *op)
 {
-    if (op->task == ROMA__TASK_PAUSE)
-        return; /* whatever it says, it is over */
     for (unsigned i = 0; i < op->calls_count; i++) {
         int result = op->results[i];
         if (result >= 0 || op->calls[i].kind == ROMA__CALL_AWAIT) /* whatever that says: look */

@@ -63,7 +63,6 @@ static const struct {
     {IORING_OP_SYNC_FILE_RANGE, "IORING_OP_SYNC_FILE_RANGE (Linux 5.2)"},
     {IORING_OP_FSYNC, "IORING_OP_FSYNC"},
     {IORING_OP_POLL_ADD, "IORING_OP_POLL_ADD"},
-    {IORING_OP_TIMEOUT, "IORING_OP_TIMEOUT (Linux 5.4)"},
 };
 
 static int check_opcodes(const struct io_uring *uring, roma_error *error)
@@ -184,8 +183,6 @@ static struct io_uring_sqe *next_entry(roma__ring *ring)
     return entry;
 }
 
-static struct __kernel_timespec pause_time = {0, ROMA__WATCH_PAUSE_NS}; /* not written to */
-
 static void queue(roma__ring *ring, const roma__call *call, uint64_t tag, bool linked)
 {
     struct io_uring_sqe *entry = next_entry(ring);
@@ -207,11 +204,11 @@ static void queue(roma__ring *ring, const roma__call *call, uint64_t tag, bool l
     case ROMA__CALL_WRITE_RANGE:
         io_uring_prep_sync_file_range(entry, call->fd, length, call->offset, SYNC_FILE_RANGE_WRITE);
         break;
-    case ROMA__CALL_WRITE_OUT:
-        io_uring_prep_sync_file_range(entry, call->fd, length, call->offset, ROMA__WRITE_OUT_FLAGS);
+    case ROMA__CALL_AWAIT_WRITE:
+        io_uring_prep_sync_file_range(entry, call->fd, length, call->offset,
+                                      SYNC_FILE_RANGE_WAIT_BEFORE);
         break;
     case ROMA__CALL_SYNC: io_uring_prep_fsync(entry, call->fd, IORING_FSYNC_DATASYNC); break;
-    case ROMA__CALL_PAUSE: io_uring_prep_timeout(entry, &pause_time, 0, 0); break;
     case ROMA__CALL_MMAP:
     case ROMA__CALL_FSTAT: roma__check_failed("a call of a ring", __FILE__, __LINE__);
     }

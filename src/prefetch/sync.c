@@ -1,15 +1,19 @@
-/* sync.c - a sync came back, or a write that waited: what it met concerns every flush of the file.
+/* sync.c - a sync came back, or a wait for a write: what it met concerns every flush of the file.
  *
  * The kernel tells of an error in writing back once for each open file, to whom it asks first. Two
  * flushes through one descriptor, or a duplicate of it, both lost pages; the one whose sync comes
  * second hears 0, and must not call that durable. So an error is noted in every flush of the file
  * that the engine has then, whatever its descriptor, and is its result where its own sync met none.
  *
- * Syncs of a file may run at once, and writes that wait, which are told as well; the one that was
+ * Syncs of a file may run at once, and waits for writes, which are told as well; the one that was
  * told may come back last. So a sync that came back well stays in flight until those have come back
  * that were in flight then. Of these the time is noted, in ops taken, of the first sync that came
  * back before them; who begins later has none yet, or a later one, and is not waited for: a steady
  * stream of flushes delays nobody for long.
+ *
+ * A file system may also lose pages while their write is begun, and tell that call alone (ext4,
+ * where blocks that it had promised cannot be had). So what a beginning met counts as well, but for
+ * what leaves the pages dirty: the sync writes them then.
  *
  * A flush that is given up may have heard, and ends without a sync that tells. So what a write met
  * is kept until a flush of the file has told it: the next one does, if nobody else. Of more files
@@ -33,10 +37,16 @@ static bool is_of_sync(int code)
     return is_of_call(code) || code == -EAGAIN || code == -EINTR;
 }
 
-/* Nor has such a write looked at any page. */
-static bool is_of_write(int code)
+/* Nor has such a call looked at any page. */
+static bool is_of_wait(int code)
 {
     return is_of_call(code) || code == -ESPIPE;
+}
+
+/* After these the pages are dirty still. */
+static bool is_of_beginning(int code)
+{
+    return is_of_wait(code) || code == -EAGAIN || code == -EINTR || code == -ENOMEM;
 }
 
 static void tell_all(roma_prefetch_engine *engine, const roma__file *file, int code)
@@ -50,7 +60,7 @@ static void tell_all(roma_prefetch_engine *engine, const roma__file *file, int c
 /* Is it told of errors of this file when it comes back? */
 static bool hears_of(const roma__op *op, const roma__file *file)
 {
-    return op->state == ROMA__OP_RUNS && (op->task == ROMA__TASK_SYNC || op->waits) &&
+    return op->state == ROMA__OP_RUNS && (op->task == ROMA__TASK_SYNC || op->begun) &&
            roma__file_is_same(op->file, file);
 }
 
@@ -133,14 +143,22 @@ static void end_syncs(roma_prefetch_engine *engine, const roma__file *file)
     }
 }
 
+static void hear(roma_prefetch_engine *engine, const roma__file *file, int code)
+{
+    note_untold(engine, file, code);
+    tell_all(engine, file, code);
+}
+
+void roma__work_hear_beginning(roma_prefetch_engine *engine, const roma__file *file, int result)
+{
+    if (!is_of_beginning(result))
+        hear(engine, file, result);
+}
+
 void roma__work_finish_written(roma_prefetch_engine *engine, const roma__file *file, int result)
 {
-    if (!is_of_write(result)) {
-        /* Who made such a call again would be told 0. */
-        int code = result == -EINTR || result == -EAGAIN ? -EIO : result;
-        note_untold(engine, file, code);
-        tell_all(engine, file, code);
-    }
+    if (!is_of_wait(result)) /* who made such a call again would be told 0 */
+        hear(engine, file, result == -EINTR || result == -EAGAIN ? -EIO : result);
     end_syncs(engine, file);
 }
 

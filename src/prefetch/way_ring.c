@@ -24,7 +24,7 @@
  * Nobody takes a call of this ring back. Where one is answered with -ECANCELED, and is not linked
  * behind one that failed, the kernel gave it up: it had no worker for it, and the process may have
  * no more threads (RLIMIT_NPROC, pids.max). That may pass, and is no reason to fail: such a call is
- * made here.
+ * made here, but for those that only wait.
  *
  * A ring may break: a filter that comes later can forbid io_uring_enter. Then what was not handed
  * over is called here, plainly, one after the other, as all that follows is; answers to what was
@@ -113,13 +113,29 @@ static void hand_over(roma_prefetch_engine *engine)
         engine->queued = roma__rings->enter(engine->ring, 0) < 0; /* else it is tried again */
 }
 
+/* To wait for a write would keep this thread from all else: the sync waits. */
+static int make_here(const roma__call *call)
+{
+    return call->kind == ROMA__CALL_AWAIT_WRITE ? 0 : roma__call_make(call);
+}
+
+/* On a ring that is broken. */
+static void make_all_here(roma__op *op)
+{
+    for (unsigned i = 0; i < op->calls_count; i++) {
+        op->results[i] = make_here(&op->calls[i]);
+        if (op->results[i] < 0)
+            return;
+    }
+}
+
 static void begin(roma_prefetch_engine *engine, roma__op *op)
 {
-    if (!roma__work_is_piece(op) && op->task != ROMA__TASK_PAUSE)
+    if (!roma__work_is_piece(op))
         hand_over(engine);
     roma__op_prepare(op);
     if (op->calls_count == 0 || engine->broken) {
-        roma__op_make_calls(op);
+        make_all_here(op);
         finish(engine, op);
         return;
     }
@@ -130,17 +146,6 @@ static void begin(roma_prefetch_engine *engine, roma__op *op)
     op->calls_left = op->calls_count;
     for (unsigned i = 0; i < op->calls_count; i++)
         queue(engine, op, i, i + 1 < op->calls_count);
-}
-
-/* A write that waits would keep this thread from all else: it is begun, and the sync waits. */
-static int make_here(const roma__call *call)
-{
-    if (call->kind != ROMA__CALL_WRITE_OUT)
-        return roma__call_make(call);
-    roma__call begun = *call;
-    begun.kind = ROMA__CALL_WRITE_RANGE;
-    (void)roma__call_make(&begun);
-    return 0;
 }
 
 /* Whether the kernel gave a call up for want of a worker. To await is not worth this thread's
@@ -266,7 +271,7 @@ static void break_ring(roma_prefetch_engine *engine, const char *call, int code)
 {
     roma__engine_lock(engine);
     engine->broken = true;
-    engine->awaits = engine->can_write_out = false;
+    engine->awaits = engine->may_write_ranges = false;
     roma_prefetch_report *report = &engine->report;
     if (report->steps_count < ROMA_PREFETCH_STEPS) {
         struct roma_prefetch_step *step = &report->steps[report->steps_count++];

@@ -3,7 +3,7 @@
  * take() walks the jobs in turn, so that a small one is not kept behind a large one, and cuts the
  * next piece off the first that may go on: within the depth for long or short runs, and within the
  * byte budget. It is short, since the engine's lock is held: with both depths full only those are
- * looked at that are due, which are at their end or have just made a step or a watch, and who is to
+ * looked at that are due, which are at their end or have just made a step or a write, and who is to
  * be planned.
  *
  * Short runs that have to be resident, where no ring awaits them: their reads are issued first.
@@ -309,8 +309,7 @@ static roma__op *take_new(roma_prefetch_engine *engine)
     if (op == NULL && (engine->unplanned_count > 0 || roma__work_has_depth(engine, true) ||
                        roma__work_has_depth(engine, false)))
         op = take_in_turn(engine);
-    /* No short run is older for those. */
-    engine->taken += op != NULL && op->task != ROMA__TASK_WATCH && op->task != ROMA__TASK_PAUSE;
+    engine->taken += op != NULL;
     return op;
 }
 

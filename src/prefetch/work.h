@@ -78,27 +78,30 @@ static inline bool roma__work_has_cachestat(const roma__job *job, const roma__fi
     return roma__work_may_look(file) && job->engine->report.cachestat && !file->is_stacked;
 }
 
-/* No write of a flush is on its way: what is in flight are its syncs, and watches of no write. */
+/* No write of a flush is in flight: what is are its syncs. */
 static inline bool roma__work_is_written(const roma__job *job)
 {
-    return job->active == job->syncing + job->watching;
+    return job->active == job->syncing;
 }
 
 /* ---- flush.c -------------------------------------------------------------------------------- */
 
-/* The next write, or a look at the last one; NULL: neither may be begun, or all are. */
+/* Its runs are known. */
+void roma__work_plan_flush(roma__job *job);
+/* The next write, or one that was begun and is to be waited for; NULL: none may be, or is left. */
 roma__op *roma__work_take_write(roma__job *job);
 /* When all writes are over: the next sync. NULL: none may be begun, or is left. */
 roma__op *roma__work_take_sync(roma__job *job);
 void roma__work_finish_write(roma_prefetch_engine *engine, roma__op *op);
-void roma__work_finish_watch(roma_prefetch_engine *engine, roma__op *op);
 
 /* ---- sync.c --------------------------------------------------------------------------------- */
 
 /* A sync came back, and was judged: its flush, or several, come to their end. */
 void roma__work_finish_sync(roma_prefetch_engine *engine, roma__op *op);
-/* A write of that file that waited came back with that result, and is not in flight any more. */
+/* A write of that file was waited for, with that result, and is not in flight any more. */
 void roma__work_finish_written(roma_prefetch_engine *engine, const roma__file *file, int result);
+/* What beginning a write of that file resulted in. */
+void roma__work_hear_beginning(roma_prefetch_engine *engine, const roma__file *file, int result);
 /* A flush was planned: it tells what was met before, and told by nobody. */
 void roma__work_hear_untold(const roma_prefetch_engine *engine, roma__job *job);
 

@@ -3,12 +3,14 @@
  * descriptors of a file is synced through one that is still there.
  *
  * The first sync of a test, the second and so on are told what the test says, and come back in the
- * order that it says; so are writes of a ring or of threads, which wait and are told as well. */
+ * order that it says; so are waits for writes, which a ring or threads make of a long flush, and
+ * which are told as well. */
 #include "asleep.hpp"
 #include "between.hpp"
 #include "disk_file.hpp"
 #include "emulated.hpp"
 #include "engine.hpp"
+#include "held_writes.hpp"
 #include "skip.hpp"
 
 #include <roma/prefetch.h>
@@ -121,7 +123,7 @@ TEMPLATE_TEST_CASE("no flush is durable before the sync that may have taken its 
                    "[prefetch]", EVERY_WAY)
 {
     SKIP_WHERE_EMULATED();
-    disk_file file(4 * MiB);
+    disk_file file(MiB); /* too little for anything but a sync */
     syncs on(ROMA__CALL_SYNC);
     owned_engine engine(TestType::way);
     SKIP_WITHOUT(engine);
@@ -134,7 +136,7 @@ TEMPLATE_TEST_CASE("no flush is durable before the sync that may have taken its 
         flusher first(engine, file);
         on.await(1);
         flusher second(engine, second_fd, file.bytes);
-        await_back(engine, 3); /* two writes, and the second's sync */
+        await_back(engine, 1); /* the second's sync */
         CHECK(second.goes_on());
         on.held[1] = false;
         CHECK(first.code() == -EIO);
@@ -147,7 +149,7 @@ TEMPLATE_TEST_CASE("no flush is durable before the sync that may have taken its 
         flusher first(engine, file);
         on.await(1);
         flusher second(engine, second_fd, file.bytes);
-        await_back(engine, 3); /* two writes, and the second's sync */
+        await_back(engine, 1); /* the second's sync */
         CHECK(second.goes_on());
         on.held[1] = false;
         CHECK(first.code() == 0);
@@ -159,7 +161,7 @@ TEMPLATE_TEST_CASE("no flush is durable before the sync that may have taken its 
         flusher first(engine, file);
         on.await(1);
         flusher second(engine, second_fd, file.bytes);
-        await_back(engine, 3);
+        await_back(engine, 1);
         on.held[1] = false;
         CHECK(second.code() == 0);
         CHECK(first.code() == 0);
@@ -191,51 +193,62 @@ TEMPLATE_TEST_CASE("a flush fails of what another one's sync met while it wrote"
 
 namespace {
 
-/* Writes of a way where they may wait: pieces from 4 MiB on are written out, and shorter ones
- * begun. Which may come back, and what they are told. */
-template <typename way> struct waiting_writes : syncs {
-    owned_engine engine{way::way};
+/* Of a flush of so much the first writes are waited for. */
+constexpr size_t LONG = 128 * MiB;
 
-    waiting_writes() : syncs(ROMA__CALL_WRITE_RANGE, ROMA__CALL_WRITE_RANGE) {}
+/* Such waits of a way that has any: which may come back, and what they are told. */
+template <typename way> struct waits : syncs {
+    owned_engine engine{way::way};
+    hollow_file file{LONG + 2 * MiB};
+    roma_file_range most = file.range(0, LONG), rest = file.range(LONG + MiB, MiB);
+
+    waits() : syncs(ROMA__CALL_AWAIT_WRITE, ROMA__CALL_AWAIT_WRITE) {}
+
+    /* So many syncs have begun. */
+    void await_syncs(unsigned count) const
+    {
+        while (calls.count(ROMA__CALL_SYNC) < count)
+            usleep(1000);
+    }
 };
 
 } // namespace
 
-TEMPLATE_TEST_CASE("what a write that waited met is the error of every flush of the file",
+TEMPLATE_TEST_CASE("what a wait for a write met is the error of every flush of the file",
                    "[prefetch]", by_ring, by_threads)
 {
     SKIP_WHERE_EMULATED();
-    disk_file file(12 * MiB), other(4 * MiB);
-    waiting_writes<TestType> on;
+    disk_file other(MiB);
+    waits<TestType> on;
     SKIP_WITHOUT(on.engine);
     on.results[1] = -EIO;
     on.held[1] = true;
-    flusher first(on.engine, {file.range(0, MiB * 4), file.range(8 * MiB, MiB)});
-    on.await(2);
-    flusher second(on.engine, {file.range(8 * MiB, 2 * MiB)}), third(on.engine, other);
+    flusher first(on.engine, {on.most, on.rest});
+    on.await(1);
+    flusher second(on.engine, {on.rest}), third(on.engine, other);
     CHECK(third.code() == 0);
-    await_back(on.engine, 1 + 2 + 2); /* one of the first's, all of the third's, the second's */
-    CHECK(second.goes_on());          /* its sync said 0 */
+    on.await_syncs(2);
+    CHECK(second.goes_on()); /* its sync said 0 */
     CHECK(first.goes_on());
     on.held[1] = false;
     CHECK(second.code() == -EIO);
     CHECK(first.range_codes() == std::vector<int>{-EIO, -EIO}); /* though its own sync said 0 */
-    flusher fourth(on.engine, file);
+    flusher fourth(on.engine, {on.rest});
     CHECK(fourth.code() == 0);
     CHECK(on.engine.figure("handles.live") == 0);
 }
 
-TEMPLATE_TEST_CASE("what a write of a flush that is given up met is the next flush's error",
+TEMPLATE_TEST_CASE("what a wait of a flush that is given up met is the next flush's error",
                    "[prefetch]", by_ring, by_threads)
 {
     SKIP_WHERE_EMULATED();
-    disk_file file(34 * MiB), other(4 * MiB);
-    waiting_writes<TestType> on;
+    disk_file other(MiB);
+    waits<TestType> on;
     SKIP_WITHOUT(on.engine);
     on.results[1] = -ENOSPC;
     on.held[1] = true;
     {
-        owned_flush given_up(on.engine, file.range(0, file.bytes));
+        owned_flush given_up(on.engine, on.most);
         on.await(1);
         CHECK(roma_prefetch_cancel(given_up.self) == 0);
         on.held[1] = false;
@@ -243,48 +256,127 @@ TEMPLATE_TEST_CASE("what a write of a flush that is given up met is the next flu
     }
     flusher elsewhere(on.engine, other);
     CHECK(elsewhere.code() == 0);
-    flusher next(on.engine, {file.range(8 * MiB, MiB)}); /* its own sync meets nothing */
+    flusher next(on.engine, {on.rest}); /* its own sync meets nothing */
     CHECK(next.code() == -ENOSPC);
-    flusher last(on.engine, file); /* what is told is told */
+    flusher last(on.engine, {on.most}); /* what is told is told */
     CHECK(last.code() == 0);
 }
 
-TEMPLATE_TEST_CASE("what a write that waited met is an error, whatever the file system calls it",
+TEMPLATE_TEST_CASE("what a wait for a write met is an error, whatever the file system calls it",
                    "[prefetch]", by_ring, by_threads)
 {
     SKIP_WHERE_EMULATED();
-    disk_file file(20 * MiB);
     for (int code : {-EPERM, -EOPNOTSUPP, -EINVAL, -EAGAIN, -EINTR, -ESPIPE}) {
-        waiting_writes<TestType> on;
+        waits<TestType> on;
         SKIP_WITHOUT(on.engine);
         on.results[2] = code;
-        flusher flush(on.engine, file);
+        flusher flush(on.engine, {on.most});
         const bool is_passing = code == -EAGAIN || code == -EINTR;
         CHECK(flush.code() == (code == -ESPIPE ? 0 : is_passing ? -EIO : code));
     }
+}
+
+/* The pages may be lost then, and the sync finds nothing. */
+TEMPLATE_TEST_CASE("what the beginning of a write met is the error of every flush of the file",
+                   "[prefetch]", EVERY_WAY)
+{
+    SKIP_WHERE_EMULATED();
+    disk_file file(8 * MiB), other(MiB);
+    for (int code : {-EIO, -ENOSPC, -EUCLEAN, -EPERM, -EINTR, -EAGAIN, -ENOMEM, -ESPIPE}) {
+        syncs on(ROMA__CALL_WRITE_RANGE, ROMA__CALL_WRITE_RANGE);
+        owned_engine engine(TestType::way);
+        SKIP_WITHOUT(engine);
+        on.results[2] = code;
+        on.held[2] = true;
+        const bool is_told = code != -EINTR && code != -EAGAIN && code != -ENOMEM &&
+                             code != -ESPIPE; /* of these the pages are dirty still */
+        flusher flush(engine, file);
+        on.await(2);
+        flusher elsewhere(engine, other);
+        CHECK(elsewhere.code() == 0);
+        on.held[2] = false;
+        CHECK(flush.code() == (is_told ? code : 0));
+        CHECK(on.calls.count(ROMA__CALL_WRITE_RANGE) == 8);
+        flusher next(engine, {file.range(0, MiB)});
+        CHECK(next.code() == 0);
+    }
+}
+
+/* Where a filter refuses the call it is none of the file's errors. */
+TEMPLATE_TEST_CASE("a flush does without writes that a filter refuses", "[prefetch]", by_threads,
+                   by_plain_calls)
+{
+    SKIP_WHERE_EMULATED();
+    disk_file file(8 * MiB);
+    faulty table;
+    table.calls.sync_file_range = [](int, off_t, off_t, unsigned) {
+        errno = EPERM;
+        return -1;
+    };
+    owned_engine engine(TestType::way);
+    SKIP_WITHOUT(engine);
+    flusher flush(engine, file);
+    CHECK(flush.code() == 0);
+}
+
+/* Its wait is never made, and nobody comes back for it. */
+TEMPLATE_TEST_CASE("a flush does not wait for a write of one that is given up", "[prefetch]",
+                   by_ring, by_threads)
+{
+    SKIP_WHERE_EMULATED();
+    hollow_file file(LONG + 2 * MiB);
+    syncs on(ROMA__CALL_WRITE_RANGE);
+    owned_engine engine(TestType::way);
+    SKIP_WITHOUT(engine);
+    on.held[1] = true;
+    owned_flush given_up(engine, file.range(0, LONG));
+    on.await(1);
+    owned_flush flush(engine, file.range(LONG, MiB));
+    await_back(engine, 1);
+    CHECK(roma_prefetch_cancel(given_up.self) == 0);
+    on.held[1] = false;
+    CHECK(given_up.wait() == -ECANCELED);
+    CHECK(roma_prefetch_wait(flush.self, UINT64_C(20000000000)) == 0);
 }
 
 TEMPLATE_TEST_CASE("a flush does not wait for writes of others for longer than they take",
                    "[prefetch]", by_ring, by_threads)
 {
     SKIP_WHERE_EMULATED();
-    disk_file file(12 * MiB);
-    waiting_writes<TestType> on;
+    waits<TestType> on;
     SKIP_WITHOUT(on.engine);
-    on.held[1] = on.held[3] = true;
-    flusher first(on.engine, {file.range(0, 4 * MiB)});
+    const int early_fd = dup(on.file.fd), late_fd = dup(on.file.fd);
+    std::atomic<bool> early_held{true}, late_held{true};
+    std::atomic<unsigned> late_waits{0}, synced{0};
+    on.calls.begins = [&](const made_call &call) {
+        late_waits += call.kind == ROMA__CALL_AWAIT_WRITE && call.fd == late_fd;
+    };
+    on.calls.ends = [&](const made_call &call, int result) {
+        synced += call.kind == ROMA__CALL_SYNC;
+        return result;
+    };
+    on.calls.holds = [&](const made_call &call) {
+        return call.kind == ROMA__CALL_AWAIT_WRITE &&
+               ((call.fd == early_fd && early_held) || (call.fd == late_fd && late_held));
+    };
+    flusher first(on.engine, early_fd, LONG);
     on.await(1);
-    flusher second(on.engine, {file.range(8 * MiB, MiB)});
-    await_back(on.engine, 2); /* its write was begun, and it was synced */
-    flusher third(on.engine, {file.range(4 * MiB, 4 * MiB)});
-    on.await(3);
+    flusher second(on.engine, {on.rest});
+    while (synced == 0)
+        usleep(1000);
+    usleep(50000); /* for the engine to know it */
+    flusher third(on.engine, late_fd, LONG);
+    while (late_waits == 0)
+        usleep(1000);
     CHECK(second.goes_on());
-    on.held[1] = false;
-    CHECK(second.code() == 0); /* the third's write began later */
+    early_held = false;
+    CHECK(second.code() == 0); /* the third's writes began later */
     CHECK(first.goes_on());
-    on.held[3] = false;
+    late_held = false;
     CHECK(first.code() == 0);
     CHECK(third.code() == 0);
+    close(early_fd);
+    close(late_fd);
 }
 
 TEMPLATE_TEST_CASE("a flush is not concerned by other files, nor by what is wrong with a call",
@@ -334,7 +426,7 @@ TEMPLATE_TEST_CASE("a flush does not wait for syncs that began after its own", "
                    EVERY_WAY)
 {
     SKIP_WHERE_EMULATED();
-    disk_file file(4 * MiB);
+    disk_file file(MiB);
     syncs on(ROMA__CALL_SYNC);
     owned_engine engine(TestType::way);
     SKIP_WITHOUT(engine);
@@ -342,7 +434,7 @@ TEMPLATE_TEST_CASE("a flush does not wait for syncs that began after its own", "
     flusher first(engine, file);
     on.await(1);
     flusher second(engine, file);
-    await_back(engine, 3);
+    await_back(engine, 1);
     CHECK(second.goes_on()); /* waits for the first */
     flusher third(engine, file);
     on.await(3);
@@ -415,16 +507,17 @@ TEMPLATE_TEST_CASE("a flush is synced through a descriptor that stays when its m
                    "[prefetch]", EVERY_WAY)
 {
     SKIP_WHERE_EMULATED();
-    const disk_file file(4 * MiB);
+    const disk_file file(16 * MiB);
     const owned_map kept(file);
     roma_map *closed = map_of(file);
-    for (const roma_file_range &other : {file.range(2 * MiB, MiB), kept.range(2 * MiB, MiB)}) {
+    for (const roma_file_range &other :
+         {file.range(8 * MiB, 4 * MiB), kept.range(8 * MiB, 4 * MiB)}) {
         const int other_fd = other.map != nullptr ? roma_map_fd(other.map) : other.fd;
         watched_syncs syncs(ROMA__CALL_WRITE_RANGE, other_fd);
         owned_engine engine(TestType::way);
         SKIP_WITHOUT(engine);
-        flusher flush(engine, {roma_file_range_of(closed, 0, MiB), other});
-        syncs.await_held(); /* the map's write is begun, and no sync yet */
+        flusher flush(engine, {roma_file_range_of(closed, 0, 4 * MiB), other});
+        syncs.await_held(); /* the map's writes are begun, and no sync yet */
         CHECK(roma_map_close(closed) == 0);
         syncs.let_go();
         CHECK(flush.code() == 0);

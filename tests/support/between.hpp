@@ -27,7 +27,7 @@
 namespace roma_tests {
 
 struct made_call {
-    roma__call_kind kind; /* a write that waits is ROMA__CALL_WRITE_RANGE, too */
+    roma__call_kind kind;
     int fd;       /* -1: of addresses */
     unsigned nth; /* of its kind, from 1 */
 };
@@ -53,7 +53,8 @@ class between {
         table_.calls.sync_file_range = [](int fd, off_t offset, off_t bytes, unsigned flags) {
             if (fd < 0) /* an engine asks whether it may */
                 return roma__sys_kernel.sync_file_range(fd, offset, bytes, flags);
-            return passed(ROMA__CALL_WRITE_RANGE, fd, [&] {
+            const bool waits = flags == SYNC_FILE_RANGE_WAIT_BEFORE;
+            return passed(waits ? ROMA__CALL_AWAIT_WRITE : ROMA__CALL_WRITE_RANGE, fd, [&] {
                 return roma__sys_kernel.sync_file_range(fd, offset, bytes, flags);
             });
         };
@@ -135,8 +136,7 @@ class between {
 
     static void queue(roma__ring *ring, const roma__call *call, uint64_t tag, bool linked)
     {
-        const auto kind = call->kind == ROMA__CALL_WRITE_OUT ? ROMA__CALL_WRITE_RANGE : call->kind;
-        now_->flying_[tag] = now_->begin(kind, is_of_addresses(*call) ? -1 : call->fd);
+        now_->flying_[tag] = now_->begin(call->kind, is_of_addresses(*call) ? -1 : call->fd);
         roma__rings_kernel.queue(ring, call, tag, linked);
     }
 
