@@ -226,6 +226,8 @@ struct roma_prefetch_engine {
     roma_prefetch_report report;   /* constant after making, but for a ring that broke            */
     const roma__way *way;          /* constant                                                    */
     bool is_misplaced;             /* while it is made: its thread could not go to its CPUs       */
+    bool may_write_ranges;         /* sync_file_range is let through; until a ring breaks         */
+    bool lacks_waiters;            /* calls are made by callers' threads, which wait for no write */
 
     roma__job *all;
     roma__job *first, *last;  /* not done, in order of submission                                 */
@@ -249,8 +251,6 @@ struct roma_prefetch_engine {
     uint64_t taken;                 /* ops, but for short runs that were issued before            */
     unsigned dense_flying, sparse_flying;
     unsigned writing;         /* of the latter: those that wait                                   */
-    bool may_write_ranges;    /* sync_file_range is let through; until a ring breaks              */
-    bool lacks_waiters;       /* calls are made by callers' threads, which wait for no write      */
     unsigned followers;       /* ops                                                              */
     uint64_t flying_bytes;
     struct roma__untold {     /* what writes of flushes met, and none has told yet (sync.c)       */
