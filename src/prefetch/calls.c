@@ -43,6 +43,11 @@ int roma__call_make(const roma__call *call)
     roma__check_failed("a call that can be carried out", __FILE__, __LINE__);
 }
 
+bool roma__call_may_write(void)
+{
+    return roma__sys->sync_file_range(-1, 0, 0, SYNC_FILE_RANGE_WRITE) < 0 && errno == EBADF;
+}
+
 const char *roma__call_name(roma__call_kind kind)
 {
     switch (kind) {

@@ -3,6 +3,7 @@
 #ifndef ROMA_PREFETCH_CALLS_H
 #define ROMA_PREFETCH_CALLS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -33,6 +34,9 @@ typedef struct roma__call {
 
 /* Carry one out on this thread; one of those that are no mere names. Returns 0 or -errno. */
 int roma__call_make(const roma__call *call);
+
+/* Whether a thread may make those of writes: a filter may refuse them. */
+bool roma__call_may_write(void);
 
 /* The name of its system call, for error records. */
 const char *roma__call_name(roma__call_kind kind);

@@ -16,7 +16,6 @@
 #include "sys/sys.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -122,8 +121,7 @@ static const roma__way *way_of(roma_prefetch_way way)
  * error of the file. */
 static bool may_write_ranges(roma_prefetch_way way)
 {
-    return way == ROMA_PREFETCH_URING ||
-           (roma__sys->sync_file_range(-1, 0, 0, SYNC_FILE_RANGE_WRITE) < 0 && errno == EBADF);
+    return way == ROMA_PREFETCH_URING || roma__call_may_write();
 }
 
 /* One step; a step that fails is noted. */

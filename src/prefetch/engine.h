@@ -226,8 +226,9 @@ struct roma_prefetch_engine {
     roma_prefetch_report report;   /* constant after making, but for a ring that broke            */
     const roma__way *way;          /* constant                                                    */
     bool is_misplaced;             /* while it is made: its thread could not go to its CPUs       */
-    bool may_write_ranges;         /* sync_file_range is let through; until a ring breaks         */
-    bool lacks_waiters;            /* calls are made by callers' threads, which wait for no write */
+    bool may_write_ranges;         /* else a filter refuses sync_file_range                       */
+    bool lacks_waiters;            /* callers' threads make the calls, or the one of a ring that
+                                      broke: these wait for no write                              */
 
     roma__job *all;
     roma__job *first, *last;  /* not done, in order of submission                                 */

@@ -26,8 +26,8 @@
 
 enum {
     PIECE_BYTES = 4 << 20,
-    EARLY_PIECE_BYTES = 1 << 20, /* of the first so many bytes that a flush begins:         */
-    EARLY_BYTES = 8 << 20,
+    EARLY_BYTES = 8 << 20, /* what a flush begins first has such pieces:              */
+    EARLY_PIECE_BYTES = 1 << 20,
     BEGUN_FEWEST_BYTES = 4 << 20, /* of a run                                               */
     WRITES_FEWEST = 4,            /* as many may be on their way, or none is waited for      */
     UNAWAITED_FEWEST = 4,         /* behind one that found the device idle; behind the next, */
@@ -47,8 +47,7 @@ static size_t most_on_their_way(const roma_prefetch_engine *engine)
                                   ROMA__WRITES_WAITING);
     const bool fits = options->budget_bytes == 0 ||
                       options->budget_bytes / WRITES_FEWEST >= PIECE_BYTES;
-    const bool may = engine->may_write_ranges && !engine->lacks_waiters;
-    return may && fits && most >= WRITES_FEWEST ? most : 0;
+    return !engine->lacks_waiters && fits && most >= WRITES_FEWEST ? most : 0;
 }
 
 static bool is_long(const roma__run *run)
@@ -128,7 +127,7 @@ static roma__op *take_beginning(roma__job *job)
             advance(job, bytes);
             continue;
         }
-        if (!is_long(run)) {
+        if (!is_long(run) || !engine->may_write_ranges) {
             job->runs[job->run].begun_bytes += bytes;
             advance(job, bytes);
             continue;
@@ -202,11 +201,12 @@ static void push_begun(roma__job *job, roma__op *op)
     roma__work_note_due(job);
 }
 
-/* Of those before this one no more than one is on its way: the device waits for who prepares. */
+/* Of those before this one, of whatever flush, no more than one is on its way: the device waits for
+ * who prepares. */
 static void note_pace(roma__job *job)
 {
     struct roma__flush *flush = &job->flush;
-    if (flush->awaited > 2) {
+    if (job->engine->writing > 2) {
         flush->unawaited_next = 0;
         return;
     }
@@ -222,7 +222,7 @@ static void end_write(roma_prefetch_engine *engine, roma__op *op)
     roma__job *job = op->job;
     roma__work_remove_flying(engine, op);
     job->flush.awaited -= op->waits;
-    job->flush.on_their_way -= op->waits;
+    job->flush.on_their_way = job->flush.awaited > 0 ? job->flush.on_their_way - op->waits : 0;
     if (job->cancelled) /* there will be no sync */
         roma__work_account_cancelled(job, op->run, op->offset, op->bytes);
     else
@@ -233,16 +233,17 @@ static void end_write(roma_prefetch_engine *engine, roma__op *op)
 static void finish_beginning(roma_prefetch_engine *engine, roma__op *op)
 {
     roma__job *job = op->job;
+    const roma__file *file = op->file;
+    const int result = op->results[0];
     job->flush.beginning = NULL;
-    if (engine->may_write_ranges)
-        roma__work_hear_beginning(engine, op->file, op->results[0]);
-    if (!op->waits || job->cancelled) {
+    if (op->waits && !job->cancelled) {
+        if (job->flush.begun_bytes > EARLY_BYTES)
+            note_pace(job);
+        push_begun(job, op);
+    } else {
         end_write(engine, op);
-        return;
     }
-    if (job->flush.begun_bytes > EARLY_BYTES)
-        note_pace(job);
-    push_begun(job, op);
+    roma__work_finish_begun(engine, file, result);
 }
 
 /* When it is done, the sync tells, or who waited for it: he may have been told of an error in its
@@ -255,7 +256,6 @@ void roma__work_finish_write(roma_prefetch_engine *engine, roma__op *op)
         finish_beginning(engine, op);
         return;
     }
-    roma__work_note_due(op->job); /* the next one may go */
     end_write(engine, op);
     roma__work_finish_written(engine, file, result);
 }

@@ -5,11 +5,12 @@
  * second hears 0, and must not call that durable. So an error is noted in every flush of the file
  * that the engine has then, whatever its descriptor, and is its result where its own sync met none.
  *
- * Syncs of a file may run at once, and waits for writes, which are told as well; the one that was
+ * Syncs of a file may run at once, and writes of flushes, which are told as well; the one that was
  * told may come back last. So a sync that came back well stays in flight until those have come back
- * that were in flight then. Of these the time is noted, in ops taken, of the first sync that came
- * back before them; who begins later has none yet, or a later one, and is not waited for: a steady
- * stream of flushes delays nobody for long.
+ * that were in flight then: a write with its beginning, and where it is waited for with that. Of
+ * these the time is noted, in ops taken, of the first sync that came back before them; who begins
+ * later has none yet, or a later one, and is not waited for: a steady stream of flushes delays
+ * nobody for long.
  *
  * A file system may also lose pages while their write is begun, and tell that call alone (ext4,
  * where blocks that it had promised cannot be had). So what a beginning met counts as well, but for
@@ -60,8 +61,8 @@ static void tell_all(roma_prefetch_engine *engine, const roma__file *file, int c
 /* Is it told of errors of this file when it comes back? */
 static bool hears_of(const roma__op *op, const roma__file *file)
 {
-    return op->state == ROMA__OP_RUNS && (op->task == ROMA__TASK_SYNC || op->begun) &&
-           roma__file_is_same(op->file, file);
+    const bool is_told = op->task == ROMA__TASK_SYNC || op->task == ROMA__TASK_WRITE;
+    return op->state == ROMA__OP_RUNS && is_told && roma__file_is_same(op->file, file);
 }
 
 static void note_return(roma_prefetch_engine *engine, roma__op *returned)
@@ -149,10 +150,11 @@ static void hear(roma_prefetch_engine *engine, const roma__file *file, int code)
     tell_all(engine, file, code);
 }
 
-void roma__work_hear_beginning(roma_prefetch_engine *engine, const roma__file *file, int result)
+void roma__work_finish_begun(roma_prefetch_engine *engine, const roma__file *file, int result)
 {
     if (!is_of_beginning(result))
         hear(engine, file, result);
+    end_syncs(engine, file);
 }
 
 void roma__work_finish_written(roma_prefetch_engine *engine, const roma__file *file, int result)

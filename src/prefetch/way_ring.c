@@ -113,10 +113,16 @@ static void hand_over(roma_prefetch_engine *engine)
         engine->queued = roma__rings->enter(engine->ring, 0) < 0; /* else it is tried again */
 }
 
-/* To wait for a write would keep this thread from all else: the sync waits. */
+/* To wait for a write would keep this thread from all else: the sync waits. It writes, too, what a
+ * filter does not let a thread begin. */
 static int make_here(const roma__call *call)
 {
-    return call->kind == ROMA__CALL_AWAIT_WRITE ? 0 : roma__call_make(call);
+    if (call->kind == ROMA__CALL_AWAIT_WRITE)
+        return 0;
+    int result = roma__call_make(call);
+    const bool is_refused = result < 0 && call->kind == ROMA__CALL_WRITE_RANGE &&
+                            !roma__call_may_write();
+    return is_refused ? 0 : result;
 }
 
 /* On a ring that is broken. */
@@ -271,7 +277,8 @@ static void break_ring(roma_prefetch_engine *engine, const char *call, int code)
 {
     roma__engine_lock(engine);
     engine->broken = true;
-    engine->awaits = engine->may_write_ranges = false;
+    engine->awaits = false;
+    engine->lacks_waiters = true;
     roma_prefetch_report *report = &engine->report;
     if (report->steps_count < ROMA_PREFETCH_STEPS) {
         struct roma_prefetch_step *step = &report->steps[report->steps_count++];

@@ -100,8 +100,9 @@ void roma__work_finish_write(roma_prefetch_engine *engine, roma__op *op);
 void roma__work_finish_sync(roma_prefetch_engine *engine, roma__op *op);
 /* A write of that file was waited for, with that result, and is not in flight any more. */
 void roma__work_finish_written(roma_prefetch_engine *engine, const roma__file *file, int result);
-/* What beginning a write of that file resulted in. */
-void roma__work_hear_beginning(roma_prefetch_engine *engine, const roma__file *file, int result);
+/* A write of that file was begun, with that result: it is to be waited for, or not in flight any
+ * more. */
+void roma__work_finish_begun(roma_prefetch_engine *engine, const roma__file *file, int result);
 /* A flush was planned: it tells what was met before, and told by nobody. */
 void roma__work_hear_untold(const roma_prefetch_engine *engine, roma__job *job);
 

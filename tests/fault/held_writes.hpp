@@ -29,12 +29,14 @@ class held_writes {
     static inline std::atomic<unsigned> awaited, now;                     /* waits; held now     */
     static inline std::atomic<unsigned> odd;                              /* neither             */
     static inline std::atomic<off_t> least_bytes, most_bytes;             /* of writes           */
+    static inline std::atomic<int> only_fd; /* waits of other files are not held; -1: all are     */
 
     /* Each write takes so long, and each wait at least. */
     explicit held_writes(unsigned begin_us = 0, unsigned wait_us = 0)
     {
         begun = beginning = beginning_most = awaited = now = odd = 0;
         most_bytes = 0;
+        only_fd = -1;
         least_bytes = off_t(1) << 40;
         is_open_ = false;
         begin_us_ = begin_us;
@@ -45,7 +47,7 @@ class held_writes {
             if (flags == SYNC_FILE_RANGE_WRITE)
                 begin(bytes);
             else if (flags == SYNC_FILE_RANGE_WAIT_BEFORE)
-                wait();
+                wait(fd);
             else
                 odd++;
             return 0;
@@ -85,12 +87,12 @@ class held_writes {
         usleep(begin_us_);
         beginning--;
     }
-    static void wait()
+    static void wait(int fd)
     {
         awaited++;
         now++;
         usleep(wait_us_);
-        while (!is_open_)
+        while (!is_open_ && (only_fd < 0 || fd == only_fd))
             usleep(1000);
         now--;
     }

@@ -63,6 +63,17 @@ void await_back(const owned_engine &engine, unsigned count)
         usleep(1000);
 }
 
+/* No call has come back for a while. */
+void await_quiet(const owned_engine &engine)
+{
+    uint64_t before = 0, now = engine.figure("calls.count");
+    do {
+        before = now;
+        usleep(200000);
+        now = engine.figure("calls.count");
+    } while (now != before);
+}
+
 /* A flush by a thread of its own: with plain calls its submitter is blocked. */
 class flusher {
   public:
@@ -197,12 +208,12 @@ namespace {
 constexpr size_t LONG = 128 * MiB;
 
 /* Such waits of a way that has any: which may come back, and what they are told. */
-template <typename way> struct waits : syncs {
+template <typename way> struct awaited_writes : syncs {
     owned_engine engine{way::way};
     hollow_file file{LONG + 2 * MiB};
     roma_file_range most = file.range(0, LONG), rest = file.range(LONG + MiB, MiB);
 
-    waits() : syncs(ROMA__CALL_AWAIT_WRITE, ROMA__CALL_AWAIT_WRITE) {}
+    awaited_writes() : syncs(ROMA__CALL_AWAIT_WRITE, ROMA__CALL_AWAIT_WRITE) {}
 
     /* So many syncs have begun. */
     void await_syncs(unsigned count) const
@@ -219,7 +230,7 @@ TEMPLATE_TEST_CASE("what a wait for a write met is the error of every flush of t
 {
     SKIP_WHERE_EMULATED();
     disk_file other(MiB);
-    waits<TestType> on;
+    awaited_writes<TestType> on;
     SKIP_WITHOUT(on.engine);
     on.results[1] = -EIO;
     on.held[1] = true;
@@ -243,7 +254,7 @@ TEMPLATE_TEST_CASE("what a wait of a flush that is given up met is the next flus
 {
     SKIP_WHERE_EMULATED();
     disk_file other(MiB);
-    waits<TestType> on;
+    awaited_writes<TestType> on;
     SKIP_WITHOUT(on.engine);
     on.results[1] = -ENOSPC;
     on.held[1] = true;
@@ -267,7 +278,7 @@ TEMPLATE_TEST_CASE("what a wait for a write met is an error, whatever the file s
 {
     SKIP_WHERE_EMULATED();
     for (int code : {-EPERM, -EOPNOTSUPP, -EINVAL, -EAGAIN, -EINTR, -ESPIPE}) {
-        waits<TestType> on;
+        awaited_writes<TestType> on;
         SKIP_WITHOUT(on.engine);
         on.results[2] = code;
         flusher flush(on.engine, {on.most});
@@ -319,6 +330,27 @@ TEMPLATE_TEST_CASE("a flush does without writes that a filter refuses", "[prefet
     CHECK(flush.code() == 0);
 }
 
+/* Whose pages these are too: the sync finds nothing of them. */
+TEMPLATE_TEST_CASE("no flush is durable before the beginning that may have taken its error is back",
+                   "[prefetch]", EVERY_WAY)
+{
+    SKIP_WHERE_EMULATED();
+    disk_file file(8 * MiB);
+    syncs on(ROMA__CALL_WRITE_RANGE, ROMA__CALL_WRITE_RANGE);
+    owned_engine engine(TestType::way);
+    SKIP_WITHOUT(engine);
+    on.held[1] = true;
+    on.results[1] = -EIO;
+    flusher first(engine, file);
+    on.await(1);
+    flusher second(engine, {file.range(0, MiB)});
+    await_back(engine, 1); /* its sync */
+    CHECK(second.goes_on());
+    on.held[1] = false;
+    CHECK(second.code() == -EIO);
+    CHECK(first.code() == -EIO);
+}
+
 /* Its wait is never made, and nobody comes back for it. */
 TEMPLATE_TEST_CASE("a flush does not wait for a write of one that is given up", "[prefetch]",
                    by_ring, by_threads)
@@ -343,7 +375,7 @@ TEMPLATE_TEST_CASE("a flush does not wait for writes of others for longer than t
                    "[prefetch]", by_ring, by_threads)
 {
     SKIP_WHERE_EMULATED();
-    waits<TestType> on;
+    awaited_writes<TestType> on;
     SKIP_WITHOUT(on.engine);
     const int early_fd = dup(on.file.fd), late_fd = dup(on.file.fd);
     std::atomic<bool> early_held{true}, late_held{true};
@@ -364,7 +396,7 @@ TEMPLATE_TEST_CASE("a flush does not wait for writes of others for longer than t
     flusher second(on.engine, {on.rest});
     while (synced == 0)
         usleep(1000);
-    usleep(50000); /* for the engine to know it */
+    await_quiet(on.engine); /* it knows of that, and the first stands still */
     flusher third(on.engine, late_fd, LONG);
     while (late_waits == 0)
         usleep(1000);

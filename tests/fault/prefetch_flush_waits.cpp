@@ -6,6 +6,7 @@
 #include "held_writes.hpp"
 #include "soft_ring.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <fcntl.h>
 #include <thread>
@@ -98,6 +99,25 @@ TEST_CASE("writes of flushes are on their way in threads, 24 at a time", "[prefe
     CHECK(writes.begun == 2 * LONG_WRITES);
     CHECK(writes.awaited <= 2 * LONG_AWAITED_MOST);
     CHECK(writes.odd == 0);
+}
+
+TEST_CASE("a flush does not take the device for idle that another one keeps busy", "[prefetch]")
+{
+    SKIP_WHERE_EMULATED();
+    hollow_file file(52 * MiB), other(LONG);
+    held_writes writes;
+    writes.only_fd = file.fd;
+    roma_prefetch_options options = owned_engine::with_way(ROMA_PREFETCH_POOL);
+    options.threads = 16; /* twelve on their way: the last 48 MiB are not waited for */
+    owned_engine engine(options);
+    REQUIRE(engine.self != nullptr);
+    owned_flush busy(engine, file.range(0, file.bytes));
+    CHECK(writes.await(4));
+    owned_flush flush(engine, other.range(0, other.bytes));
+    CHECK(flush.wait() == 0);
+    CHECK(writes.awaited == 4 + LONG_WRITES - 12);
+    writes.let_all_go();
+    CHECK(busy.wait() == 0);
 }
 
 TEST_CASE("writes of a flush are on their way in a ring, 24 at a time", "[prefetch]")
@@ -214,10 +234,14 @@ TEST_CASE("what a ring gives up of a flush is made, or left to the sync", "[pref
     with_soft_rings rings;
     static std::atomic<unsigned> made, waits;
     made = waits = 0;
+    static std::atomic<bool> is_refused;
+    is_refused = GENERATE(false, true); /* and that is none of the file's errors */
     faulty table;
-    table.calls.sync_file_range = [](int, off_t, off_t, unsigned flags) {
-        (flags == SYNC_FILE_RANGE_WRITE ? made : waits)++;
-        return 0;
+    table.calls.sync_file_range = [](int fd, off_t, off_t, unsigned flags) {
+        if (fd >= 0)
+            (flags == SYNC_FILE_RANGE_WRITE ? made : waits)++;
+        errno = is_refused ? EPERM : EBADF;
+        return fd < 0 || is_refused ? -1 : 0;
     };
     std::atomic<unsigned> begun{0};
     script.result = [&](const roma__call &call, unsigned) {
@@ -245,8 +269,9 @@ TEST_CASE("short runs of a flush are left to its sync", "[prefetch]")
     owned_engine engine(ROMA_PREFETCH_POOL);
     REQUIRE(engine.self != nullptr);
     std::vector<roma_file_range> ranges;
-    for (size_t at = 0; at < 32 * MiB; at += MiB / 32)
-        ranges.push_back(file.range(at, MiB / 64));
+    const size_t each = std::max(page_bytes(), MiB / 64);
+    for (size_t at = 0; at < 32 * MiB; at += 2 * each)
+        ranges.push_back(file.range(at, each));
     ranges.push_back(file.range(40 * MiB, 3 * MiB));
     ranges.push_back(other.range(8 * MiB, 4 * MiB));
     owned_flush flush(engine, ranges.data(), ranges.size());
