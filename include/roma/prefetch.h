@@ -337,8 +337,8 @@ ROMA_API int roma_prefetch_submit(roma_prefetch_engine *engine, const roma_file_
  *  needed to find it, is durable. Ranges below 4 MiB are left to the sync. With plain calls, fewer
  *  than eight threads or places for short runs, or a byte budget below 16 MiB nobody waits for
  *  what is being written but the sync; nor where preparing pages takes longer than writing them.
- *  Cost: where less than 4 MiB is dirty, .1 ms more than fdatasync(), which is then the better call
- *  for who waits at once.
+ *  Cost: where less than 4 MiB is dirty, .1 ms more than msync(), which is then the better call for
+ *  who waits at once.
  *
  *  Parameters, results and handle as roma_prefetch_submit(); a range's error may be -EIO, -ENOSPC.
  *  The sync is of the whole file. By a read-only descriptor, or through a read-only mount, it works

@@ -1,18 +1,16 @@
 """report - what was measured of prefetch as tables and as CSV, and what was expected of it."""
 
+import collections
 import csv
 import math
 import statistics
 
 from figures import GIB, Figure
 
-FLUSHES = {  # of which pages; seconds of rest before each; by how much it is shorter than others
-    "written": (0, 1),
-    "mapped": (0, 1),
-    "rested": (3, 1),
-    "small": (0, 1),
-    "short": (0, 16),
-}
+# Seconds of rest before each; into how many parts the file of the others is divided.
+Flush = collections.namedtuple("Flush", "rest parts", defaults=(0, 1))
+FLUSHES = {"written": Flush(), "mapped": Flush(), "rested": Flush(rest=3), "small": Flush(),
+           "short": Flush(parts=16)}
 POOLED = ["written", "mapped", "rested"]  # of which the figure of the reference is
 
 

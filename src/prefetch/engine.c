@@ -142,7 +142,6 @@ static int try_way(roma_prefetch_engine *engine, roma_prefetch_way way, unsigned
     report->entries = entries;
     report->threads = way == ROMA_PREFETCH_PLAIN ? 0 : engine->options.threads;
     engine->may_write_ranges = may_write_ranges(way);
-    engine->lacks_waiters = way == ROMA_PREFETCH_PLAIN;
     int code = make_ops(engine, error); /* before it starts, too: it looks for work at once */
     if (code == 0)
         code = engine->way->start(engine, error);

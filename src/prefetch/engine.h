@@ -227,8 +227,6 @@ struct roma_prefetch_engine {
     const roma__way *way;          /* constant                                                    */
     bool is_misplaced;             /* while it is made: its thread could not go to its CPUs       */
     bool may_write_ranges;         /* else a filter refuses sync_file_range                       */
-    bool lacks_waiters;            /* callers' threads make the calls, or the one of a ring that
-                                      broke: these wait for no write                              */
 
     roma__job *all;
     roma__job *first, *last;  /* not done, in order of submission                                 */
@@ -251,7 +249,7 @@ struct roma_prefetch_engine {
     unsigned advising;              /* in flight, to be issued                                    */
     uint64_t taken;                 /* ops, but for short runs that were issued before            */
     unsigned dense_flying, sparse_flying;
-    unsigned writing;         /* of the latter: those that wait                                   */
+    unsigned writing;         /* of the latter: writes that are waited for, or will be            */
     unsigned followers;       /* ops                                                              */
     uint64_t flying_bytes;
     struct roma__untold {     /* what writes of flushes met, and none has told yet (sync.c)       */
@@ -371,7 +369,7 @@ void roma__op_prepare(roma__op *op);
 /* All calls of it are done, or were not made: what came of it. */
 void roma__op_judge(roma__op *op);
 /* Make its calls here, one after the other. */
-void roma__op_make_calls(roma__op *op);
+void roma__op_make_calls(roma__op *op, int (*make)(const roma__call *call));
 /* Is it a part of a run, and no step that its job waits for? */
 bool roma__work_is_piece(const roma__op *op);
 uint64_t roma__now_ns(void);

@@ -26,8 +26,8 @@
 
 enum {
     PIECE_BYTES = 4 << 20,
-    EARLY_BYTES = 8 << 20, /* what a flush begins first has such pieces:              */
-    EARLY_PIECE_BYTES = 1 << 20,
+    EARLY_BYTES = 8 << 20,        /* what a flush begins first                               */
+    EARLY_PIECE_BYTES = 1 << 20,  /* has such pieces                                         */
     BEGUN_FEWEST_BYTES = 4 << 20, /* of a run                                               */
     WRITES_FEWEST = 4,            /* as many may be on their way, or none is waited for      */
     UNAWAITED_FEWEST = 4,         /* behind one that found the device idle; behind the next, */
@@ -47,7 +47,8 @@ static size_t most_on_their_way(const roma_prefetch_engine *engine)
                                   ROMA__WRITES_WAITING);
     const bool fits = options->budget_bytes == 0 ||
                       options->budget_bytes / WRITES_FEWEST >= PIECE_BYTES;
-    return !engine->lacks_waiters && fits && most >= WRITES_FEWEST ? most : 0;
+    const bool has_waiters = options->way != ROMA_PREFETCH_PLAIN && !engine->broken;
+    return has_waiters && fits && most >= WRITES_FEWEST ? most : 0;
 }
 
 static bool is_long(const roma__run *run)
@@ -117,10 +118,8 @@ static roma__op *take_beginning(roma__job *job)
 {
     roma_prefetch_engine *engine = job->engine;
     const size_t most = most_on_their_way(engine);
-    while (job->run < job->runs_count) {
+    while (job->run < job->runs_count && job->flush.beginning == NULL) {
         const roma__run *run = &job->runs[job->run];
-        if (job->flush.beginning != NULL)
-            return NULL;
         uint64_t bytes = next_bytes(job, run);
         if (roma__work_is_banned(job, run, job->at, &bytes)) {
             roma__work_account_cancelled(job, (uint32_t)job->run, job->at, bytes);
@@ -210,9 +209,8 @@ static void note_pace(roma__job *job)
         flush->unawaited_next = 0;
         return;
     }
-    const size_t twice = 2 * (size_t)flush->unawaited_next;
-    flush->unawaited_next = roma__min(roma__max((size_t)UNAWAITED_FEWEST, twice),
-                                      (size_t)UNAWAITED_MOST);
+    const size_t twice = 2 * flush->unawaited_next;
+    flush->unawaited_next = twice == 0 ? UNAWAITED_FEWEST : roma__min(twice, UNAWAITED_MOST);
     flush->unawaited = flush->unawaited_next;
 }
 

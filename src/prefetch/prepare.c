@@ -237,10 +237,10 @@ void roma__op_prepare(roma__op *op)
     }
 }
 
-void roma__op_make_calls(roma__op *op)
+void roma__op_make_calls(roma__op *op, int (*make)(const roma__call *call))
 {
     for (unsigned i = 0; i < op->calls_count; i++) {
-        op->results[i] = roma__call_make(&op->calls[i]);
+        op->results[i] = make(&op->calls[i]);
         if (op->results[i] < 0)
             break;
     }

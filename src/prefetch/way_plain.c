@@ -32,7 +32,7 @@ static void submitted(roma_prefetch_engine *engine, roma__job *job)
         }
         roma__engine_unlock(engine);
         roma__op_prepare(op);
-        roma__op_make_calls(op);
+        roma__op_make_calls(op, roma__call_make);
         roma__op_judge(op);
         roma__engine_lock(engine);
         roma__work_finish(engine, op);

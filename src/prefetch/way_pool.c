@@ -31,7 +31,7 @@ static void work_on(roma_prefetch_engine *engine, roma__op *op)
         engine->lacks_threads = true;
     roma__engine_unlock(engine);
     roma__op_prepare(op);
-    roma__op_make_calls(op);
+    roma__op_make_calls(op, roma__call_make);
     roma__op_judge(op);
     roma__engine_lock(engine);
     roma__work_finish(engine, op);

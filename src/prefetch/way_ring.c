@@ -125,23 +125,13 @@ static int make_here(const roma__call *call)
     return is_refused ? 0 : result;
 }
 
-/* On a ring that is broken. */
-static void make_all_here(roma__op *op)
-{
-    for (unsigned i = 0; i < op->calls_count; i++) {
-        op->results[i] = make_here(&op->calls[i]);
-        if (op->results[i] < 0)
-            return;
-    }
-}
-
 static void begin(roma_prefetch_engine *engine, roma__op *op)
 {
     if (!roma__work_is_piece(op))
         hand_over(engine);
     roma__op_prepare(op);
     if (op->calls_count == 0 || engine->broken) {
-        make_all_here(op);
+        roma__op_make_calls(op, make_here);
         finish(engine, op);
         return;
     }
@@ -278,7 +268,6 @@ static void break_ring(roma_prefetch_engine *engine, const char *call, int code)
     roma__engine_lock(engine);
     engine->broken = true;
     engine->awaits = false;
-    engine->lacks_waiters = true;
     roma_prefetch_report *report = &engine->report;
     if (report->steps_count < ROMA_PREFETCH_STEPS) {
         struct roma_prefetch_step *step = &report->steps[report->steps_count++];
