@@ -339,17 +339,25 @@ TEMPLATE_TEST_CASE("what two handles want at once is read once", "[prefetch]", E
 {
     owned_engine engine(TestType::way);
     SKIP_WITHOUT(engine);
-    COLD_FILE(file, 64 * MiB);
-    owned_handle first(engine, file.range(0, file.bytes)),
-        second(engine, file.range(0, file.bytes));
-    CHECK(first.wait() == 0);
-    CHECK(second.wait() == 0);
-    const uint64_t read = engine.figure("read.bytes"), joined = engine.figure("joined.bytes"),
-                   resident = engine.figure("resident.bytes");
-    CHECK(read + joined + resident == 2 * file.bytes);
-    CHECK(read <= file.bytes + 8 * MiB); /* a look may come before the last page of a chunk is in */
-    CHECK(adds_up(first.progress()));
-    CHECK(adds_up(second.progress()));
+    FILE_ON_DISK(file, 64 * MiB);
+    uint64_t read = UINT64_MAX;
+    /* Again where the kernel may have taken pages back between the two, which are then read twice.
+     * A look may come before the last page of a chunk is in. */
+    for (int tries = 0; tries < 5 && read > file.bytes + 8 * MiB; tries++) {
+        REQUIRE(file.chill());
+        const uint64_t read_before = engine.figure("read.bytes");
+        owned_handle first(engine, file.range(0, file.bytes)),
+            second(engine, file.range(0, file.bytes));
+        CHECK(first.wait() == 0);
+        CHECK(second.wait() == 0);
+        read = engine.figure("read.bytes") - read_before;
+        CHECK(adds_up(first.progress()));
+        CHECK(adds_up(second.progress()));
+        CHECK(engine.figure("read.bytes") + engine.figure("joined.bytes") +
+                  engine.figure("resident.bytes") ==
+              (tries + 1) * 2 * file.bytes);
+    }
+    CHECK(read <= file.bytes + 8 * MiB);
 }
 
 namespace {
