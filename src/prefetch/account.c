@@ -59,6 +59,7 @@ static void account_flushed(roma__job *job, roma__run *run, int code)
     run->begun_bytes = 0;
     if (code == 0) {
         job->done_bytes += bytes;
+        job->engine->figures.flushed += bytes;
         if (roma__file_is_memory(&job->files[run->file])) /* which no sync makes durable */
             job->resident_bytes += bytes;
         return;

@@ -322,6 +322,7 @@ int roma_prefetch_stats(roma_prefetch_engine *engine, roma_visit visit, void *co
         {"read.bytes", ROMA_VALUE_BYTES, engine->figures.read},
         {"resident.bytes", ROMA_VALUE_BYTES, engine->figures.resident},
         {"joined.bytes", ROMA_VALUE_BYTES, engine->figures.joined},
+        {"flushed.bytes", ROMA_VALUE_BYTES, engine->figures.flushed},
         {"failed.bytes", ROMA_VALUE_BYTES, engine->figures.failed},
         {"cancelled.bytes", ROMA_VALUE_BYTES, engine->figures.cancelled},
         {"flying.bytes", ROMA_VALUE_BYTES, engine->flying_bytes},

@@ -261,7 +261,8 @@ struct roma_prefetch_engine {
                                  until it flies                                                   */
 
     struct {
-        uint64_t submits, requested, read, resident, joined, failed, cancelled, calls, peak;
+        uint64_t submits, requested, read, resident, joined, flushed, failed, cancelled, calls;
+        uint64_t peak;
     } figures;
 
     /* Of the ring's way. */

@@ -113,16 +113,10 @@ static void hand_over(roma_prefetch_engine *engine)
         engine->queued = roma__rings->enter(engine->ring, 0) < 0; /* else it is tried again */
 }
 
-/* To wait for a write would keep this thread from all else: the sync waits. It writes, too, what a
- * filter does not let a thread begin. */
+/* To wait for a write would keep this thread from all else: the sync waits. */
 static int make_here(const roma__call *call)
 {
-    if (call->kind == ROMA__CALL_AWAIT_WRITE)
-        return 0;
-    int result = roma__call_make(call);
-    const bool is_refused = result < 0 && call->kind == ROMA__CALL_WRITE_RANGE &&
-                            !roma__call_may_write();
-    return is_refused ? 0 : result;
+    return call->kind == ROMA__CALL_AWAIT_WRITE ? 0 : roma__call_make(call);
 }
 
 static void begin(roma_prefetch_engine *engine, roma__op *op)

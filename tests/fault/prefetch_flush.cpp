@@ -10,6 +10,7 @@
 #include "disk_file.hpp"
 #include "emulated.hpp"
 #include "engine.hpp"
+#include "faulty.hpp"
 #include "held_writes.hpp"
 #include "skip.hpp"
 
@@ -608,4 +609,32 @@ TEMPLATE_TEST_CASE(
         CHECK(flush.range_codes() == std::vector<int>{-ECANCELED, 0, 0});
         CHECK(syncs.fds() == std::vector<int>{other.fd});
     }
+}
+
+/* Filters that come after the engine: it has found that writes may be begun. */
+TEMPLATE_TEST_CASE("a flush does without beginning writes when that is forbidden later",
+                   "[prefetch]", by_threads, by_plain_calls)
+{
+    SKIP_WHERE_EMULATED();
+    const int cause = GENERATE(EPERM, EACCES, ENOSYS);
+    static std::atomic<int> forbidden;
+    forbidden = 0;
+    faulty table;
+    table.calls.sync_file_range = [](int fd, off_t offset, off_t bytes, unsigned flags) {
+        if (forbidden == 0)
+            return roma__sys_kernel.sync_file_range(fd, offset, bytes, flags);
+        errno = forbidden;
+        return -1;
+    };
+    const disk_file file(64 * MiB);
+    owned_engine engine(TestType::way);
+    SKIP_WITHOUT(engine);
+    forbidden = cause;
+    const roma_file_range all = file.range(0, file.bytes);
+    owned_flush flush(engine, all);
+    CHECK(flush.wait() == 0);
+    CHECK(flush.progress().done_bytes == file.bytes);
+    CHECK(engine.figure("flushed.bytes") == file.bytes);
+    owned_flush next(engine, all); /* which is told of nothing */
+    CHECK(next.wait() == 0);
 }
