@@ -103,16 +103,25 @@ static void look(roma__op *op)
 
 /* ---- mapping -------------------------------------------------------------------------------- */
 
+/* As much as was asked for, or, where there are not as many addresses, half of it, and half again,
+ * as long as the run that is next has room. */
 static void map_window(roma__op *op)
 {
     roma__job *job = op->job;
     unsigned index = (job->window + 1) % ROMA__WINDOWS;
     struct roma__window *window = &job->windows[index];
+    const roma__run *next = &job->runs[op->run];
+    const size_t least = (size_t)(next->offset + next->bytes - op->offset);
+    size_t bytes = (size_t)op->bytes;
     roma__shadow_unmap(&window->shadow);
-    op->code = roma__shadow_map(&window->shadow, op->file->fd, op->offset, (size_t)op->bytes,
-                                ROMA__SHADOW_RANDOM);
+    for (;; bytes = roma__max(roma__align_up(bytes / 2, op->file->page_bytes), least)) {
+        op->code = roma__shadow_map(&window->shadow, op->file->fd, op->offset, bytes,
+                                    ROMA__SHADOW_RANDOM);
+        if ((op->code != -ENOMEM && op->code != -EAGAIN) || bytes <= least)
+            break;
+    }
     window->offset = op->offset;
-    window->end = op->offset + op->bytes;
+    window->end = op->offset + bytes;
     window->file = job->runs[op->run].file;
     op->window = index + 1;
 }

@@ -57,7 +57,8 @@ static int ask_mincore(const roma__file *file, uint64_t offset, uint64_t bytes,
     int code = 0;
     for (uint64_t at = 0; code == 0 && at < bytes; at += window_bytes) {
         size_t window = (size_t)(bytes - at < window_bytes ? bytes - at : window_bytes);
-        char *address = roma__sys->mmap(NULL, window, PROT_READ, MAP_SHARED, file->fd,
+        /* Without access: mmap() reads all of it else, where the process locks what it maps. */
+        char *address = roma__sys->mmap(NULL, window, PROT_NONE, MAP_SHARED, file->fd,
                                         (off_t)(offset + at));
         if (address == MAP_FAILED)
             return -errno;
@@ -123,8 +124,13 @@ int roma_residency_of(const roma_file_range *ranges, size_t n, roma_residency *r
             continue;
         roma__resident resident = {0};
         code = roma__resident_ask(&file, start, end - start, &resident);
+        if (code == -EOPNOTSUPP && file.kind == ROMA__FILE_HUGETLB)
+            code = roma__error_subject(error, code, ROMA_WHY_UNSUPPORTED,
+                                       "telling what is resident of a hugetlbfs");
+        else if (code < 0)
+            code = roma__error_call(error, "cachestat", -code);
         if (code < 0)
-            return roma__range_error(error, i, roma__error_call(error, "cachestat", -code));
+            return roma__range_error(error, i, code);
         residency->bytes += end - start;
         residency->resident_bytes += resident.bytes;
         residency->dirty_bytes += resident.dirty_bytes;
