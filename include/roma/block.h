@@ -157,7 +157,8 @@ ROMA_API int roma_populate(void *block, size_t offset, size_t bytes, unsigned th
 
 /** Tell the kernel what becomes of a part of a block: ROMA_ADVICE_NEED (soon used; widened to whole
  *  pages), _COLD or _PAGEOUT (narrowed to whole pages). Contents stay. Where a file stands behind
- *  the block and its manager has an engine, that reads what is needed, behind the caller's back.
+ *  the block and its manager has an engine, that reads what is needed, behind the caller's back,
+ *  and ends POSIX record locks on the file (roma_prefetch_executor()).
  *
  *  error  may be NULL
  *  Returns 0, -EINVAL (no block's start; a part that is not inside it; no advice), -ESTALE, -EBUSY

@@ -569,9 +569,11 @@ ROMA_API int roma_scan_close(roma_scan *scan);
  *  With it a file provider populates ranges of 4 MiB and more by having the engine read them first
  *  (ROMA_PREFETCH_RESIDENT), and waits: who cancels there, cancels that (-ECANCELED). Shorter ones
  *  are read by the populating itself. ROMA_ADVICE_NEED is a submission that nobody waits for (but
- *  with ROMA_PREFETCH_PLAIN); COLD and PAGEOUT are roma_evict(). Errors are theirs: -EIO, -EFAULT,
- *  -EMFILE, ...; -EDEADLK for populating in a callback of an engine, -ESTALE in a child of fork().
- *  It runs no other work: the rest is done by the call, and threads that it starts.
+ *  with ROMA_PREFETCH_PLAIN), through a duplicate of the file's descriptor; closing that ends POSIX
+ *  record locks (fcntl) that the process holds on the file: use open file description locks there.
+ *  COLD and PAGEOUT are roma_evict(). Errors are theirs: -EIO, -EFAULT, -EMFILE, ...; -EDEADLK for
+ *  populating in a callback of an engine, -ESTALE in a child of fork(). It runs no other work: the
+ *  rest is done by the call, and threads that it starts.
  *
  *  executor  filled, to be copied and used as long as the engine is there
  *  Returns 0, -EINVAL, -ESTALE.  Threads: any.  Signals: no.  Cost: none.  Since: 0.1 */

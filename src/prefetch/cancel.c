@@ -88,21 +88,25 @@ static bool touches(const roma__ban *a, const roma__ban *b)
            a->offset <= b->end && b->offset <= a->end;
 }
 
-/* Note it, as a part of one that it touches where there is any, and return what it has become.
- * NULL: there is no room. */
+/* Note it, as one with all that it touches, and return what it has become. NULL: there is no room.
+ * Bans that are noted do not touch, so one look at each is enough. */
 static const roma__ban *note_ban(roma__job *job, const roma__ban *new)
 {
+    roma__ban all = *new;
+    unsigned kept = 0;
     for (unsigned i = 0; i < job->bans_count; i++) {
-        roma__ban *ban = &job->bans[i];
-        if (!touches(ban, new))
-            continue;
-        ban->offset = roma__min(ban->offset, new->offset);
-        ban->end = roma__max(ban->end, new->end);
-        return ban;
+        const roma__ban ban = job->bans[i];
+        if (touches(&ban, new)) {
+            all.offset = roma__min(all.offset, ban.offset);
+            all.end = roma__max(all.end, ban.end);
+        } else {
+            job->bans[kept++] = ban;
+        }
     }
-    if (job->bans_count == ROMA__BANS)
+    job->bans_count = kept;
+    if (kept == ROMA__BANS)
         return NULL;
-    job->bans[job->bans_count] = *new;
+    job->bans[kept] = all;
     return &job->bans[job->bans_count++];
 }
 

@@ -168,12 +168,12 @@ int roma_prefetch_progress_of(roma_prefetch_handle *job, roma_prefetch_progress 
     roma__engine_lock(job->engine);
     *progress = (roma_prefetch_progress){
         .size = size,
-        .total_bytes = job->total_bytes,
+        .total_bytes = job->planned ? job->total_bytes : 0,
         .done_bytes = job->done_bytes,
         .resident_bytes = job->resident_bytes,
         .joined_bytes = job->joined_bytes,
         .failed_bytes = job->failed_bytes,
-        .cancelled_bytes = job->cancelled_bytes,
+        .cancelled_bytes = job->planned ? job->cancelled_bytes : 0,
         .calls = job->calls,
         .failed_ranges = job->failed_ranges,
         .code = is_done(job) ? job->code : -EINPROGRESS,

@@ -75,8 +75,7 @@ TEMPLATE_TEST_CASE("a scan neither goes on nor ends in a callback of its engine"
     }
 }
 
-TEST_CASE("what is cancelled in two parts before it was looked at is looked at no more",
-          "[prefetch]")
+TEST_CASE("what is cancelled in parts before it was looked at is looked at no more", "[prefetch]")
 {
     const disk_file file(16 * MiB);
     owned_engine engine(ROMA_PREFETCH_URING); /* whose thread is in the callback */
@@ -89,10 +88,11 @@ TEST_CASE("what is cancelled in two parts before it was looked at is looked at n
             usleep(100);
         const int fd = dup(file.fd);
         const roma_file_range all = roma_file_range_own(fd, 0, nullptr, 8 * MiB),
-                              halves[] = {roma_file_range_own(fd, 0, nullptr, 4 * MiB),
-                                          roma_file_range_own(fd, 4 * MiB, nullptr, 4 * MiB)};
+                              parts[] = {roma_file_range_own(fd, 0, nullptr, 3 * MiB),
+                                         roma_file_range_own(fd, 5 * MiB, nullptr, 3 * MiB),
+                                         roma_file_range_own(fd, 3 * MiB, nullptr, 2 * MiB)};
         (void)roma_prefetch_submit(engine.self, &all, 1, ROMA_PREFETCH_RESIDENT, &handle, nullptr);
-        canceled = static_cast<int>(roma_prefetch_cancel_ranges(engine.self, halves, 2, nullptr));
+        canceled = static_cast<int>(roma_prefetch_cancel_ranges(engine.self, parts, 3, nullptr));
         close(fd);
         state = 2;
     });
