@@ -144,21 +144,19 @@ uint64_t fnv_on(uint64_t hash, const void *data, size_t bytes);
 
 typedef struct cold_figures {
     bool ran;
-    char reason[SENTENCE_BYTES]; /* why not, or not to its end */
+    bool failed;                 /* an error, or a scan that read something else */
+    char reason[SENTENCE_BYTES]; /* why it did not run, or not to its end        */
     char way[WORD_BYTES];        /* by which prefetch was made */
     uint64_t bytes;
     double touch_seconds, prefetch_seconds;
     double caller_ms; /* the most that asking for it took */
     double hash_seconds, scan_seconds;
-    uint64_t plain_hash, scan_hash;
+    uint64_t plain_hash; /* that the scan has to come to */
     uint64_t pieces, waits; /* of the last scan; waits: pieces that were not there yet */
     double longest_wait_ms;
 } cold_figures;
 
 void tour_cold(const tour_plan *plan, const char *path, cold_figures *figures);
-
-/* Whether what ran came out right. */
-bool cold_is_good(const cold_figures *figures);
 
 /* ---- the store part ------------------------------------------------------------------------- */
 

@@ -7,8 +7,9 @@
  *             ahead; both must come to the same hash
  *
  * Before each of them the file is evicted, and the kernel has to say that nothing of it is left; a
- * file that stays (in use by others, or in memory by its nature) is not measured, and said so. At
- * most the working set is read. Each figure is the median of the passes. */
+ * file that stays (in use by others, or in memory by its nature) is not measured, and said so; what
+ * fails in prefetching or scanning is a fault. At most the working set is read. Times are medians
+ * of the passes; what asking took is the most, and of pieces and waits the last scan's are told. */
 #include "tour.h"
 
 #include "parallel.h"
@@ -30,6 +31,7 @@ static const uint64_t bytes_least = (uint64_t)16 << 20; /* less is over before i
 typedef struct subject {
     int fd;
     size_t bytes, page_bytes;
+    size_t file_bytes;
     roma_prefetch_engine *engine;
     cold_figures *figures;
 } subject;
@@ -50,6 +52,13 @@ static bool stop_for(cold_figures *figures, const roma_error *error)
     return stop(figures, "%s", roma_error_text(error, sentence, sizeof sentence));
 }
 
+/* What this part is about did not work. */
+static bool fail_for(cold_figures *figures, const roma_error *error)
+{
+    figures->failed = true;
+    return stop_for(figures, error);
+}
+
 /* ---- cold ----------------------------------------------------------------------------------- */
 
 static roma_file_range whole_of(const subject *s, void *address)
@@ -57,16 +66,19 @@ static roma_file_range whole_of(const subject *s, void *address)
     return roma_file_range_own(s->fd, 0, address, s->bytes);
 }
 
-/* Evict it, and have the kernel say that it is gone. */
+/* Evict it, also what is behind the part that is read, since a large folio goes whole or not at
+ * all; and have the kernel say that it is gone. */
 static bool make_cold(const subject *s)
 {
-    roma_file_range whole = whole_of(s, NULL);
+    roma_file_range whole = roma_file_range_own(s->fd, 0, NULL, s->file_bytes);
+    roma_file_range part = whole_of(s, NULL);
     roma_residency left = {.size = sizeof left};
     roma_error error;
     char size[WORD_BYTES];
     for (int i = 0; i < EVICT_TRIES; i++) {
+        (void)fdatasync(s->fd); /* what is dirty stays */
         if (roma_evict(&whole, 1, ROMA_EVICT_DROP, &error) != 0 ||
-            roma_residency_of(&whole, 1, &left, &error) != 0)
+            roma_residency_of(&part, 1, &left, &error) != 0)
             return stop_for(s->figures, &error);
         if (left.resident_bytes == 0)
             return true;
@@ -107,14 +119,14 @@ static bool prefetch_all(const subject *s, double *seconds, unsigned pass)
 {
     roma_file_range whole = whole_of(s, NULL);
     roma_prefetch_handle *handle;
-    roma_error error;
+    roma_error error = {0};
     if (!make_cold(s))
         return false;
     uint64_t begin_ns = now_ns();
     int code = roma_prefetch_submit(s->engine, &whole, 1, ROMA_PREFETCH_RESIDENT, &handle, &error);
     uint64_t asked_ns = now_ns() - begin_ns;
     if (code < 0)
-        return stop_for(s->figures, &error);
+        return fail_for(s->figures, &error);
     code = roma_prefetch_wait(handle, ROMA_FOREVER);
     *seconds = (double)(now_ns() - begin_ns) / 1e9;
     if (pass == 0 || (double)asked_ns / 1e6 > s->figures->caller_ms)
@@ -122,7 +134,7 @@ static bool prefetch_all(const subject *s, double *seconds, unsigned pass)
     if (code < 0)
         (void)roma_prefetch_range_error(handle, 0, &error);
     roma_prefetch_close(handle);
-    return code == 0 || stop_for(s->figures, &error);
+    return code == 0 || fail_for(s->figures, &error);
 }
 
 static bool hash_plainly(const subject *s, double *seconds, unsigned pass)
@@ -149,7 +161,7 @@ static bool hash_pieces(const subject *s, roma_scan *scan)
     int code;
     while ((code = roma_scan_next(scan, &piece)) == 1)
         hash = fnv_on(hash, piece.address, piece.bytes);
-    s->figures->scan_hash = hash;
+    s->figures->failed = s->figures->failed || code < 0 || hash != s->figures->plain_hash;
     if (roma_scan_progress_of(scan, &progress) == 0) {
         s->figures->pieces = progress.steps;
         s->figures->waits = progress.waits;
@@ -174,7 +186,7 @@ static bool hash_scanning(const subject *s, double *seconds, unsigned pass)
         *seconds = (double)(now_ns() - begin_ns) / 1e9;
         roma_scan_close(scan);
     } else {
-        stop_for(s->figures, &error);
+        fail_for(s->figures, &error);
     }
     munmap(at, s->bytes);
     return good;
@@ -211,33 +223,30 @@ static bool begin(const tour_plan *plan, const char *path, subject *s)
 {
     struct stat status;
     roma_error error;
-    roma_prefetch_report report = {.size = sizeof report};
     s->fd = open(path, O_RDONLY | O_CLOEXEC);
     if (s->fd < 0 || fstat(s->fd, &status) != 0)
         return stop(s->figures, "it cannot be opened (%s)", strerror(errno));
     uint64_t bytes = (uint64_t)status.st_size;
-    s->bytes = (size_t)(bytes < plan->bytes ? bytes : plan->bytes);
+    s->file_bytes = (size_t)bytes;
+    s->bytes = s->file_bytes;
+    if (plan->bytes < bytes) /* whole pieces, in which large folios lie */
+        s->bytes = plan->bytes < PIECE_BYTES ? PIECE_BYTES
+                                             : (size_t)(plan->bytes - plan->bytes % PIECE_BYTES);
     s->figures->bytes = s->bytes;
     if (bytes < bytes_least)
         return stop(s->figures, "it is shorter than 16 MiB, which is read before it can be timed");
-    if (roma_prefetch_create(&s->engine, NULL, &error) != 0)
-        return stop_for(s->figures, &error);
-    if (roma_prefetch_backend(s->engine, &report) == 0)
-        snprintf(s->figures->way, sizeof s->figures->way, "%s", roma_prefetch_way_text(report.way));
-    return true;
+    return roma_prefetch_create(&s->engine, NULL, &error) == 0 || fail_for(s->figures, &error);
 }
 
 void tour_cold(const tour_plan *plan, const char *path, cold_figures *figures)
 {
     subject s = {.fd = -1, .page_bytes = plan->base_bytes, .figures = figures};
+    roma_prefetch_report report = {.size = sizeof report};
     *figures = (cold_figures){.caller_ms = -1};
     figures->ran = begin(plan, path, &s) && measure(plan, &s);
+    if (roma_prefetch_backend(s.engine, &report) == 0) /* now: a ring may have been left */
+        snprintf(figures->way, sizeof figures->way, "%s", roma_prefetch_way_text(report.way));
     (void)roma_prefetch_destroy(s.engine);
     if (s.fd >= 0)
         close(s.fd);
-}
-
-bool cold_is_good(const cold_figures *figures)
-{
-    return !figures->ran || figures->plain_hash == figures->scan_hash;
 }

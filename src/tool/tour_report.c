@@ -214,7 +214,7 @@ static void print_cold(const cold_figures *cold, FILE *stream)
     add_reading(&t, "hashed by a scan", cold, cold->scan_seconds, text);
     table_print(&t, stream, 2);
     fprintf(stream, "\n  prefetch is made by %s\n  %-3s both hashes are the same\n", cold->way,
-            cold_is_good(cold) ? "yes" : "NO");
+            cold->failed ? "NO" : "yes");
 }
 
 /* ---- the reservation ------------------------------------------------------------------------ */

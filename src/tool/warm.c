@@ -126,20 +126,34 @@ static bool read_plan(int argc, char **argv, warm_plan *plan)
 
 /* ---- the command ---------------------------------------------------------------------------- */
 
+/* The most of files that can be in memory: what is available, and no more than a cgroup may have.
+ * What it uses already is not taken off, since most of that may be older files, which give way. */
+static uint64_t room_of(const roma_topology *topology)
+{
+    roma_system_info system;
+    roma_limit_info limit;
+    roma_topology_system(topology, &system);
+    uint64_t bytes = system.memory_available_bytes;
+    for (unsigned i = 0; i < roma_topology_limits_count(topology); i++)
+        if (roma_topology_limit(topology, i, &limit) == 0 && limit.kind == ROMA_LIMIT_MEMORY &&
+            limit.max_bytes < bytes)
+            bytes = limit.max_bytes;
+    return bytes;
+}
+
 /* Files that are larger than memory are read, and the first of them are gone again at the end. */
 static void warn_of_size(const warm_answer *answer)
 {
-    roma_system_info system = {0};
     char asked[WORD_BYTES], there[WORD_BYTES];
     const warm_resident *before = &answer->total.before;
     uint64_t missing = before->looked_bytes - before->bytes + before->unknown_bytes;
     if (roma_topology_get() == NULL)
         return;
-    roma_topology_system(roma_topology_get(), &system);
-    if (missing > system.memory_available_bytes)
+    uint64_t room = room_of(roma_topology_get());
+    if (missing > room)
         remark("%s are to be read and %s of memory are available: not all of it will stay",
                roma_size_text(missing, asked, sizeof asked),
-               roma_size_text(system.memory_available_bytes, there, sizeof there));
+               roma_size_text(room, there, sizeof there));
 }
 
 static bool work(warm_answer *answer)

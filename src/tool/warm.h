@@ -46,7 +46,7 @@ typedef struct warm_row {
     const char *path;
     uint64_t files_count, bytes; /* bytes: of the parts that are wanted */
     warm_resident before, after;
-    uint64_t read_bytes, failed_bytes; /* read: not found in memory */
+    uint64_t read_bytes, failed_bytes; /* read: was not in memory, and has been asked for */
 } warm_row;
 
 typedef struct warm_file {

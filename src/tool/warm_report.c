@@ -25,12 +25,15 @@ bool warm_is_done(const warm_answer *answer)
 
 /* ---- for people ----------------------------------------------------------------------------- */
 
-/* "1.5 GiB, 37 %" */
-static const char *resident_text(const warm_resident *found, char *text, size_t length)
+/* "1.5 GiB, 37 %"; of no file nothing */
+static const char *resident_text(const warm_resident *found, uint64_t files_count, char *text,
+                                 size_t length)
 {
     char size[WORD_BYTES];
     uint64_t bytes = found->bytes, of = found->looked_bytes;
-    if (!found->is_known)
+    if (files_count == 0)
+        text[0] = '\0';
+    else if (!found->is_known)
         snprintf(text, length, "unknown");
     else /* cut, not rounded: 100 % is all */
         snprintf(text, length, "%s, %3u %%", roma_size_text(bytes, size, sizeof size),
@@ -55,11 +58,11 @@ static void add_row(table *t, const warm_answer *answer, const warm_row *row, co
     table_add(t, "%s", name);
     table_add(t, "%" PRIu64, row->files_count);
     table_add(t, "%s", roma_size_text(row->bytes, text, sizeof text));
-    table_add(t, "%s", resident_text(&row->before, text, sizeof text));
+    table_add(t, "%s", resident_text(&row->before, row->files_count, text, sizeof text));
     if (answer->plan.task == WARM_STATUS)
         table_add(t, "%s", "");
     else
-        table_add(t, "%s", resident_text(&row->after, text, sizeof text));
+        table_add(t, "%s", resident_text(&row->after, row->files_count, text, sizeof text));
     table_add(t, "%s", dirty_text(answer, row, text, sizeof text));
 }
 
@@ -88,7 +91,7 @@ static void print_stays(const warm_answer *answer, FILE *stream)
 
 static void print_work(const warm_answer *answer, FILE *stream)
 {
-    char read[WORD_BYTES], stays[WORD_BYTES];
+    char read[WORD_BYTES], stays[WORD_BYTES], line[SENTENCE_BYTES];
     const warm_row *total = &answer->total;
     if (answer->plan.task == WARM_EVICT) {
         fprintf(stream, "Evicted in %.3f s.\n", answer->seconds);
@@ -96,15 +99,22 @@ static void print_work(const warm_answer *answer, FILE *stream)
             print_stays(answer, stream);
         return;
     }
-    fprintf(stream, "Read %s in %.3f s, %.2f GB/s, by %s.\n",
-            roma_size_text(total->read_bytes, read, sizeof read), answer->seconds,
-            answer->seconds > 0 ? (double)total->read_bytes / 1e9 / answer->seconds : 0.0,
-            roma_prefetch_way_text(answer->report.way));
+    roma_size_text(total->read_bytes, read, sizeof read);
+    const char *way = roma_prefetch_way_text(answer->report.way);
+    if (answer->plan.level == ROMA_PREFETCH_ISSUED) /* some of it is still on its way */
+        fprintf(stream, "Asked for %s in %.3f s, by %s.\n", read, answer->seconds, way);
+    else
+        fprintf(stream, "Read %s in %.3f s, %.2f GB/s, by %s.\n", read, answer->seconds,
+                answer->seconds > 0 ? (double)total->read_bytes / 1e9 / answer->seconds : 0.0, way);
     print_way(&answer->report, stream);
-    if (answer->plan.level == ROMA_PREFETCH_RESIDENT && !is_all_there(answer))
-        fprintf(
-            stream, "%s are not in memory: not read, or taken away again by the kernel.\n",
+    if (answer->plan.level == ROMA_PREFETCH_RESIDENT && !is_all_there(answer)) {
+        snprintf(
+            line, sizeof line,
+            "%s are not in memory: not read, taken away again by the kernel, or holes of a "
+            "file of a tmpfs, which are not filled.",
             roma_size_text(total->after.looked_bytes - total->after.bytes, stays, sizeof stays));
+        print_paragraph(stream, 0, line);
+    }
 }
 
 void warm_print(const warm_answer *answer, FILE *stream)
@@ -124,9 +134,10 @@ void warm_print(const warm_answer *answer, FILE *stream)
 
 /* ---- as JSON -------------------------------------------------------------------------------- */
 
-static void put_resident(json *map, const char *key, const warm_resident *found)
+static void put_resident(json *map, const char *key, const warm_row *row,
+                         const warm_resident *found)
 {
-    if (found->is_known)
+    if (found->is_known && row->files_count > 0)
         json_put_count(map, key, found->bytes);
     else
         json_put(map, key, NULL);
@@ -140,15 +151,15 @@ static json *row_json(const warm_answer *answer, const warm_row *row)
     json_put_count(map, "files", row->files_count);
     json_put_count(map, "bytes", row->bytes);
     if (task == WARM_STATUS) {
-        put_resident(map, "resident_bytes", &row->before);
-        if (row->before.is_dirty_known)
+        put_resident(map, "resident_bytes", row, &row->before);
+        if (row->before.is_dirty_known && row->files_count > 0)
             json_put_count(map, "dirty_bytes", row->before.dirty_bytes);
         else
             json_put(map, "dirty_bytes", NULL);
         return map;
     }
-    put_resident(map, "before_bytes", &row->before);
-    put_resident(map, "after_bytes", &row->after);
+    put_resident(map, "before_bytes", row, &row->before);
+    put_resident(map, "after_bytes", row, &row->after);
     if (task == WARM_READ) {
         json_put_count(map, "read_bytes", row->read_bytes);
         json_put_count(map, "failed_bytes", row->failed_bytes);

@@ -123,28 +123,32 @@ typedef struct reading {
     size_t most;               /* of them at once */
     uint64_t begin_ns, bar_ns; /* bar_ns: when it was last drawn */
     uint64_t done_bytes;       /* of files that are finished     */
+    uint64_t read_bytes;       /* of these: were not in memory   */
 } reading;
 
 /* What is done, and how fast, on a line that is overwritten: on a terminal alone. */
 static void draw_bar(reading *r)
 {
-    uint64_t now = now_ns(), done = r->done_bytes, total = r->answer->total.bytes;
-    char bar[BAR_COLUMNS + 1], read[WORD_BYTES], all[WORD_BYTES];
+    uint64_t now = now_ns(), done = r->done_bytes, read = r->read_bytes;
+    uint64_t total = r->answer->total.bytes;
+    char bar[BAR_COLUMNS + 1], part[WORD_BYTES], all[WORD_BYTES];
     if (!progress_is_overwritten() || now - r->bar_ns < bar_interval_ns || total == 0)
         return;
     for (size_t i = 0; i < r->count; i++) {
         roma_prefetch_progress progress = {.size = sizeof progress};
-        if (roma_prefetch_progress_of(r->jobs[(r->first + i) % JOBS_MOST].handle, &progress) == 0)
+        if (roma_prefetch_progress_of(r->jobs[(r->first + i) % JOBS_MOST].handle, &progress) == 0) {
             done += progress.done_bytes;
+            read += progress.done_bytes - progress.resident_bytes;
+        }
     }
     if (done > total) /* whole pages, and the files end before them */
         done = total;
-    double share = (double)done / (double)total, rate = (double)done / (double)(now - r->begin_ns);
+    double share = (double)done / (double)total, rate = (double)read / (double)(now - r->begin_ns);
     memset(bar, '.', BAR_COLUMNS);
     memset(bar, '#', (size_t)(share * BAR_COLUMNS));
     bar[BAR_COLUMNS] = '\0';
     progress("[%s] %3.0f %%  %s of %s  %.2f GB/s", bar, 100 * share,
-             roma_size_text(done, read, sizeof read), roma_size_text(total, all, sizeof all), rate);
+             roma_size_text(done, part, sizeof part), roma_size_text(total, all, sizeof all), rate);
     r->bar_ns = now;
 }
 
@@ -174,9 +178,9 @@ static void finish_oldest(reading *r)
         uint64_t read = progress.done_bytes - progress.resident_bytes;
         row->read_bytes += read;
         row->failed_bytes += progress.failed_bytes;
-        r->answer->total.read_bytes += read;
         r->answer->total.failed_bytes += progress.failed_bytes;
         r->done_bytes += progress.done_bytes + progress.failed_bytes;
+        r->read_bytes += read;
     }
     if (code < 0)
         note_failure(r, oldest, code);
@@ -232,9 +236,20 @@ static roma_prefetch_engine *engine_of(warm_answer *answer)
         complain(answer->plan.command, "%s", roma_error_text(&error, sentence, sizeof sentence));
         return NULL;
     }
-    answer->report.size = sizeof answer->report;
-    (void)roma_prefetch_backend(engine, &answer->report);
     return engine;
+}
+
+/* What was asked for counts by pieces, and of a piece only some pages may have been missing. */
+static void cut_read_bytes(warm_answer *answer)
+{
+    answer->total.read_bytes = 0;
+    for (size_t i = 0; i < answer->rows_count; i++) {
+        warm_row *row = &answer->rows[i];
+        uint64_t missing_bytes = row->before.looked_bytes - row->before.bytes;
+        if (row->before.is_known && row->read_bytes > missing_bytes)
+            row->read_bytes = missing_bytes;
+        answer->total.read_bytes += row->read_bytes;
+    }
 }
 
 bool warm_read(warm_answer *answer)
@@ -254,6 +269,9 @@ bool warm_read(warm_answer *answer)
     while (r.count > 0)
         finish_oldest(&r);
     answer->seconds = (double)(now_ns() - r.begin_ns) / 1e9;
+    cut_read_bytes(answer);
+    answer->report.size = sizeof answer->report;
+    (void)roma_prefetch_backend(r.engine, &answer->report); /* now: a ring may have been left */
     (void)roma_prefetch_destroy(r.engine);
     return true;
 }

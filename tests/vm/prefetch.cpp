@@ -57,7 +57,7 @@ int read_in_all_ways(const disk_file &file, roma_prefetch_way expected)
     roma_prefetch_handle *handle = nullptr;
     if (!file.chill() ||
         roma_prefetch_submit(engine, &whole, 1, ROMA_PREFETCH_RESIDENT, &handle, nullptr) != 0 ||
-        roma_prefetch_wait(handle, ROMA_FOREVER) != 0 || file.resident(0, file.bytes) < file.bytes)
+        roma_prefetch_wait(handle, ROMA_FOREVER) != 0 || file.came(0, file.bytes) < file.bytes)
         return __LINE__;
     roma_prefetch_close(handle);
     if (!file.chill())
