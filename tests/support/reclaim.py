@@ -46,19 +46,19 @@ def resident_pages(start, length):
     return [one & 1 for one in seen]
 
 
-def reclaim_some(start, length):
-    """Pages of a mapping that went."""
-    taken = 0
-    for at in range(0, length, RUN_BYTES):
-        if random.random() < 0.25:
-            size = min(RUN_BYTES, length - at)
-            before = resident_pages(start + at, size)
-            # Only what is in the page table goes. What is not in memory would be read for that.
-            if before and all(before):
-                LIBC.madvise(start + at, size, MADV_POPULATE_READ)
-                LIBC.madvise(start + at, size, MADV_PAGEOUT)
-                taken += sum(before) - sum(resident_pages(start + at, size))
-    return max(taken, 0)
+def reclaim_run(descriptor, offset, length):
+    """Pages of a run that went. Only what is in the page table goes; what is not in memory would be
+    read for that. Mapped is the run alone: an eviction meanwhile spares what is mapped."""
+    start = LIBC.mmap(None, length, mmap.PROT_READ, mmap.MAP_SHARED, descriptor, offset)
+    if start == ctypes.c_void_p(-1).value:
+        return 0
+    before, left = resident_pages(start, length), 0
+    if before and all(before):
+        LIBC.madvise(start, length, MADV_POPULATE_READ)
+        LIBC.madvise(start, length, MADV_PAGEOUT)
+        left = sum(resident_pages(start, length))
+    LIBC.munmap(start, length)
+    return len(before) - left if before and all(before) else 0
 
 
 def reclaim_of(path):
@@ -69,12 +69,11 @@ def reclaim_of(path):
     try:
         found = os.fstat(descriptor)
         length = min(found.st_size, FILE_LARGEST) if stat.S_ISREG(found.st_mode) else 0
-        start = LIBC.mmap(None, length, mmap.PROT_READ, mmap.MAP_SHARED, descriptor, 0)
-        if start == ctypes.c_void_p(-1).value:  # of no bytes there is no mapping
-            return 0
-        taken = reclaim_some(start, length)
-        LIBC.munmap(start, length)
-        return taken
+        return sum(
+            reclaim_run(descriptor, at, min(RUN_BYTES, length - at))
+            for at in range(0, length, RUN_BYTES)
+            if random.random() < 0.25
+        )
     finally:
         os.close(descriptor)
 
@@ -89,7 +88,7 @@ def main():
     taken = 0
     with tempfile.TemporaryDirectory(dir="/var/tmp", prefix="roma-reclaim-") as folder:
         os.chmod(folder, 0o755)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the command's to answer
+        signal.signal(signal.SIGINT, lambda *_: None)  # the command's to answer
         with subprocess.Popen(asked.command, env={**os.environ, "TMPDIR": folder}) as command:
             while True:
                 try:
