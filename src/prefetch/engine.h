@@ -254,6 +254,7 @@ struct roma_prefetch_engine {
     uint64_t flying_bytes;
     struct roma__untold {     /* what writes of flushes met, and none has told yet (sync.c)       */
         uint64_t device, inode;
+        uint64_t birth_ns; /* of the inode, whose number a later file may have; 0: not known      */
         int code;
     } untold[ROMA__UNTOLD];
     size_t untold_count;      /* of all time: the latest are kept                                 */

@@ -17,11 +17,14 @@
  * what leaves the pages dirty: the sync writes them then.
  *
  * A flush that is given up may have heard, and ends without a sync that tells. So what a write met
- * is kept until a flush of the file has told it: the next one does, if nobody else. Of more files
- * than are kept the latest count.
+ * is kept until a flush of the file has told it: the next one does, if nobody else. A file that got
+ * the inode number of one that is gone is told by when its inode was made, where the file system
+ * keeps that. Of more files than are kept the latest count.
  *
  * What others hear is not known here: another engine, a provider's sync, the program's own. */
 #include "prefetch/work.h"
+
+#include "sys/birth.h"
 
 #include <errno.h>
 
@@ -96,13 +99,25 @@ static bool is_untold_of(const struct roma__untold *untold, const roma__file *fi
     return untold->code != 0 && untold->device == file->device && untold->inode == file->inode;
 }
 
+/* Of another file that had this one's inode number. */
+static bool is_of_before(const struct roma__untold *untold, const roma__file *file)
+{
+    uint64_t birth_ns = untold->birth_ns != 0 ? roma__birth_ns(file->fd) : 0;
+    return birth_ns != 0 && birth_ns != untold->birth_ns;
+}
+
 static void note_untold(roma_prefetch_engine *engine, const roma__file *file, int code)
 {
-    for (size_t i = 0; i < ROMA__UNTOLD; i++)
-        if (is_untold_of(&engine->untold[i], file))
+    for (size_t i = 0; i < ROMA__UNTOLD; i++) {
+        struct roma__untold *untold = &engine->untold[i];
+        if (!is_untold_of(untold, file))
+            continue;
+        if (!is_of_before(untold, file))
             return;
+        untold->code = 0;
+    }
     engine->untold[engine->untold_count++ % ROMA__UNTOLD] = (struct roma__untold){
-        file->device, file->inode, code};
+        file->device, file->inode, roma__birth_ns(file->fd), code};
 }
 
 static void forget_untold(roma_prefetch_engine *engine, const roma__file *file)
@@ -116,7 +131,8 @@ void roma__work_hear_untold(const roma_prefetch_engine *engine, roma__job *job)
 {
     for (size_t i = 0; i < job->files_count; i++)
         for (size_t k = 0; k < ROMA__UNTOLD; k++)
-            if (job->files[i].sync_code == 0 && is_untold_of(&engine->untold[k], &job->files[i]))
+            if (job->files[i].sync_code == 0 && is_untold_of(&engine->untold[k], &job->files[i]) &&
+                !is_of_before(&engine->untold[k], &job->files[i]))
                 job->files[i].sync_code = engine->untold[k].code;
 }
 

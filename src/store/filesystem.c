@@ -26,12 +26,12 @@
  * (roma__store_unmap); a program that closes what is not its own ends its session's lock. */
 #include "base/error.h"
 #include "store/internal.h"
+#include "sys/birth.h"
 #include "sys/kernel.h"
 #include "sys/sys.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <string.h>
 #include <sys/resource.h>
 #include <sys/statfs.h>
 
@@ -81,29 +81,19 @@ static int refuse(roma_error *error, const char *why)
 
 /* ---- overlayfs ------------------------------------------------------------------------------- */
 
-/* Returns 1 with when the file's inode was made, 0 when it is not known. */
-static int birth_of(int fd, roma__statx *status)
-{
-    memset(status, 0, sizeof *status);
-    return roma__sys->statx(fd, ROMA__STATX_BIRTH, status) == 0 &&
-           (status->mask & ROMA__STATX_BIRTH) != 0;
-}
-
 /* Opened for writing it is in the upper layer; was it before? */
 static int judge_layer(int fd, roma_error *error)
 {
-    roma__statx before, after;
     roma_error why;
-    int is_known = birth_of(fd, &before);
+    uint64_t before_ns = roma__birth_ns(fd);
     int writable = roma__file_reopen(fd, false, &why);
     if (writable == -EROFS)
         return 0; /* there is no upper layer, or it cannot change: nobody can write anywhere */
     if (writable < 0)
         return refuse(error, "overlayfs, and it may be in a lower layer");
-    is_known = is_known && birth_of(writable, &after);
+    uint64_t after_ns = before_ns != 0 ? roma__birth_ns(writable) : 0;
     roma__sys->close(writable);
-    if (is_known &&
-        (before.birth_seconds != after.birth_seconds || before.birth_ns != after.birth_ns))
+    if (after_ns != 0 && before_ns != after_ns)
         return refuse(error, "it was in a lower layer of an overlay; open it anew");
     return 0;
 }

@@ -274,6 +274,30 @@ TEMPLATE_TEST_CASE("what a wait of a flush that is given up met is the next flus
     CHECK(last.code() == 0);
 }
 
+TEMPLATE_TEST_CASE("what a flush that is given up met is not told of a later file with its number",
+                   "[prefetch]", by_ring, by_threads)
+{
+    SKIP_WHERE_EMULATED();
+    awaited_writes<TestType> on;
+    on.calls.born = 5;
+    SKIP_WITHOUT(on.engine);
+    on.results[1] = -ENOSPC;
+    on.held[1] = true;
+    {
+        owned_flush given_up(on.engine, on.most);
+        on.await(1);
+        CHECK(roma_prefetch_cancel(given_up.self) == 0);
+        on.held[1] = false;
+        CHECK(given_up.wait() == -ECANCELED);
+    }
+    on.calls.born = 6; /* it is another file now */
+    flusher other(on.engine, {on.rest});
+    CHECK(other.code() == 0);
+    on.calls.born = 5;
+    flusher same(on.engine, {on.rest});
+    CHECK(same.code() == -ENOSPC);
+}
+
 TEMPLATE_TEST_CASE("what a wait for a write met is an error, whatever the file system calls it",
                    "[prefetch]", by_ring, by_threads)
 {

@@ -13,6 +13,7 @@
 #include "faulty.hpp"
 
 #include "prefetch/ring.h"
+#include "sys/kernel.h"
 
 #include <array>
 #include <atomic>
@@ -40,6 +41,8 @@ class between {
     std::function<bool(const made_call &)> holds;
     /* And now the engine does: with this result, 0 or -errno. */
     std::function<int(const made_call &, int result)> ends;
+    /* When each inode was made, in seconds; 0: as the kernel says. */
+    std::atomic<int64_t> born{0};
 
     between() : rings_before_(roma__rings_replace(&rings_))
     {
@@ -60,6 +63,14 @@ class between {
         };
         table_.calls.fdatasync = [](int fd) {
             return passed(ROMA__CALL_SYNC, fd, [&] { return roma__sys_kernel.fdatasync(fd); });
+        };
+        table_.calls.statx = [](int fd, unsigned mask, void *status) {
+            if (now_->born == 0)
+                return roma__sys_kernel.statx(fd, mask, status);
+            auto *told = static_cast<roma__statx *>(status);
+            told->mask = ROMA__STATX_BIRTH;
+            told->birth_seconds = now_->born;
+            return 0;
         };
     }
     between(const between &) = delete;
