@@ -91,7 +91,7 @@ TEMPLATE_TEST_CASE("what is resident is skipped without a call", "[prefetch]", E
     owned_engine engine(TestType::way);
     SKIP_WITHOUT(engine);
     FILE_ON_DISK(file, 16 * MiB);
-    REQUIRE(file.warm());
+    const kept_warm kept(file);
     owned_handle handle(engine, file.range(0, file.bytes));
     CHECK(handle.wait() == 0);
     const roma_prefetch_progress progress = handle.progress();
@@ -118,7 +118,7 @@ TEMPLATE_TEST_CASE("short runs that are resident are skipped without a call", "[
     std::vector<roma_file_range> ranges;
     for (size_t at = 0; at < file.bytes; at += 4 * range_bytes)
         ranges.push_back(file.range(at, range_bytes));
-    REQUIRE(file.warm());
+    const kept_warm kept(file);
     owned_handle handle(engine, ranges.data(), ranges.size());
     CHECK(handle.wait() == 0);
     CHECK(handle.progress().resident_bytes == ranges.size() * range_bytes);

@@ -38,7 +38,7 @@ void read_by(const owned_engine &engine, const disk_file &file, int fd)
         CHECK(file.came(0, file.bytes) == file.bytes);
     }
     CHECK(disk_file::holds(map.address(), 0, file.bytes));
-    REQUIRE(file.warm()); /* the kernel may have reclaimed some of it */
+    const kept_warm kept(file);
     const roma_file_range all = map.range(0, file.bytes);
     roma_residency found = {};
     found.size = sizeof found;
@@ -95,9 +95,9 @@ int use_file(roma_prefetch_engine *engine, const roma_map *map, bool may_write, 
     const roma_file_range range = roma_file_range_of(map, 0, all.bytes);
     const size_t known_bytes = may_write ? all.bytes : 0;
     WISH(read_all(engine, range, ROMA_PREFETCH_RESIDENT, 0) == 0);
+    WISH(disk_file::holds(all.address, 0, all.bytes)); /* what is mapped is not reclaimed soon */
     WISH(read_all(engine, range, ROMA_PREFETCH_RESIDENT, known_bytes) == 0);
     WISH(read_all(engine, range, ROMA_PREFETCH_MAPPED, known_bytes) == 0);
-    WISH(disk_file::holds(all.address, 0, all.bytes));
     roma_residency found = {};
     found.size = sizeof found;
     const int code = roma_residency_of(&range, 1, &found, nullptr);

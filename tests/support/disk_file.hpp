@@ -124,20 +124,6 @@ class disk_file {
         return false;
     }
 
-    /* Into the page cache with all of it, also with what was reclaimed since it was written; false
-     * where something takes it away again and again. */
-    bool warm() const
-    {
-        std::vector<unsigned char> part(MiB);
-        for (int tries = 0; tries < 20; tries++) {
-            for (size_t at = 0; at < bytes; at += part.size())
-                (void)!pread(fd, part.data(), part.size(), static_cast<off_t>(at));
-            if (resident(0, bytes) >= bytes)
-                return true;
-        }
-        return false;
-    }
-
     static constexpr long cachestat_number = 451; /* Linux 6.5, on every machine */
 
     /* Does what is mapped at `address` hold the pattern from `offset` on? */
@@ -149,6 +135,28 @@ class disk_file {
                 return false;
         return true;
     }
+};
+
+/* All of a file is in the page cache, and stays: it is mapped, and locked as far as one may.
+ * What is mapped in no process, and is clean, the kernel may reclaim at any time. */
+class kept_warm {
+  public:
+    explicit kept_warm(const disk_file &file)
+        : bytes_(file.bytes), at_(mmap(nullptr, bytes_, PROT_READ, MAP_SHARED, file.fd, 0))
+    {
+        REQUIRE(at_ != MAP_FAILED);
+        if (mlock(at_, bytes_) != 0)
+            for (size_t i = 0; i < bytes_; i += page_bytes())
+                (void)static_cast<volatile unsigned char *>(at_)[i];
+        REQUIRE(file.resident(0, bytes_) >= bytes_);
+    }
+    kept_warm(const kept_warm &) = delete;
+    kept_warm &operator=(const kept_warm &) = delete;
+    ~kept_warm() { munmap(at_, bytes_); }
+
+  private:
+    size_t bytes_;
+    void *at_;
 };
 
 /* A map of a file, for the time of a test. */

@@ -151,7 +151,7 @@ TEST_CASE("wrong options of an engine are named")
 TEST_CASE("a kernel without cachestat tells by mincore")
 {
     disk_file file(3 * MiB);
-    REQUIRE(file.warm());
+    const kept_warm kept(file);
     const uint64_t counted = file.resident(0, file.bytes);
     CHECK(counted == file.bytes);
     faulty table;
