@@ -285,10 +285,10 @@ ROMA_API const char *roma_prefetch_way_text(roma_prefetch_way way);
 
 /** Visit an engine's figures, in this order: "way" (text), "handles.live", "submits.count",
  *  "requested.bytes", "read.bytes" (asked of the kernel, and done), "resident.bytes" (found there),
- *  "joined.bytes" (read for another handle at that moment), "flushed.bytes" (by flushes that ended
- *  well), "failed.bytes", "cancelled.bytes", "flying.bytes" (being read or written), "calls.count"
- *  (populate, advice, flush, and a read of one byte for each short run that a ring awaits),
- *  "flying.peak_bytes".
+ *  "joined.bytes" (read for another handle at that moment), "flushed.bytes" (of files whose sync
+ *  went well), "failed.bytes", "cancelled.bytes", "flying.bytes" (being read or written),
+ *  "calls.count" (populate, advice, flush, and a read of one byte for each short run that a ring
+ *  awaits), "flying.peak_bytes".
  *
  *  Returns 0, what the visitor returned, -EINVAL, -ESTALE.  Threads: any.  Signals: no.
  *  Since: 0.1 */

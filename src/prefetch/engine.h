@@ -23,7 +23,8 @@
  * bookkeeping, never over a call of the kernel that reads, looks, or maps a file; a job that such a
  * step belongs to is `held`, so that nobody else takes from it meanwhile. Short calls are made in
  * it, where what they do and what is noted of it have to be one: starting a thread, making and
- * signalling a handle's descriptor, closing a ring with nothing in flight. The registry's lock
+ * signalling a handle's descriptor, closing a ring with nothing in flight, asking of a file whose
+ * write failed when its inode was made (sync.c). The registry's lock
  * comes before an engine's, and both are held over fork(), so that a child finds the records whole
  * (life.c). Callbacks run without locks.
  *

@@ -31,7 +31,6 @@ static const uint64_t bytes_least = (uint64_t)16 << 20; /* less is over before i
 typedef struct subject {
     int fd;
     size_t bytes, page_bytes;
-    size_t file_bytes;
     roma_prefetch_engine *engine;
     cold_figures *figures;
 } subject;
@@ -66,19 +65,16 @@ static roma_file_range whole_of(const subject *s, void *address)
     return roma_file_range_own(s->fd, 0, address, s->bytes);
 }
 
-/* Evict it, also what is behind the part that is read, since a large folio goes whole or not at
- * all; and have the kernel say that it is gone. */
+/* Evict it, and have the kernel say that it is gone. */
 static bool make_cold(const subject *s)
 {
-    roma_file_range whole = roma_file_range_own(s->fd, 0, NULL, s->file_bytes);
-    roma_file_range part = whole_of(s, NULL);
+    roma_file_range whole = whole_of(s, NULL);
     roma_residency left = {.size = sizeof left};
     roma_error error;
     char size[WORD_BYTES];
     for (int i = 0; i < EVICT_TRIES; i++) {
-        (void)fdatasync(s->fd); /* what is dirty stays */
         if (roma_evict(&whole, 1, ROMA_EVICT_DROP, &error) != 0 ||
-            roma_residency_of(&part, 1, &left, &error) != 0)
+            roma_residency_of(&whole, 1, &left, &error) != 0)
             return stop_for(s->figures, &error);
         if (left.resident_bytes == 0)
             return true;
@@ -227,14 +223,13 @@ static bool begin(const tour_plan *plan, const char *path, subject *s)
     if (s->fd < 0 || fstat(s->fd, &status) != 0)
         return stop(s->figures, "it cannot be opened (%s)", strerror(errno));
     uint64_t bytes = (uint64_t)status.st_size;
-    s->file_bytes = (size_t)bytes;
-    s->bytes = s->file_bytes;
-    if (plan->bytes < bytes) /* whole pieces, in which large folios lie */
-        s->bytes = plan->bytes < PIECE_BYTES ? PIECE_BYTES
-                                             : (size_t)(plan->bytes - plan->bytes % PIECE_BYTES);
+    s->bytes = (size_t)bytes;
+    if (plan->bytes < bytes) /* whole pieces: a large folio is evicted whole or not at all */
+        s->bytes = (size_t)(plan->bytes - plan->bytes % PIECE_BYTES);
     s->figures->bytes = s->bytes;
     if (bytes < bytes_least)
         return stop(s->figures, "it is shorter than 16 MiB, which is read before it can be timed");
+    (void)fdatasync(s->fd); /* what is dirty stays */
     return roma_prefetch_create(&s->engine, NULL, &error) == 0 || fail_for(s->figures, &error);
 }
 

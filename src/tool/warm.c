@@ -145,8 +145,7 @@ static uint64_t room_of(const roma_topology *topology)
 static void warn_of_size(const warm_answer *answer)
 {
     char asked[WORD_BYTES], there[WORD_BYTES];
-    const warm_resident *before = &answer->total.before;
-    uint64_t missing = before->looked_bytes - before->bytes + before->unknown_bytes;
+    uint64_t missing = warm_missing_bytes(&answer->total.before);
     if (roma_topology_get() == NULL)
         return;
     uint64_t room = room_of(roma_topology_get());

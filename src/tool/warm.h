@@ -41,12 +41,20 @@ typedef struct warm_resident {
     bool is_dirty_known;    /* the kernel may tell the one and not the other */
 } warm_resident;
 
+/* What is not in memory, and what may not be. */
+static inline uint64_t warm_missing_bytes(const warm_resident *found)
+{
+    return found->looked_bytes - found->bytes + found->unknown_bytes;
+}
+
 /* One argument: a file, or a folder with all files below it. */
 typedef struct warm_row {
     const char *path;
     uint64_t files_count, bytes; /* bytes: of the parts that are wanted */
     warm_resident before, after;
-    uint64_t read_bytes, failed_bytes; /* read: was not in memory, and has been asked for */
+    uint64_t asked_bytes; /* of the kernel, in pieces that were not all in memory  */
+    uint64_t read_bytes;  /* of these: the pages that were missing, at most       */
+    uint64_t failed_bytes;
 } warm_row;
 
 typedef struct warm_file {

@@ -161,6 +161,7 @@ static json *row_json(const warm_answer *answer, const warm_row *row)
     put_resident(map, "before_bytes", row, &row->before);
     put_resident(map, "after_bytes", row, &row->after);
     if (task == WARM_READ) {
+        json_put_count(map, "asked_bytes", row->asked_bytes);
         json_put_count(map, "read_bytes", row->read_bytes);
         json_put_count(map, "failed_bytes", row->failed_bytes);
     }

@@ -27,7 +27,7 @@ static void add_resident(warm_resident *to, const roma_residency *found, bool is
     to->looked_bytes += found->bytes;
     to->bytes += found->resident_bytes;
     to->dirty_bytes += found->dirty_bytes;
-    to->unknown_bytes += is_known ? 0 : wanted_bytes;
+    to->unknown_bytes += is_known ? 0 : wanted_bytes; /* whole pages, but for a file's end */
     to->is_known = to->is_known && is_known;
     to->is_dirty_known = to->is_dirty_known && is_known && found->details;
 }
@@ -176,7 +176,7 @@ static void finish_oldest(reading *r)
         draw_bar(r);
     if (roma_prefetch_progress_of(oldest->handle, &progress) == 0) {
         uint64_t read = progress.done_bytes - progress.resident_bytes;
-        row->read_bytes += read;
+        row->asked_bytes += read;
         row->failed_bytes += progress.failed_bytes;
         r->answer->total.failed_bytes += progress.failed_bytes;
         r->done_bytes += progress.done_bytes + progress.failed_bytes;
@@ -223,6 +223,8 @@ static void begin(reading *r, const warm_file *file)
         return;
     }
     r->jobs[(r->first + r->count++) % JOBS_MOST] = new;
+    if (roma_prefetch_poll(new.handle) == 1) /* by plain calls it is done already */
+        draw_bar(r);
 }
 
 static roma_prefetch_engine *engine_of(warm_answer *answer)
@@ -239,15 +241,14 @@ static roma_prefetch_engine *engine_of(warm_answer *answer)
     return engine;
 }
 
-/* What was asked for counts by pieces, and of a piece only some pages may have been missing. */
-static void cut_read_bytes(warm_answer *answer)
+/* What is asked for counts by pieces, and of a piece only some pages may have been missing. */
+static void count_read_bytes(warm_answer *answer)
 {
-    answer->total.read_bytes = 0;
     for (size_t i = 0; i < answer->rows_count; i++) {
         warm_row *row = &answer->rows[i];
-        uint64_t missing_bytes = row->before.looked_bytes - row->before.bytes;
-        if (row->before.is_known && row->read_bytes > missing_bytes)
-            row->read_bytes = missing_bytes;
+        uint64_t missing_bytes = warm_missing_bytes(&row->before);
+        row->read_bytes = row->asked_bytes < missing_bytes ? row->asked_bytes : missing_bytes;
+        answer->total.asked_bytes += row->asked_bytes;
         answer->total.read_bytes += row->read_bytes;
     }
 }
@@ -269,7 +270,7 @@ bool warm_read(warm_answer *answer)
     while (r.count > 0)
         finish_oldest(&r);
     answer->seconds = (double)(now_ns() - r.begin_ns) / 1e9;
-    cut_read_bytes(answer);
+    count_read_bytes(answer);
     answer->report.size = sizeof answer->report;
     (void)roma_prefetch_backend(r.engine, &answer->report); /* now: a ring may have been left */
     (void)roma_prefetch_destroy(r.engine);
