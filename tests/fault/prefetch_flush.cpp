@@ -650,7 +650,7 @@ TEMPLATE_TEST_CASE("a flush does without beginning writes when that is forbidden
         errno = forbidden;
         return -1;
     };
-    const disk_file file(64 * MiB);
+    const disk_file file(16 * MiB);
     owned_engine engine(TestType::way);
     SKIP_WITHOUT(engine);
     forbidden = cause;
