@@ -57,11 +57,13 @@ static int ask_mincore(const roma__file *file, uint64_t offset, uint64_t bytes,
     int code = 0;
     for (uint64_t at = 0; code == 0 && at < bytes; at += window_bytes) {
         size_t window = (size_t)(bytes - at < window_bytes ? bytes - at : window_bytes);
-        /* Without access: mmap() reads all of it else, where the process locks what it maps. */
+        /* Without access first: mmap() reads it else, where the process locks what it maps. */
         char *address = roma__sys->mmap(NULL, window, PROT_NONE, MAP_SHARED, file->fd,
                                         (off_t)(offset + at));
         if (address == MAP_FAILED)
             return -errno;
+        if (roma__sys->mprotect(address, window, PROT_READ) < 0) /* emulators look for access */
+            code = -errno;
         size_t slice = SLICE_PAGES * file->page_bytes;
         for (size_t in = 0; code == 0 && in < window; in += slice)
             code = count_slice(address + in, roma__min(slice, window - in), file->page_bytes,
