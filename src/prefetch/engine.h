@@ -24,9 +24,9 @@
  * step belongs to is `held`, so that nobody else takes from it meanwhile. Short calls are made in
  * it, where what they do and what is noted of it have to be one: starting a thread, making and
  * signalling a handle's descriptor, closing a ring with nothing in flight, asking of a file whose
- * write failed when its inode was made (sync.c). The registry's lock
- * comes before an engine's, and both are held over fork(), so that a child finds the records whole
- * (life.c). Callbacks run without locks.
+ * write failed when its inode was made (sync.c). The registry's lock comes before an engine's, and
+ * both are held over fork(), so that a child finds the records whole (life.c). Callbacks run
+ * without locks.
  *
  * Life: a job is referenced by its handle and, until it is done and settled, by its engine; an
  * engine by its program and by every job. So handles outlive their engine. */

@@ -15,6 +15,7 @@
 #include "base/bits.h"
 #include "base/error.h"
 #include "prefetch/range.h"
+#include "prefetch/shadow.h"
 #include "sys/kernel.h"
 #include "sys/sys.h"
 
@@ -57,18 +58,15 @@ static int ask_mincore(const roma__file *file, uint64_t offset, uint64_t bytes,
     int code = 0;
     for (uint64_t at = 0; code == 0 && at < bytes; at += window_bytes) {
         size_t window = (size_t)(bytes - at < window_bytes ? bytes - at : window_bytes);
-        /* Without access first: mmap() reads it else, where the process locks what it maps. */
-        char *address = roma__sys->mmap(NULL, window, PROT_NONE, MAP_SHARED, file->fd,
-                                        (off_t)(offset + at));
-        if (address == MAP_FAILED)
-            return -errno;
-        if (roma__sys->mprotect(address, window, PROT_READ) < 0) /* emulators look for access */
-            code = -errno;
+        roma__shadow shadow;
+        code = roma__shadow_map(&shadow, file->fd, offset + at, window, ROMA__SHADOW_PLAIN);
+        if (code < 0)
+            return code;
         size_t slice = SLICE_PAGES * file->page_bytes;
         for (size_t in = 0; code == 0 && in < window; in += slice)
-            code = count_slice(address + in, roma__min(slice, window - in), file->page_bytes,
+            code = count_slice(shadow.address + in, roma__min(slice, window - in), file->page_bytes,
                                &resident->bytes);
-        (void)roma__sys->munmap(address, window);
+        roma__shadow_unmap(&shadow);
     }
     return code;
 }

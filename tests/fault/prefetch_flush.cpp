@@ -216,6 +216,18 @@ template <typename way> struct awaited_writes : syncs {
 
     awaited_writes() : syncs(ROMA__CALL_AWAIT_WRITE, ROMA__CALL_AWAIT_WRITE) {}
 
+    /* A flush is given up whose wait for a write is told this then. */
+    void give_up_after(int code)
+    {
+        results[1] = code;
+        held[1] = true;
+        owned_flush given_up(engine, most);
+        await(1);
+        CHECK(roma_prefetch_cancel(given_up.self) == 0);
+        held[1] = false;
+        CHECK(given_up.wait() == -ECANCELED);
+    }
+
     /* So many syncs have begun. */
     void await_syncs(unsigned count) const
     {
@@ -257,15 +269,7 @@ TEMPLATE_TEST_CASE("what a wait of a flush that is given up met is the next flus
     disk_file other(MiB);
     awaited_writes<TestType> on;
     SKIP_WITHOUT(on.engine);
-    on.results[1] = -ENOSPC;
-    on.held[1] = true;
-    {
-        owned_flush given_up(on.engine, on.most);
-        on.await(1);
-        CHECK(roma_prefetch_cancel(given_up.self) == 0);
-        on.held[1] = false;
-        CHECK(given_up.wait() == -ECANCELED);
-    }
+    on.give_up_after(-ENOSPC);
     flusher elsewhere(on.engine, other);
     CHECK(elsewhere.code() == 0);
     flusher next(on.engine, {on.rest}); /* its own sync meets nothing */
@@ -281,15 +285,7 @@ TEMPLATE_TEST_CASE("what a flush that is given up met is not told of a later fil
     awaited_writes<TestType> on;
     on.calls.born = 5;
     SKIP_WITHOUT(on.engine);
-    on.results[1] = -ENOSPC;
-    on.held[1] = true;
-    {
-        owned_flush given_up(on.engine, on.most);
-        on.await(1);
-        CHECK(roma_prefetch_cancel(given_up.self) == 0);
-        on.held[1] = false;
-        CHECK(given_up.wait() == -ECANCELED);
-    }
+    on.give_up_after(-ENOSPC);
     on.calls.born = 6; /* it is another file now */
     flusher other(on.engine, {on.rest});
     CHECK(other.code() == 0);
